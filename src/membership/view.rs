@@ -1,0 +1,273 @@
+//! A view: the numbered, agreed statement of what *is*: members, voters, and for every arc its primary, its in-sync
+//! backups, who is catching up, and since which view its present primary serves.
+//!
+//! A view says nothing of what would be best (that is `placement`) and decides nothing (that is `next_view`). A decided
+//! view never changes; entries that did not change are shared between successive views. The shape is Vertical Paxos'
+//! configuration (Lamport, Malkhi, Zhou 2009) with PacificA's replica groups inside (Lin et al. 2008).
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
+
+/// Who may decide a view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// More than half of the voters of the view before.
+    #[default]
+    Majority,
+    /// Also: at least half of them, when every other is proved dead.
+    MajorityOrProof,
+}
+
+/// What a node may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Primaries and backups.
+    #[default]
+    Host,
+    /// Backups only; never promoted while a host is in sync, and hands over when one is.
+    BackupOnly,
+    /// Nothing: it only forwards.
+    Edge,
+    /// Nothing, but it votes.
+    Witness,
+}
+
+/// A session kind that a member can host, and the newest version of its state that it reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KindVersion {
+    /// `Session::KIND`.
+    pub kind: String,
+    /// `Session::VERSION`.
+    pub version: u32,
+}
+
+/// One node as the view knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Member {
+    /// The process.
+    pub node: NodeId,
+    /// What it may hold.
+    pub role: Role,
+    /// Where it stands; copies are kept in different zones where there are several.
+    pub zone: Option<String>,
+    /// Where other nodes dial it.
+    pub cluster_address: String,
+    /// Its HTTP address, if it has one.
+    pub http_address: Option<String>,
+    /// The session kinds it can host.
+    pub kinds: Vec<KindVersion>,
+}
+
+/// What is fixed, or agreed, for the whole cluster. Taken from the founder's file, so that nodes whose files drifted apart
+/// still compute the same next view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    /// Number of arcs; fixed for the cluster's life.
+    pub arcs: u16,
+    /// Backups wanted for each arc, 0 to 3.
+    pub backups: u8,
+    /// How many successors share one node's arcs; 1 is the classic ring.
+    pub spread: u8,
+    /// At most this many voters.
+    pub voters_max: u8,
+    /// Who may decide.
+    pub agreement: Agreement,
+    /// Every name that ever had a place, in ring order: the file's order, then those that joined unlisted.
+    pub ring: Vec<NodeName>,
+}
+
+/// Where one arc's sessions are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ArcEntry {
+    /// The name this arc belongs to when that name is up.
+    pub home: NodeName,
+    /// The only node that may serve it. When it is no member, it holds the last copy and the arc is `Recovering`.
+    pub primary: NodeId,
+    /// Backups that hold every acknowledged commit; only these may be promoted.
+    pub in_sync: Vec<NodeId>,
+    /// The node that is receiving everything, to become a backup.
+    pub catching_up: Option<NodeId>,
+    /// The view that installed the present primary.
+    pub since: ViewNumber,
+    /// The view in which anything of this entry last changed; leases of older views do not cover it.
+    pub changed: ViewNumber,
+    /// The view in which every copy was proved gone. Unknown ids then answer `Lost`, not "never existed".
+    pub lost_at: Option<ViewNumber>,
+}
+
+impl ArcEntry {
+    /// Whether `node` is the primary or an in-sync backup.
+    #[must_use]
+    pub fn holds(&self, node: NodeId) -> bool {
+        self.primary == node || self.in_sync.contains(&node)
+    }
+}
+
+/// What an arc is, as far as a view can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArcState {
+    /// A primary and at least one in-sync backup.
+    Protected,
+    /// A primary alone.
+    Solo,
+    /// The only copy is on a node that nobody reaches but that is not proved dead.
+    Recovering,
+}
+
+/// A decided configuration of the cluster.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct View {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Its place in the chain.
+    pub number: ViewNumber,
+    /// What all agree on for the cluster's life.
+    pub shape: Arc<Shape>,
+    /// The nodes in the ring, in ring order.
+    pub members: Vec<Arc<Member>>,
+    /// The acceptors of the next view, sorted; each is a member.
+    pub voters: Vec<NodeId>,
+    /// By `ArcId`.
+    pub arcs: Vec<Arc<ArcEntry>>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "view {} of {:?}: members [", self.number, self.cluster)?;
+        for member in &self.members {
+            let vote = if self.voters.contains(&member.node) { "*" } else { "" };
+            write!(f, " {}{vote}", member.node)?;
+        }
+        f.write_str(" ]")?;
+        for (arc, entry) in self.arcs.iter().enumerate().take(8) {
+            write!(f, " {arc}:{}{:?}+{:?}@{}", entry.primary, entry.in_sync, entry.catching_up, entry.since)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a view read from the network breaks. Such a view is refused; nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewFault {
+    /// No member, or no voter.
+    Empty,
+    /// A node or a name twice among members or voters, or a voter that is no member.
+    Members,
+    /// Not as many entries as the shape has arcs, or none.
+    Arcs,
+    /// An entry with one node in two roles, a backup that is no member, or a `since` above its number.
+    Entry(ArcId),
+}
+
+impl fmt::Display for ViewFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a view without members or voters"),
+            Self::Members => f.write_str("a view whose members or voters repeat or disagree"),
+            Self::Arcs => f.write_str("a view whose arcs do not fit its shape"),
+            Self::Entry(arc) => write!(f, "a view whose entry for arc {arc} contradicts itself"),
+        }
+    }
+}
+
+impl std::error::Error for ViewFault {}
+
+impl View {
+    /// The member that is this process.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<&Arc<Member>> {
+        self.members.iter().find(|m| m.node == node)
+    }
+
+    /// Whether this process is in the ring.
+    #[must_use]
+    pub fn is_member(&self, node: NodeId) -> bool {
+        self.member(node).is_some()
+    }
+
+    /// Whether this process votes on the next view.
+    #[must_use]
+    pub fn is_voter(&self, node: NodeId) -> bool {
+        self.voters.contains(&node)
+    }
+
+    /// The member that has this name now.
+    #[must_use]
+    pub fn named(&self, name: NodeName) -> Option<&Arc<Member>> {
+        self.members.iter().find(|m| m.node.name == name)
+    }
+
+    /// Where a name stands on the ring; names that never had a place come last.
+    #[must_use]
+    pub fn position(&self, name: NodeName) -> usize {
+        self.shape.ring.iter().position(|n| *n == name).unwrap_or(self.shape.ring.len())
+    }
+
+    /// The entry of an arc; `None` if the cluster has no such arc.
+    #[must_use]
+    pub fn arc(&self, arc: ArcId) -> Option<&Arc<ArcEntry>> {
+        self.arcs.get(usize::from(arc.0))
+    }
+
+    /// Every arc with its entry.
+    pub fn entries(&self) -> impl Iterator<Item = (ArcId, &Arc<ArcEntry>)> {
+        (0u16..).map(ArcId).zip(&self.arcs)
+    }
+
+    /// What an arc is, as far as this view can tell.
+    #[must_use]
+    pub fn state_of(&self, entry: &ArcEntry) -> ArcState {
+        if !self.is_member(entry.primary) {
+            ArcState::Recovering
+        } else if entry.in_sync.is_empty() {
+            ArcState::Solo
+        } else {
+            ArcState::Protected
+        }
+    }
+
+    /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members allow.
+    #[must_use]
+    pub fn fully_protected(&self) -> bool {
+        let can_hold = self.members.iter().filter(|m| matches!(m.role, Role::Host | Role::BackupOnly)).count();
+        let wanted = usize::from(self.shape.backups).min(can_hold.saturating_sub(1));
+        self.arcs.iter().all(|e| self.is_member(e.primary) && e.in_sync.len() >= wanted)
+            && (can_hold > 1 || self.shape.backups == 0)
+    }
+
+    /// Checks what every decided view keeps; a view from the network is checked before it is believed.
+    ///
+    /// # Errors
+    /// The first thing that contradicts itself.
+    pub fn check(&self) -> Result<(), ViewFault> {
+        if self.members.is_empty() || self.voters.is_empty() {
+            return Err(ViewFault::Empty);
+        }
+        let distinct_names = self.members.iter().enumerate().all(|(i, m)| {
+            self.members[..i].iter().all(|other| other.node.name != m.node.name)
+        });
+        let distinct_voters = self.voters.windows(2).all(|pair| pair[0] < pair[1]);
+        if !distinct_names || !distinct_voters || !self.voters.iter().all(|v| self.is_member(*v)) {
+            return Err(ViewFault::Members);
+        }
+        if self.arcs.is_empty() || self.arcs.len() != usize::from(self.shape.arcs) {
+            return Err(ViewFault::Arcs);
+        }
+        for (arc, entry) in self.entries() {
+            let backups_distinct = entry.in_sync.iter().enumerate().all(|(i, b)| !entry.in_sync[..i].contains(b));
+            let apart = !entry.in_sync.contains(&entry.primary)
+                && entry.catching_up.is_none_or(|c| !entry.holds(c) && self.is_member(c));
+            let live = entry.in_sync.iter().all(|b| self.is_member(*b));
+            if !(backups_distinct && apart && live && entry.since <= self.number && entry.changed <= self.number) {
+                return Err(ViewFault::Entry(arc));
+            }
+        }
+        Ok(())
+    }
+}
