@@ -42,14 +42,14 @@ impl OneDecision {
     ///
     /// # Errors
     /// Another content was reported under this number before; the first report stands.
-    pub fn report(&mut self, node: NodeId, view: ViewNumber, digest: u64) -> Result<(), TwoDecisions> {
+    pub fn report(&mut self, node: NodeId, view: ViewNumber, digest: u64) -> Result<(), Box<TwoDecisions>> {
         match self.decided.entry(view) {
             Entry::Vacant(free) => {
                 free.insert((node, digest));
                 Ok(())
             }
             Entry::Occupied(first) if first.get().1 == digest => Ok(()),
-            Entry::Occupied(first) => Err(TwoDecisions { view, first: *first.get(), second: (node, digest) }),
+            Entry::Occupied(first) => Err(Box::new(TwoDecisions { view, first: *first.get(), second: (node, digest) })),
         }
     }
 
@@ -84,6 +84,6 @@ mod tests {
         assert_eq!(decisions.report(node("a", 1), ViewNumber(2), 22), Ok(()));
         assert_eq!(decisions.report(node("b", 1), ViewNumber(3), 33), Ok(()));
         let found = decisions.report(node("a", 2), ViewNumber(2), 23).expect_err("view 2 has another content");
-        assert_eq!(found, TwoDecisions { view: ViewNumber(2), first: (node("a", 1), 22), second: (node("a", 2), 23) });
+        assert_eq!(*found, TwoDecisions { view: ViewNumber(2), first: (node("a", 1), 22), second: (node("a", 2), 23) });
     }
 }
