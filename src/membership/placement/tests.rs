@@ -90,6 +90,17 @@ fn only_hosts_are_primaries_and_edges_and_witnesses_hold_nothing() {
 }
 
 #[test]
+fn a_witness_takes_no_share_of_the_spread_and_its_death_moves_nothing() {
+    let mut witness = member(node("w", 1));
+    witness.role = Role::Witness;
+    let host = |text: &str| member(node(text, 1));
+    let whole = founded_by(vec![host("a"), witness, host("b"), host("c")], 12, 1, 2);
+    let of_a: Vec<String> = picture(&whole).into_iter().step_by(3).collect();
+    assert_eq!(of_a, ["a>b", "a>c", "a>b", "a>c"]);
+    assert_eq!(targets(&without(&whole, &["w"])), targets(&whole));
+}
+
+#[test]
 fn an_arc_the_cluster_does_not_have_belongs_nowhere() {
     assert_eq!(target(&founded(&["a", "b"], 4, 1), ArcId(4)), Target::default());
 }
