@@ -53,6 +53,8 @@ const REPEAT: Duration = Duration::from_millis(200);
 const JOIN_KEPT: Duration = Duration::from_millis(1500);
 /// A peer that lags is sent the newest view, at most this often.
 const GOSSIP: Duration = Duration::from_millis(100);
+/// Back-off after collisions grows up to this many times the stagger.
+const COLLISIONS_MAX: u32 = 8;
 /// At most this many processes may be waiting to come in.
 const JOINS_MAX: usize = 256;
 
@@ -102,6 +104,7 @@ pub struct Keeper {
     heard_before: BTreeSet<NodeId>,
     wanted_since: Option<Moment>,
     retry_at: Moment,
+    collisions: u32,
     unfinished_since: Option<Moment>,
     /// Something changed since it was last asked whether a view is wanted.
     stirred: bool,
@@ -127,6 +130,7 @@ impl Keeper {
             heard_before: BTreeSet::new(),
             wanted_since: None,
             retry_at: Moment::START,
+            collisions: 0,
             unfinished_since: None,
             stirred: true,
         }
@@ -217,8 +221,15 @@ impl Keeper {
         match message {
             KeeperMessage::Chain(message) => {
                 let heard = self.heard(now);
+                let was_proposing = self.chain.proposing_since().is_some();
                 let mut effects = Vec::new();
                 self.chain.handle(from, message, &heard, &self.dead, &mut effects);
+                if was_proposing && self.chain.proposing_since().is_none() {
+                    // Somebody else is at it, or was: two proposers that answered each other at once would never end.
+                    self.collisions = (self.collisions + 1).min(COLLISIONS_MAX);
+                    self.retry_at = now + self.settings.stagger * self.collisions + jitter;
+                    self.stirred = true;
+                }
                 self.follow(effects, now, out);
                 self.choose_if_free(now, out);
             }
@@ -396,6 +407,7 @@ impl Keeper {
                     self.wanted_since = None;
                     self.unfinished_since = None;
                     self.retry_at = now;
+                    self.collisions = 0;
                     self.stirred = true;
                     out.push(KeeperEffect::Installed(view));
                 }
