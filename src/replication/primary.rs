@@ -336,7 +336,9 @@ impl Primary {
                     catch_up.handle_stored(end);
                     if let Some(end) = end {
                         self.acked.insert(from, end);
-                        self.owing.insert(from, around.now);
+                        if end < self.last {
+                            self.owing.insert(from, around.now);
+                        }
                     }
                 }
             }

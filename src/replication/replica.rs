@@ -56,6 +56,10 @@ impl Replica {
             }
             other => other,
         };
+        // Where every copy was lost the history begins anew, whatever is left of an unfinished catch-up.
+        let held = held.filter(|_| {
+            entry.lost_at != Some(entry.since) || matches!(turn.before, Part::Primary(s) if s == entry.since)
+        });
         // A node that jumped views may have been called in sync, and even promoted, in between; it holds what that needs.
         let held = match held {
             Some(Self::Learner(learner)) if turn.after != Part::CatchingUp && turn.after != Part::Away => {

@@ -117,14 +117,17 @@ pub fn run(seed: u64, planted: Option<Planted>) -> Report {
     world.at(Duration::ZERO, Event::Fault(Fault::Heal));
     world.run_until(HEALED_BY);
     let mut violations = Vec::new();
-    if !world.is_whole() {
+    let beyond_healing = world.is_beyond_healing();
+    if beyond_healing {
+        world.mark("the majority of the voters was lost");
+    } else if !world.is_whole() {
         world.run_until(HEALED_BY + Duration::from_secs(2));
         if !world.is_whole() {
             violations.push(format!("liveness: not healed: {}", world.what_is_missing()));
         }
     }
     world.run_until(QUIET_BY);
-    judge(&world, &mut violations);
+    judge(&world, !beyond_healing, &mut violations);
     let digest = digest(&world);
     Report {
         seed,
@@ -202,7 +205,7 @@ fn draw_faults(seed: u64, world: &mut World) {
     }
 }
 
-fn judge(world: &World, violations: &mut Vec<String>) {
+fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
     violations.extend(world.wrong.iter().cloned());
     let finals = finals(world);
     let lost: Vec<u32> = (0..world.setting().sessions).filter(|s| !finals.contains_key(s)).collect();
@@ -213,6 +216,9 @@ fn judge(world: &World, violations: &mut Vec<String>) {
         Verdict::TooHard { sessions } => {
             violations.push(format!("linearizability: too hard for sessions {sessions:?}"))
         }
+    }
+    if !healed {
+        return;
     }
     if let Err(fault) = applied_once::check(&history, &finals) {
         violations.push(format!("applied once: {fault}"));

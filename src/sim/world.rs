@@ -432,7 +432,8 @@ impl World {
         self.at(pause, Event::Next(client));
     }
 
-    fn mark(&mut self, what: &'static str) {
+    /// Counts an interesting branch.
+    pub fn mark(&mut self, what: &'static str) {
         *self.marks.entry(what).or_default() += 1;
     }
 
@@ -561,6 +562,15 @@ impl World {
             primary.and_then(SimNode::host).is_some_and(|h| h.serve(arc).is_ok())
         });
         everywhere && all_in && served && newest.fully_protected()
+    }
+
+    /// Whether the faults took the majority that could have decided the next view: a view that a killed voter was in may be
+    /// decided after the kill was allowed. Nothing can heal then but the operator's word.
+    #[must_use]
+    pub fn is_beyond_healing(&self) -> bool {
+        let Some(view) = &self.newest else { return false };
+        let living = view.voters.iter().filter(|v| self.alive.contains(v)).count();
+        living * 2 <= view.voters.len()
     }
 
     /// A short description of what does not stand, for a liveness failure.
