@@ -8,3 +8,8 @@ pub mod id;
 pub mod membership;
 pub mod moment;
 pub mod replication;
+
+#[allow(dead_code, reason = "used by the node, which is built on top of it")]
+pub(crate) mod transport;
+#[allow(dead_code, reason = "used by the node, which is built on top of it")]
+pub(crate) mod wire;
