@@ -74,7 +74,8 @@ pub(crate) enum NotSent {
 
 /// What the layer above gives to be told. Called from the tasks that read, so it must not block; it may call the transport.
 pub(crate) trait Inbound: Send + Sync + 'static {
-    /// May this authenticated node be linked? Asked once for each attempt, on both sides, before `peer_up`.
+    /// May this node be linked? Asked for each attempt on both sides: by the acceptor once the dialler has proved itself, by
+    /// the dialler before the acceptor has, so a yes must not change anything. `peer_up` follows only if both proved it.
     fn admit(&self, node: NodeId) -> Result<(), Refusal> {
         let _ = node;
         Ok(())

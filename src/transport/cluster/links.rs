@@ -90,7 +90,7 @@ impl Links {
         self.get(node).filter(|link| matches!(link.stage(), Stage::Ready | Stage::Up))
     }
 
-    /// A link to any incarnation of a name; the newest committed where there are several is not told apart.
+    /// A link to any incarnation of a name.
     pub(super) fn named(&self, name: NodeName) -> Option<Arc<Link>> {
         self.read().links.values().find(|link| link.peer.node.name == name).cloned()
     }

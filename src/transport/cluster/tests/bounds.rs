@@ -105,8 +105,7 @@ async fn the_control_lane_gives_its_carrier_no_more_than_a_window_that_was_not_c
     let bound = QueueBound { messages: 100_000, bytes: 1 << 20 };
     let small = Limits { forwarded: bound, control_window: 256 * 1024, ..Limits::default() };
     let a = side_with("a", "secret", "shop", small).await;
-    // A peer that never reads: authenticated by hand, then silent; its lane is up as far as ours can tell only if it takes part
-    // in the carrier's handshake, so the peer here is a real one whose gateway hangs.
+    // The peer's gateway hangs, so it confirms nothing, while its connection goes on reading.
     let b = side_with("b", "secret", "shop", small).await;
     a.dials(&b);
     a.is_up(&b).await;

@@ -5,6 +5,21 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement; run it alone, optimised, with --nocapture"]
 async fn measure_one_way_rate_and_round_trips() {
+    for _ in 0..3 {
+        let (a, b) = (side("a").await, side("b").await);
+        let began = Instant::now();
+        a.dials(&b);
+        a.is_up(&b).await;
+        b.is_up(&a).await;
+        let one_sided = began.elapsed();
+        let (c, d) = (side("c").await, side("d").await);
+        let began = Instant::now();
+        c.dials(&d);
+        d.dials(&c);
+        c.is_up(&d).await;
+        d.is_up(&c).await;
+        eprintln!("up on both sides after {one_sided:?}, after {:?} when dials cross", began.elapsed());
+    }
     let (a, b) = linked().await;
     for lane in [Lane::Data, Lane::Control] {
         let before = b.heard.messages();
