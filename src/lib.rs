@@ -10,3 +10,8 @@ pub mod moment;
 pub mod replication;
 #[cfg(feature = "sim")]
 pub mod sim;
+
+#[allow(dead_code, reason = "used by the node, which is built on top of it")]
+pub(crate) mod transport;
+#[allow(dead_code, reason = "used by the node, which is built on top of it")]
+pub(crate) mod wire;
