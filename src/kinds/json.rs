@@ -12,8 +12,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Map, Value};
 
-use crate::Types;
-use crate::session::{Answer, Command, Context, Handle, Refused, Session, SessionId};
+use crate::{
+    kinds::Types,
+    session::{Answer, Command, Context, Handle, Refused, Session, SessionId},
+};
 
 /// One JSON document that travels as text.
 #[derive(Clone, Debug, PartialEq)]
