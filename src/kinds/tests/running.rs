@@ -190,3 +190,22 @@ fn an_old_state_and_its_old_events_are_read_by_the_new_type_and_written_anew_wit
     assert!(matches!(old.call(&Write("no".into())), Err(Failure::Undecodable { theirs: 2, ours: 1, .. })));
     assert_eq!(old.stored(), before);
 }
+
+#[test]
+fn the_version_that_wrote_a_state_counts_even_where_the_bytes_look_the_same() {
+    let mut old = counter();
+    old.call(&Add(3)).expect("positive");
+    let mut new = Bench::new::<HalfCounter>(|types| {
+        types.add::<HalfCounter>().handles::<Add>();
+    });
+    (new.image, new.events, new.state_version) = old.stored();
+    // 3 * 2 - 3: the very bytes that version 1 wrote, yet they must be stored again as version 2's.
+    assert_eq!(new.call(&Add(-3)), Ok(3));
+    assert_eq!((new.image.as_ref(), new.state_version), (old.image.as_ref(), 2));
+    new.live.forget();
+    assert_eq!(new.call(&Add(1)), Ok(4), "not doubled again");
+    (old.image, old.events, old.state_version) = new.stored();
+    assert!(matches!(old.call(&Add(1)), Err(Failure::Undecodable { theirs: 2, ours: 1, .. })));
+    old.state_version = 0;
+    assert!(matches!(old.call(&Add(1)), Err(Failure::Undecodable { theirs: 0, ours: 1, .. })), "it has no migration");
+}
