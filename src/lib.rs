@@ -12,6 +12,8 @@ pub mod membership;
 pub mod moment;
 pub mod replication;
 pub mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[allow(dead_code, reason = "the runtime calls it")]
 mod wire;
 

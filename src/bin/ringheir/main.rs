@@ -1,1 +1,3 @@
+//! The `ringheir` binary.
+
 fn main() {}
