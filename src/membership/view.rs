@@ -249,9 +249,11 @@ impl View {
         if self.members.is_empty() || self.voters.is_empty() {
             return Err(ViewFault::Empty);
         }
-        let distinct_names = self.members.iter().enumerate().all(|(i, m)| {
-            self.members[..i].iter().all(|other| other.node.name != m.node.name)
-        });
+        let distinct_names = self
+            .members
+            .iter()
+            .enumerate()
+            .all(|(i, m)| self.members[..i].iter().all(|other| other.node.name != m.node.name));
         let distinct_voters = self.voters.windows(2).all(|pair| pair[0] < pair[1]);
         if !distinct_names || !distinct_voters || !self.voters.iter().all(|v| self.is_member(*v)) {
             return Err(ViewFault::Members);
