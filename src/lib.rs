@@ -9,3 +9,5 @@ pub mod id;
 pub mod membership;
 pub mod moment;
 pub mod replication;
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -4,6 +4,15 @@
 //! Nothing here knows tokio, ractor, a clock, randomness or a serde format: `now` is a parameter, ids are drawn elsewhere,
 //! and what is to happen leaves as a returned effect. The simulator and the node run this very code.
 
+mod detector;
+mod monitor;
+mod placement;
+mod ring;
+#[cfg(test)]
+pub(crate) mod test_views;
 mod view;
 
+pub use detector::{Change, Detector, DetectorSettings};
+pub use monitor::{Answered, Beat, Monitor, MonitorSettings, OUTSTANDING_MAX, Ping, Pong};
+pub use placement::{Target, deal_homes, rehome, target, targets};
 pub use view::{Agreement, ArcEntry, ArcState, KindVersion, Member, Role, Shape, View, ViewFault};
