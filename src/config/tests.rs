@@ -209,7 +209,7 @@ fn a_key_written_twice_is_refused() {
 #[test]
 fn what_is_not_toml_is_refused_with_every_break_and_nothing_else() {
     let found = faults(&with("arcs = four\nspread = 1 1"));
-    assert_eq!(found.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["4:8", "5:12"]);
+    assert_eq!(found.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["4:8", "5:10"]);
     assert!(found.iter().all(|(_, wrong)| matches!(wrong, Wrong::NotToml(_))), "{found:?}");
 }
 

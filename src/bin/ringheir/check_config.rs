@@ -103,8 +103,8 @@ fn agreement(agreement: Agreement) -> &'static str {
 fn as_text(file: &ClusterFile) -> String {
     let cluster = file.cluster();
     let mut text = String::new();
-    // Writing to a String cannot fail.
-    let mut line = |told: std::fmt::Arguments<'_>| drop(writeln!(text, "{told}"));
+    let mut line =
+        |told: std::fmt::Arguments<'_>| writeln!(text, "{told}").expect("a String takes all that is written");
     line(format_args!(
         "cluster {}: {} arcs, {} backup(s), spread {}",
         cluster.name, cluster.arcs, cluster.backups, cluster.spread
