@@ -85,7 +85,11 @@ fn ranges(cluster: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<W
         ("calls", number(l.calls)),
         ("subscribers", number(l.subscribers)),
         ("catch_up_chunk", number(l.catch_up_chunk)),
-        ("catch_up_per_second", number(l.catch_up_per_second)),
+        ("catch_up_chunks", number(l.catch_up_chunks)),
+        ("uncommitted", number(l.uncommitted)),
+        ("waiting", number(l.waiting)),
+        ("ack_after", millis(l.ack_after)),
+        ("shun", millis(l.shun)),
         ("views", number(l.views)),
     ];
     let spotted = in_cluster.map(|(key, n)| (Spot::cluster(key), n));
@@ -138,14 +142,12 @@ fn limits(c: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<Wrong>>
         ("connections", l.connections, l.unauthenticated, "unauthenticated", "it counts `unauthenticated` ones too"),
         ("connections", l.connections, lanes, "connections", "each other node of the cluster keeps three"),
         ("frame", l.frame, l.catch_up_chunk, "catch_up_chunk", "a `catch_up_chunk` must fit into a frame"),
-        (
-            "catch_up_per_second",
-            l.catch_up_per_second,
-            l.catch_up_chunk,
-            "catch_up_chunk",
-            "one `catch_up_chunk` would take longer than a second",
-        ),
     ];
+    if l.shun < l.ack_after {
+        let because = "a backup would be taken back before it could be found slow again";
+        let spots = ["shun", "ack_after"].map(Spot::limits);
+        blame(found, &spots, Wrong::LimitTooSmall { at_least: millis(l.ack_after), because });
+    }
     for (key, value, at_least, other, because) in wanted {
         if value < at_least {
             let spots = [key, other].map(Spot::limits);

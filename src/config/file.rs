@@ -194,9 +194,15 @@ impl ClusterFile {
         }
     }
 
-    /// The node of this name as a view lists it; `None` if the file has no such node.
+    /// The node of this name as a view lists it, with what the process knows of itself; `None` if the file has no such node.
     #[must_use]
-    pub fn member(&self, name: NodeName, incarnation: Incarnation, kinds: Vec<KindVersion>) -> Option<Member> {
+    pub fn member(
+        &self,
+        name: NodeName,
+        incarnation: Incarnation,
+        workers: u16,
+        kinds: Vec<KindVersion>,
+    ) -> Option<Member> {
         let node = self.node(name)?;
         Some(Member {
             node: NodeId { name, incarnation },
@@ -204,6 +210,7 @@ impl ClusterFile {
             zone: node.zone.clone(),
             cluster_address: node.cluster.to_string(),
             http_address: node.http.as_ref().map(ToString::to_string),
+            workers,
             kinds,
         })
     }

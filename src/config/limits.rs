@@ -60,11 +60,24 @@ pub struct Limits {
     ///
     /// Smaller lets live commits in between sooner, larger is faster. 4 KiB to `frame`.
     pub catch_up_chunk: usize,
-    /// How much catch-up one node sends in a second, in bytes, so that restoring protection does not starve live commands.
+    /// Catch-up chunks that one node may have on the way to another, over all arcs; the next waits for an acknowledgement.
     ///
-    /// Memory held by a node, divided by the time for which its arcs may stay unprotected. 1 MiB to 16 GiB, and at least
-    /// `catch_up_chunk`.
-    pub catch_up_per_second: usize,
+    /// With `catch_up_chunk` it bounds what restoring protection takes from live commands. 1 to 256.
+    pub catch_up_chunks: usize,
+    /// Commits of one arc that not every backup has acknowledged; beyond it the arc is `Busy`.
+    ///
+    /// What a backup may have to replay when it is promoted. 16 to 1,048,576.
+    pub uncommitted: usize,
+    /// Replies of one arc that wait for acknowledgements or leases; beyond it the arc is `Busy`. 16 to 1,048,576.
+    pub waiting: usize,
+    /// A live backup that acknowledges nothing for this long is dropped, and another takes its place.
+    ///
+    /// Until then its arcs wait for it: as long as a caller may be kept waiting. 100 ms to 1 min.
+    pub ack_after: Duration,
+    /// A backup that was dropped is not caught up again before this, so that a slow node does not come and go.
+    ///
+    /// Several times `ack_after`, at least as long as it. 100 ms to 10 min.
+    pub shun: Duration,
     /// Decided views that a node remembers, for events and for lagging peers.
     ///
     /// 1 to 1,024.
@@ -86,7 +99,11 @@ impl Default for Limits {
             calls: 65_536,
             subscribers: 4_096,
             catch_up_chunk: 256 << 10,
-            catch_up_per_second: 64 << 20,
+            catch_up_chunks: 4,
+            uncommitted: 65_536,
+            waiting: 65_536,
+            ack_after: Duration::from_secs(1),
+            shun: Duration::from_secs(5),
             views: 64,
         }
     }

@@ -286,7 +286,11 @@ impl Draft {
             calls: self.count(table, "calls", defaults.calls),
             subscribers: self.count(table, "subscribers", defaults.subscribers),
             catch_up_chunk: self.count(table, "catch_up_chunk", defaults.catch_up_chunk),
-            catch_up_per_second: self.count(table, "catch_up_per_second", defaults.catch_up_per_second),
+            catch_up_chunks: self.count(table, "catch_up_chunks", defaults.catch_up_chunks),
+            uncommitted: self.count(table, "uncommitted", defaults.uncommitted),
+            waiting: self.count(table, "waiting", defaults.waiting),
+            ack_after: self.time(table, "ack_after", defaults.ack_after),
+            shun: self.time(table, "shun", defaults.shun),
             views: self.count(table, "views", defaults.views),
         }
     }

@@ -76,7 +76,7 @@ fn every_default_written_out_gives_what_its_absence_gives() {
         KEYS.iter().filter(written).map(line).collect::<String>()
     };
     let spelled = format!("{}[cluster.limits]\n{}", of(Section::Cluster), of(Section::Limits));
-    assert_eq!(spelled.matches(" = ").count(), 29, "{spelled}");
+    assert_eq!(spelled.matches(" = ").count(), 33, "{spelled}");
     assert_eq!(good(&with(&spelled)), good(&with("")));
 }
 
@@ -115,7 +115,11 @@ fn every_key_is_read_into_its_field() {
         calls = 21
         subscribers = 22
         catch_up_chunk = "4KiB"
-        catch_up_per_second = "2MiB"
+        catch_up_chunks = 25
+        uncommitted = 26
+        waiting = 27
+        ack_after = "4s"
+        shun = "6s"
         views = 23
         [[node]]
         name = "a"
@@ -152,7 +156,11 @@ fn every_key_is_read_into_its_field() {
         calls: 21,
         subscribers: 22,
         catch_up_chunk: 4 << 10,
-        catch_up_per_second: 2 << 20,
+        catch_up_chunks: 25,
+        uncommitted: 26,
+        waiting: 27,
+        ack_after: Duration::from_secs(4),
+        shun: Duration::from_secs(6),
         views: 23,
     };
     let cluster = ClusterConfig {
@@ -344,7 +352,7 @@ fn the_limits_must_fit_each_other() {
     too_small("window_bytes", "frame = \"9MiB\"", "5:9", 9 << 20);
     too_small("connections", "unauthenticated = 1025", "5:19", 1025);
     too_small("frame", "catch_up_chunk = \"5MiB\"", "5:18", 5 << 20);
-    too_small("catch_up_per_second", "catch_up_per_second = \"1MiB\"\ncatch_up_chunk = \"2MiB\"", "5:23", 2 << 20);
+    too_small("shun", "ack_after = \"6s\"", "5:13", 6_000);
 }
 
 #[test]
@@ -604,10 +612,10 @@ fn the_shape_and_the_members_say_what_the_file_says() {
     let shape = file.shape();
     assert_eq!((shape.arcs, shape.backups, shape.spread, shape.voters_max), (4, 2, 3, 3));
     assert_eq!((shape.agreement, shape.ring), (Agreement::MajorityOrProof, vec![name("a"), name("b"), name("c")]));
-    let member = file.member(name("b"), Incarnation(7), Vec::new()).expect("in the file");
+    let member = file.member(name("b"), Incarnation(7), 4, Vec::new()).expect("in the file");
     assert_eq!((member.node.name, member.node.incarnation, member.role), (name("b"), Incarnation(7), Role::Host));
-    assert_eq!((member.cluster_address.as_str(), member.http_address), ("127.0.0.1:7102", None));
-    assert_eq!(file.member(name("z"), Incarnation(7), Vec::new()), None);
+    assert_eq!((member.cluster_address.as_str(), member.http_address, member.workers), ("127.0.0.1:7102", None, 4));
+    assert_eq!(file.member(name("z"), Incarnation(7), 4, Vec::new()), None);
 }
 
 #[test]

@@ -4,15 +4,27 @@
 //! Nothing here knows tokio, ractor, a clock, randomness or a serde format: `now` is a parameter, ids are drawn elsewhere,
 //! and what is to happen leaves as a returned effect. The simulator and the node run this very code.
 
+mod chain;
 mod detector;
+mod founding;
+mod keeper;
+mod message;
 mod monitor;
+mod next_view;
 mod placement;
 mod ring;
 #[cfg(test)]
 pub(crate) mod test_views;
+mod transition;
 mod view;
 
+pub use chain::{Chain, ChainEffect};
 pub use detector::{Change, Detector, DetectorSettings};
+pub use founding::{Founding, FoundingEffect, FoundingPlan, answer_as_serving};
+pub use keeper::{Hearing, Keeper, KeeperEffect, KeeperSettings};
+pub use message::{Ballot, ChainMessage, FoundingMessage, JoinRefusal, KeeperMessage, Wish, WishedChange};
 pub use monitor::{Answered, Beat, Monitor, MonitorSettings, OUTSTANDING_MAX, Ping, Pong};
+pub use next_view::{Knowledge, founding_view, next_view};
 pub use placement::{Target, deal_homes, rehome, target, targets};
+pub use transition::{Part, Turn, transition};
 pub use view::{Agreement, ArcEntry, ArcState, KindVersion, Member, Role, Shape, View, ViewFault};

@@ -28,6 +28,7 @@ pub(crate) fn member(node: NodeId) -> Member {
         zone: None,
         cluster_address: format!("{}:7400", node.name),
         http_address: None,
+        workers: 1,
         kinds: Vec::new(),
     }
 }

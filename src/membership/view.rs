@@ -59,6 +59,8 @@ pub struct Member {
     pub cluster_address: String,
     /// Its HTTP address, if it has one.
     pub http_address: Option<String>,
+    /// How many workers share its arcs; a power of two, so that links between two nodes can be shared out.
+    pub workers: u16,
     /// The session kinds it can host.
     pub kinds: Vec<KindVersion>,
 }
@@ -265,7 +267,8 @@ impl View {
             let backups_distinct = entry.in_sync.iter().enumerate().all(|(i, b)| !entry.in_sync[..i].contains(b));
             let apart = !entry.in_sync.contains(&entry.primary)
                 && entry.catching_up.is_none_or(|c| !entry.holds(c) && self.is_member(c));
-            let live = entry.in_sync.iter().all(|b| self.is_member(*b));
+            // When nobody reaches the primary, the entry stays as it was: it names the processes that hold the last copies.
+            let live = !self.is_member(entry.primary) || entry.in_sync.iter().all(|b| self.is_member(*b));
             if !(backups_distinct && apart && live && entry.since <= self.number && entry.changed <= self.number) {
                 return Err(ViewFault::Entry(arc));
             }

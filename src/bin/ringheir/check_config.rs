@@ -59,7 +59,7 @@ fn backed_by(file: &ClusterFile) -> Vec<Vec<NodeName>> {
         lost_at: None,
     };
     let homes = deal_homes(&shape, &homes);
-    let members = file.nodes().iter().filter_map(|node| file.member(node.name, Incarnation::default(), Vec::new()));
+    let members = file.nodes().iter().filter_map(|node| file.member(node.name, Incarnation::default(), 1, Vec::new()));
     let view = View {
         cluster: ClusterId::default(),
         number: ViewNumber(1),

@@ -1,0 +1,275 @@
+//! How a cluster comes to be exactly once: a starting process either joins what serves, or takes part in one founding.
+//!
+//! Everyone listed is asked. If anyone serves, this process joins it and never founds. Founding needs "blank", with the same
+//! digest, from *every* configured voter; the first of them in file order proposes view 1, naming exactly their process ids;
+//! a process accepts one founding in its life. A majority would not do: four blanks could found a second cluster while the
+//! fifth still holds in-sync copies of the first (A10 of the interleavings).
+//!
+//! A process whose accepted founding can no longer succeed gives up and starts anew under another incarnation; it never
+//! takes the acceptance back. It does not dial and reads no clock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{FoundingMessage, KeeperMessage, Member, Shape, View, next_view::founding_view};
+use crate::{
+    id::{ClusterId, NodeId, NodeName, ViewNumber},
+    moment::Moment,
+};
+
+/// How long a process that heard one cluster serve listens for another before it joins.
+const LISTEN: Duration = Duration::from_millis(150);
+/// How often a starting process says what it is.
+const SAY: Duration = Duration::from_millis(50);
+/// A blank that has not repeated itself for this long is no longer counted.
+const BLANK_KEPT: Duration = Duration::from_millis(500);
+/// An accepted founding whose listed processes are gone this long is given up.
+const ACCEPTED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What founding asks of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundingEffect {
+    /// Send this.
+    Send(NodeId, KeeperMessage),
+    /// A cluster serves there: fetch its view and join.
+    Join {
+        /// Whom to ask.
+        contact: NodeId,
+        /// The cluster it serves in.
+        cluster: ClusterId,
+    },
+    /// View 1 stands.
+    Founded(Arc<View>),
+    /// Two clusters serve under these addresses: refuse to start and name both.
+    TwoClusters(ClusterId, ClusterId),
+    /// This incarnation's founding cannot succeed any more: start anew with another.
+    StartAnew,
+}
+
+/// What one founding needs to know of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FoundingPlan {
+    /// The digest of everything that must agree.
+    pub digest: u64,
+    /// What the cluster will be.
+    pub shape: Shape,
+    /// The names whose blanks are all needed, in file order. The operator's word (`--found a,b`) may name fewer.
+    pub voters: Vec<NodeName>,
+}
+
+/// The founding of one starting process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Founding {
+    member: Member,
+    plan: FoundingPlan,
+    /// Drawn by the owner; used only if this process proposes.
+    cluster: ClusterId,
+    blanks: BTreeMap<NodeName, (Member, Moment)>,
+    serving: BTreeMap<ClusterId, NodeId>,
+    serving_since: Option<Moment>,
+    accepted: Option<(Arc<View>, NodeId, Moment)>,
+    proposed: Option<(Arc<View>, BTreeSet<NodeId>)>,
+    said: Option<Moment>,
+    finished: bool,
+}
+
+impl Founding {
+    /// A blank process that starts. `cluster` is a fresh uuid.
+    #[must_use]
+    pub fn new(member: Member, plan: FoundingPlan, cluster: ClusterId) -> Self {
+        Self {
+            member,
+            plan,
+            cluster,
+            blanks: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            serving_since: None,
+            accepted: None,
+            proposed: None,
+            said: None,
+            finished: false,
+        }
+    }
+
+    /// The configured voters that have not said "blank" lately; what a waiting process tells its operator.
+    #[must_use]
+    pub fn missing(&self, now: Moment) -> Vec<NodeName> {
+        let fresh = |n: &NodeName| *n == self.member.node.name || self.blank(*n, now).is_some();
+        self.plan.voters.iter().copied().filter(|n| !fresh(n)).collect()
+    }
+
+    /// Looks whether something is due. `connected` are the processes that can be reached now.
+    pub fn tick(&mut self, connected: &BTreeSet<NodeId>, now: Moment, out: &mut Vec<FoundingEffect>) {
+        if self.finished {
+            return;
+        }
+        if self.said.is_none_or(|at| now.since(at) >= SAY) {
+            self.said = Some(now);
+            let word = FoundingMessage::Blank { digest: self.plan.digest, member: self.member.clone() };
+            for node in connected {
+                send(*node, word.clone(), out);
+            }
+            if let Some((view, accepted)) = &self.proposed {
+                for voter in view.members.iter().map(|m| m.node).filter(|n| !accepted.contains(n)) {
+                    send(voter, FoundingMessage::Found(Arc::clone(view)), out);
+                }
+            }
+            if let Some((view, proposer, _)) = &self.accepted {
+                send(*proposer, FoundingMessage::FoundAccepted(view.cluster), out);
+            }
+        }
+        if self.serving_since.is_some_and(|at| now.since(at) >= LISTEN) {
+            self.join(out);
+            return;
+        }
+        self.give_up_if_hopeless(connected, now, out);
+        self.propose_if_first(now, out);
+    }
+
+    /// Somebody serves, and there was time to hear whether all who serve are of one cluster.
+    fn join(&mut self, out: &mut Vec<FoundingEffect>) {
+        self.finished = true;
+        let mut clusters = self.serving.iter();
+        let (first, second) = (clusters.next(), clusters.next());
+        let Some((cluster, contact)) = first else { return };
+        if let Some((other, _)) = second {
+            out.push(FoundingEffect::TwoClusters(*cluster, *other));
+        } else if self.accepted.as_ref().is_some_and(|(view, ..)| view.cluster != *cluster) {
+            // Having accepted another founding, this incarnation may be named in a view that others installed.
+            out.push(FoundingEffect::StartAnew);
+        } else {
+            out.push(FoundingEffect::Join { contact: *contact, cluster: *cluster });
+        }
+    }
+
+    /// Takes a founding message.
+    pub fn handle(&mut self, from: NodeId, message: FoundingMessage, now: Moment, out: &mut Vec<FoundingEffect>) {
+        if self.finished {
+            return;
+        }
+        match message {
+            FoundingMessage::Blank { digest, member } => {
+                if member.node == from && digest == self.plan.digest {
+                    self.blanks.insert(from.name, (member, now));
+                    self.propose_if_first(now, out);
+                }
+            }
+            FoundingMessage::Serving { cluster, view: _ } => {
+                self.serving.insert(cluster, from);
+                self.serving_since.get_or_insert(now);
+            }
+            FoundingMessage::Found(view) => self.handle_found(from, view, now, out),
+            FoundingMessage::FoundAccepted(cluster) => {
+                let Some((view, accepted)) = &mut self.proposed else { return };
+                if view.cluster != cluster {
+                    return;
+                }
+                accepted.insert(from);
+                if view.members.iter().all(|m| accepted.contains(&m.node)) {
+                    let view = Arc::clone(view);
+                    for member in view.members.iter().filter(|m| m.node != self.member.node) {
+                        send(member.node, FoundingMessage::Founded(Arc::clone(&view)), out);
+                    }
+                    self.finished = true;
+                    out.push(FoundingEffect::Founded(view));
+                }
+            }
+            FoundingMessage::FoundRefused(cluster) => {
+                if self.proposed.as_ref().is_some_and(|(view, _)| view.cluster == cluster) {
+                    self.finished = true;
+                    out.push(FoundingEffect::StartAnew);
+                }
+            }
+            FoundingMessage::Founded(view) => {
+                if self.accepted.as_ref().is_some_and(|(accepted, ..)| *accepted == view) {
+                    self.finished = true;
+                    out.push(FoundingEffect::Founded(view));
+                }
+            }
+        }
+    }
+
+    fn handle_found(&mut self, from: NodeId, view: Arc<View>, now: Moment, out: &mut Vec<FoundingEffect>) {
+        let repeated = self.accepted.as_ref().is_some_and(|(accepted, ..)| *accepted == view);
+        let names_me = view.is_member(self.member.node) && view.number == ViewNumber(1) && view.check().is_ok();
+        if repeated || (self.accepted.is_none() && names_me) {
+            if !repeated {
+                let cluster = view.cluster;
+                self.accepted = Some((view, from, now));
+                send(from, FoundingMessage::FoundAccepted(cluster), out);
+            } else {
+                send(from, FoundingMessage::FoundAccepted(view.cluster), out);
+            }
+        } else {
+            send(from, FoundingMessage::FoundRefused(view.cluster), out);
+        }
+    }
+
+    /// Proposes view 1 if every configured voter is blank and this process is the first of them.
+    fn propose_if_first(&mut self, now: Moment, out: &mut Vec<FoundingEffect>) {
+        let me = self.member.node;
+        if self.finished
+            || self.accepted.is_some()
+            || !self.serving.is_empty()
+            || self.plan.voters.first() != Some(&me.name)
+        {
+            return;
+        }
+        let others = self.plan.voters.iter().filter(|n| **n != me.name);
+        let Some(mut members) = others.map(|n| self.blank(*n, now).cloned()).collect::<Option<Vec<Member>>>() else {
+            return;
+        };
+        members.push(self.member.clone());
+        let view = Arc::new(founding_view(self.cluster, self.plan.shape.clone(), members, &self.plan.voters));
+        self.accepted = Some((Arc::clone(&view), me, now));
+        self.proposed = Some((Arc::clone(&view), BTreeSet::from([me])));
+        for member in view.members.iter().filter(|m| m.node != me) {
+            send(member.node, FoundingMessage::Found(Arc::clone(&view)), out);
+        }
+        if view.members.len() == 1 {
+            self.finished = true;
+            out.push(FoundingEffect::Founded(view));
+        }
+    }
+
+    /// Gives up only when a listed process is gone and nobody reachable has installed view 1 (who has says "serving").
+    fn give_up_if_hopeless(&mut self, connected: &BTreeSet<NodeId>, now: Moment, out: &mut Vec<FoundingEffect>) {
+        let Some((view, _, at)) = &self.accepted else { return };
+        let me = self.member.node;
+        let gone = view.members.iter().any(|m| m.node != me && !connected.contains(&m.node));
+        if gone && now.since(*at) > ACCEPTED_PATIENCE {
+            self.finished = true;
+            out.push(FoundingEffect::StartAnew);
+        }
+    }
+
+    fn blank(&self, name: NodeName, now: Moment) -> Option<&Member> {
+        let (member, at) = self.blanks.get(&name)?;
+        (now.since(*at) <= BLANK_KEPT).then_some(member)
+    }
+}
+
+/// What a serving node answers to a process that is still founding. `Found` gets no: this process is past founding.
+#[must_use]
+pub fn answer_as_serving(view: &Arc<View>, message: &FoundingMessage) -> Option<FoundingMessage> {
+    match message {
+        FoundingMessage::Blank { .. } | FoundingMessage::Found(_) => {
+            Some(FoundingMessage::Serving { cluster: view.cluster, view: view.number })
+        }
+        // It accepted view 1 and has not heard that it stands.
+        FoundingMessage::FoundAccepted(cluster) if *cluster == view.cluster && view.number == ViewNumber(1) => {
+            Some(FoundingMessage::Founded(Arc::clone(view)))
+        }
+        FoundingMessage::FoundAccepted(_) => {
+            Some(FoundingMessage::Serving { cluster: view.cluster, view: view.number })
+        }
+        FoundingMessage::Serving { .. } | FoundingMessage::FoundRefused(_) | FoundingMessage::Founded(_) => None,
+    }
+}
+
+fn send(to: NodeId, message: FoundingMessage, out: &mut Vec<FoundingEffect>) {
+    out.push(FoundingEffect::Send(to, KeeperMessage::Founding(message)));
+}

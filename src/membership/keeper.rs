@@ -1,0 +1,457 @@
+//! The view keeper: decides when a new view is wanted, proposes it through the `Chain`, and spreads what was decided.
+//!
+//! It gathers what speaks for a new view (members that nobody hears, newcomers, primaries' wishes, a value that a dead
+//! proposer left half accepted), waits its turn (the first live voter after the lost node at once, the k-th after k·stagger)
+//! and lets `next_view` say what the view holds once a quorum has promised. It decides nothing about sessions and owns no
+//! timer: its owner calls `tick` every few milliseconds.
+//!
+//! Bounds: one wish an arc, joins only while they are repeated, one view of history.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, View, Wish,
+    next_view::{Knowledge, next_view},
+};
+use crate::{
+    id::{ArcId, NodeId, NodeName, ViewNumber},
+    moment::Moment,
+};
+
+/// How long a keeper waits for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeeperSettings {
+    /// The k-th live voter proposes k times this after the first.
+    pub stagger: Duration,
+    /// Wishes are gathered this long before a view is proposed for them.
+    pub wish_delay: Duration,
+    /// A proposal without a decision is given up after this.
+    pub proposal_timeout: Duration,
+    /// A member that has not installed the newest view for this long counts as unheard; twice this refuses a newcomer whose
+    /// name still lives.
+    pub suspect_after: Duration,
+}
+
+impl Default for KeeperSettings {
+    fn default() -> Self {
+        Self {
+            stagger: Duration::from_millis(30),
+            wish_delay: Duration::from_millis(20),
+            proposal_timeout: Duration::from_millis(150),
+            suspect_after: Duration::from_millis(600),
+        }
+    }
+}
+
+/// Joins and wishes are said again this often until a view answers them.
+const REPEAT: Duration = Duration::from_millis(200);
+/// A join that is no longer repeated is forgotten after this.
+const JOIN_KEPT: Duration = Duration::from_millis(1500);
+/// A peer that lags is sent the newest view, at most this often.
+const GOSSIP: Duration = Duration::from_millis(100);
+/// At most this many processes may be waiting to come in.
+const JOINS_MAX: usize = 256;
+
+/// What this node's monitor knows of the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Hearing {
+    /// Nodes heard both ways.
+    pub hears: BTreeSet<NodeId>,
+    /// The view each said it has installed.
+    pub installed: BTreeMap<NodeId, ViewNumber>,
+}
+
+/// What the keeper asks of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
+pub enum KeeperEffect {
+    /// Send this.
+    Send(NodeId, KeeperMessage),
+    /// Install this view.
+    Installed(Arc<View>),
+    /// This node is not let in; it should stop and say why.
+    Refused(JoinRefusal),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Joining {
+    member: Member,
+    asked_first: Moment,
+    asked_last: Moment,
+}
+
+/// One node's part in keeping the view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Keeper {
+    member: Member,
+    settings: KeeperSettings,
+    chain: Chain,
+    installed_at: Moment,
+    joins: BTreeMap<NodeId, Joining>,
+    wishes: BTreeMap<ArcId, Wish>,
+    own_wishes: BTreeMap<ArcId, Wish>,
+    own_wishes_sent: Option<Moment>,
+    join_sent: Option<Moment>,
+    gossiped: BTreeMap<NodeId, Moment>,
+    hearing: Hearing,
+    dead: BTreeSet<NodeId>,
+    heard_before: BTreeSet<NodeId>,
+    wanted_since: Option<Moment>,
+    retry_at: Moment,
+    unfinished_since: Option<Moment>,
+    /// Something changed since it was last asked whether a view is wanted.
+    stirred: bool,
+}
+
+impl Keeper {
+    /// Starts from a decided view, as `member` (which need not be in it yet).
+    #[must_use]
+    pub fn new(member: Member, view: Arc<View>, settings: KeeperSettings, now: Moment) -> Self {
+        Self {
+            chain: Chain::new(member.node, view),
+            member,
+            settings,
+            installed_at: now,
+            joins: BTreeMap::new(),
+            wishes: BTreeMap::new(),
+            own_wishes: BTreeMap::new(),
+            own_wishes_sent: None,
+            join_sent: None,
+            gossiped: BTreeMap::new(),
+            hearing: Hearing::default(),
+            dead: BTreeSet::new(),
+            heard_before: BTreeSet::new(),
+            wanted_since: None,
+            retry_at: Moment::START,
+            unfinished_since: None,
+            stirred: true,
+        }
+    }
+
+    /// The newest decided view this node knows.
+    #[must_use]
+    pub fn view(&self) -> &Arc<View> {
+        self.chain.view()
+    }
+
+    /// The nodes proved dead so far that still matter to the view.
+    #[must_use]
+    pub fn dead(&self) -> &BTreeSet<NodeId> {
+        &self.dead
+    }
+
+    /// Processes that ask to come in; the monitor watches them too, for only one that is heard is let in.
+    pub fn joining(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.joins.iter().map(|(node, j)| (*node, &j.member))
+    }
+
+    /// Says anew what this node is (its kinds changed, for example); a view will carry it.
+    pub fn describe(&mut self, member: Member) {
+        self.member = member;
+        self.join_sent = None;
+        self.stirred = true;
+    }
+
+    /// Takes what the monitor knows now.
+    pub fn hear(&mut self, hearing: Hearing) {
+        self.hearing = hearing;
+    }
+
+    /// A process is proved dead. Proof is a fact, so it holds whoever else still seems to hear the process.
+    pub fn handle_proof(&mut self, node: NodeId, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
+        if !self.dead.insert(node) {
+            return;
+        }
+        self.stirred = true;
+        let mut effects = Vec::new();
+        self.chain.handle_proof(&self.dead, &mut effects);
+        self.follow(effects, now, out);
+        self.choose_if_free(now, out);
+        self.tick(now, jitter, out);
+    }
+
+    /// A primary of this node wishes for a change of its arc. One wish an arc; a newer one replaces it.
+    pub fn wish(&mut self, wish: Wish) {
+        if wish.base == self.view().number {
+            self.wishes.insert(wish.arc, wish.clone());
+            self.own_wishes.insert(wish.arc, wish);
+            self.own_wishes_sent = None;
+            self.stirred = true;
+        }
+    }
+
+    /// A peer said which view it has installed: fetch a newer one, hand on ours.
+    pub fn handle_installed(&mut self, peer: NodeId, installed: ViewNumber, now: Moment, out: &mut Vec<KeeperEffect>) {
+        let newest = self.view().number;
+        if installed == newest {
+            return;
+        }
+        if self.gossiped.get(&peer).is_some_and(|at| now.since(*at) < GOSSIP) {
+            return;
+        }
+        if installed < newest && now.since(self.installed_at) < GOSSIP {
+            return; // The proposer's own word is still on its way.
+        }
+        self.gossiped.insert(peer, now);
+        let word = if installed > newest {
+            ChainMessage::Fetch { have: newest }
+        } else {
+            ChainMessage::Decided(Arc::clone(self.view()))
+        };
+        out.push(KeeperEffect::Send(peer, KeeperMessage::Chain(word)));
+    }
+
+    /// Takes a message of another keeper; founding messages are not for it.
+    pub fn handle(
+        &mut self,
+        from: NodeId,
+        message: KeeperMessage,
+        now: Moment,
+        jitter: Duration,
+        out: &mut Vec<KeeperEffect>,
+    ) {
+        match message {
+            KeeperMessage::Chain(message) => {
+                let heard = self.heard(now);
+                let mut effects = Vec::new();
+                self.chain.handle(from, message, &heard, &self.dead, &mut effects);
+                self.follow(effects, now, out);
+                self.choose_if_free(now, out);
+            }
+            KeeperMessage::Wishes(wishes) => {
+                let newest = self.view().number;
+                for wish in wishes.into_iter().filter(|w| w.base == newest) {
+                    self.wishes.insert(wish.arc, wish);
+                    self.stirred = true;
+                }
+            }
+            KeeperMessage::Join(member) => self.handle_join(from, member, now, out),
+            KeeperMessage::JoinRefused(refusal) => {
+                if !self.view().is_member(self.member.node) {
+                    out.push(KeeperEffect::Refused(refusal));
+                }
+            }
+            KeeperMessage::Founding(_) => {}
+        }
+        self.tick(now, jitter, out);
+    }
+
+    fn handle_join(&mut self, from: NodeId, member: Member, now: Moment, out: &mut Vec<KeeperEffect>) {
+        if member.node != from || self.dead.contains(&from) {
+            return;
+        }
+        if self.view().member(from).is_some_and(|known| **known == member) {
+            out.push(KeeperEffect::Send(from, KeeperMessage::Chain(ChainMessage::Decided(Arc::clone(self.view())))));
+            return;
+        }
+        if self.joins.len() >= JOINS_MAX && !self.joins.contains_key(&from) {
+            return;
+        }
+        let asked =
+            self.joins.entry(from).or_insert(Joining { member: member.clone(), asked_first: now, asked_last: now });
+        asked.asked_last = now;
+        asked.member = member;
+        self.stirred = true;
+    }
+
+    /// Looks whether something is due. Call it every few milliseconds. `jitter` is drawn anew by the caller each time, below
+    /// the stagger: it parts proposers that collide.
+    pub fn tick(&mut self, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
+        let me = self.member.node;
+        self.say_join(now, out);
+        self.say_wishes(now, out);
+        self.refuse_joins(now, out);
+        if !self.view().is_voter(me) {
+            return;
+        }
+        let heard = self.heard(now);
+        if heard != self.heard_before {
+            self.heard_before.clone_from(&heard);
+            self.stirred = true;
+        }
+        if self.chain.proposing_since().is_some_and(|began| now.since(began) > self.settings.proposal_timeout) {
+            self.chain.abandon();
+            self.retry_at = now + jitter;
+            self.stirred = true;
+        }
+        if self.chain.has_unfinished() && self.chain.proposing_since().is_none() {
+            let since = *self.unfinished_since.get_or_insert(now);
+            if now.since(since) > self.settings.proposal_timeout {
+                self.stirred = true;
+            }
+        } else {
+            self.unfinished_since = None;
+        }
+        if !self.stirred || self.chain.proposing_since().is_some() || now < self.retry_at {
+            return;
+        }
+        let unreachable = self.unreachable(&heard);
+        let unfinished = self.unfinished_since.is_some_and(|since| now.since(since) > self.settings.proposal_timeout);
+        let known = self.knowledge(unreachable.clone(), &heard);
+        let wanted = unfinished || next_view(self.view(), me, &known).is_some();
+        if !wanted {
+            self.wanted_since = None;
+            self.stirred = false;
+            return;
+        }
+        let since = *self.wanted_since.get_or_insert(now);
+        let rank = self.rank(&unreachable, &heard);
+        let urgent = !unreachable.is_empty() || !known.joins.is_empty() || unfinished;
+        let delay = if urgent { Duration::ZERO } else { self.settings.wish_delay } + self.settings.stagger * rank;
+        if now.since(since) < delay {
+            return;
+        }
+        let mut effects = Vec::new();
+        self.chain.propose(heard, &self.dead, now, &mut effects);
+        self.follow(effects, now, out);
+        self.choose_if_free(now, out);
+    }
+
+    /// Whom this node counts as heard: both ways, not proved dead, and not stuck on an old view.
+    fn heard(&self, now: Moment) -> BTreeSet<NodeId> {
+        let newest = self.view().number;
+        let patience_over = now.since(self.installed_at) > self.settings.suspect_after;
+        let stuck = |node: &NodeId| {
+            patience_over
+                && self.view().is_member(*node)
+                && self.hearing.installed.get(node).is_some_and(|installed| *installed < newest)
+        };
+        let mut heard: BTreeSet<NodeId> =
+            self.hearing.hears.iter().copied().filter(|n| !self.dead.contains(n) && !stuck(n)).collect();
+        heard.insert(self.member.node);
+        heard
+    }
+
+    fn unreachable(&self, heard: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let gone = |n: &NodeId| !heard.contains(n) || self.dead.contains(n);
+        self.view().members.iter().map(|m| m.node).filter(gone).collect()
+    }
+
+    fn knowledge(&self, unreachable: BTreeSet<NodeId>, heard: &BTreeSet<NodeId>) -> Knowledge {
+        let newest = self.view().number;
+        let mut joins: BTreeMap<NodeId, Member> = self
+            .joins
+            .iter()
+            .filter(|(node, _)| heard.contains(node) || self.view().is_member(**node))
+            .map(|(node, j)| (*node, j.member.clone()))
+            .collect();
+        if self.view().member(self.member.node).is_some_and(|known| **known != self.member) {
+            joins.insert(self.member.node, self.member.clone());
+        }
+        let up_to_date = self.hearing.installed.iter().filter(|(_, installed)| **installed >= newest).map(|(n, _)| *n);
+        Knowledge {
+            unreachable,
+            dead: self.dead.clone(),
+            joins,
+            wishes: self.wishes.values().cloned().collect(),
+            up_to_date: up_to_date.chain([self.member.node]).collect(),
+        }
+    }
+
+    /// How many live voters come before this one: counted from the successor of a lost node, else from the ring's start.
+    fn rank(&self, unreachable: &BTreeSet<NodeId>, heard: &BTreeSet<NodeId>) -> u32 {
+        let view = self.view();
+        let ring_len = view.shape.ring.len() + 1;
+        let start = unreachable.iter().map(|n| view.position(n.name)).min().map_or(0, |p| p + 1);
+        let turn = |name: NodeName| (view.position(name) + ring_len - start % ring_len) % ring_len;
+        let mine = turn(self.member.node.name);
+        let before = view.voters.iter().filter(|v| heard.contains(v) && turn(v.name) < mine).count();
+        u32::try_from(before).unwrap_or(u32::MAX)
+    }
+
+    fn choose_if_free(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        let Some((heard, promisers)) = self.chain.choosing() else { return };
+        let unreachable = self.unreachable(heard);
+        let mut known = self.knowledge(unreachable, heard);
+        known.up_to_date.extend(promisers);
+        match next_view(self.view(), self.member.node, &known) {
+            Some(value) => {
+                let mut effects = Vec::new();
+                self.chain.choose(Arc::new(value), &self.dead, &mut effects);
+                self.follow(effects, now, out);
+            }
+            None => {
+                self.chain.abandon();
+                self.retry_at = now + REPEAT;
+            }
+        }
+    }
+
+    fn follow(&mut self, effects: Vec<ChainEffect>, now: Moment, out: &mut Vec<KeeperEffect>) {
+        for effect in effects {
+            match effect {
+                ChainEffect::Send(to, message) => out.push(KeeperEffect::Send(to, KeeperMessage::Chain(message))),
+                ChainEffect::Installed(view) => {
+                    self.installed_at = now;
+                    self.wishes.clear();
+                    self.own_wishes.clear();
+                    self.joins.retain(|node, j| view.member(*node).is_none_or(|m| **m != j.member));
+                    // Proofs matter as long as a view still names the process; processes come and go for ever.
+                    self.dead.retain(|n| view.is_member(*n) || view.arcs.iter().any(|e| e.holds(*n)));
+                    self.gossiped.retain(|n, _| view.is_member(*n));
+                    self.wanted_since = None;
+                    self.unfinished_since = None;
+                    self.retry_at = now;
+                    self.stirred = true;
+                    out.push(KeeperEffect::Installed(view));
+                }
+            }
+        }
+    }
+
+    fn say_join(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        let view = Arc::clone(self.chain.view());
+        let known = view.member(self.member.node).is_some_and(|known| **known == self.member);
+        if known || self.join_sent.is_some_and(|at| now.since(at) < REPEAT) {
+            return;
+        }
+        self.join_sent = Some(now);
+        // Everyone is asked: a newcomer cannot know which voters are left.
+        let others = view.members.iter().map(|m| m.node).chain(self.hearing.hears.iter().copied());
+        for node in others.collect::<BTreeSet<_>>() {
+            if node != self.member.node {
+                out.push(KeeperEffect::Send(node, KeeperMessage::Join(self.member.clone())));
+            }
+        }
+    }
+
+    fn say_wishes(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        if self.own_wishes.is_empty() || self.own_wishes_sent.is_some_and(|at| now.since(at) < REPEAT) {
+            return;
+        }
+        self.own_wishes_sent = Some(now);
+        let wishes: Vec<Wish> = self.own_wishes.values().cloned().collect();
+        for voter in &self.chain.view().voters {
+            if *voter != self.member.node && self.hearing.hears.contains(voter) {
+                out.push(KeeperEffect::Send(*voter, KeeperMessage::Wishes(wishes.clone())));
+            }
+        }
+    }
+
+    fn refuse_joins(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        if self.joins.is_empty() {
+            return;
+        }
+        let view = Arc::clone(self.chain.view());
+        let (dead, hears) = (&self.dead, &self.hearing.hears);
+        let patience = self.settings.suspect_after * 2;
+        self.joins.retain(|node, joining| {
+            if now.since(joining.asked_last) > JOIN_KEPT {
+                return false;
+            }
+            // A quick restart finds its old self in the view; only one that is still heard this long after truly lives.
+            let other = view.named(node.name).filter(|m| m.node != *node);
+            let lives = other.is_some_and(|m| hears.contains(&m.node) && !dead.contains(&m.node));
+            if lives && now.since(joining.asked_first) > patience {
+                let refusal = KeeperMessage::JoinRefused(JoinRefusal::NameLives(node.name));
+                out.push(KeeperEffect::Send(*node, refusal));
+                return false;
+            }
+            true
+        });
+    }
+}

@@ -1,0 +1,233 @@
+//! The value of the next view: a pure function of the newest view and of what is known when a quorum has promised.
+//!
+//! It removes whom nobody hears, lets newcomers in, promotes in-sync backups of removed primaries, applies the primaries'
+//! wishes that were made against this very view, and names who shall catch up next where placement wants another copy. It
+//! does not decide *when* a view is wanted (`keeper`), and it never adds an in-sync backup by itself: only an arc's primary
+//! knows who holds everything (design section 3; the hole is A1 of the interleavings: Kafka's "maximal ISR").
+//!
+//! Invariant: an arc's last in-sync copies are dropped only when every one of those processes is proved dead.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{ArcEntry, Member, Role, Target, View, Wish, WishedChange, placement};
+use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
+
+/// What is known when a value is to be chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    /// Members that no promising voter hears.
+    pub unreachable: BTreeSet<NodeId>,
+    /// Nodes proved dead.
+    pub dead: BTreeSet<NodeId>,
+    /// Nodes that ask to come in, or whose description changed.
+    pub joins: BTreeMap<NodeId, Member>,
+    /// Primaries' wishes.
+    pub wishes: Vec<Wish>,
+    /// Members that have installed the newest view, and so may become voters.
+    pub up_to_date: BTreeSet<NodeId>,
+}
+
+/// View 1: exactly `members`, all of them voters as far as `voters_max` goes, arcs dealt in ring order.
+///
+/// # Panics
+/// If no member is a host: the configuration check refuses such a file.
+#[must_use]
+pub fn founding_view(cluster: ClusterId, shape: super::Shape, mut members: Vec<Member>, voters: &[NodeName]) -> View {
+    let number = ViewNumber(1);
+    let place = |name: NodeName| shape.ring.iter().position(|n| *n == name).unwrap_or(usize::MAX);
+    members.sort_by_key(|m| (place(m.node.name), m.node));
+    let hosts: Vec<NodeName> = members.iter().filter(|m| m.role == Role::Host).map(|m| m.node.name).collect();
+    assert!(!hosts.is_empty(), "a cluster is founded with at least one host");
+    let homes = placement::deal_homes(&shape, &hosts);
+    let mut voting: Vec<NodeId> = members.iter().map(|m| m.node).filter(|n| voters.contains(&n.name)).collect();
+    voting.sort();
+    let first_host = members.iter().find(|m| m.role == Role::Host).expect("asserted above").node;
+    let blank = |home: NodeName| {
+        let primary = members.iter().find(|m| m.node.name == home).map_or(first_host, |m| m.node);
+        ArcEntry { home, primary, in_sync: vec![], catching_up: None, since: number, changed: number, lost_at: None }
+    };
+    let arcs = homes.into_iter().map(|home| Arc::new(blank(home))).collect();
+    let mut view = View {
+        cluster,
+        number,
+        shape: Arc::new(shape),
+        members: members.into_iter().map(Arc::new).collect(),
+        voters: voting,
+        arcs,
+    };
+    // Nothing has been acknowledged yet, so every backup holds all there is: the first view is born protected.
+    for (entry, target) in placement::targets(&view).into_iter().enumerate() {
+        let wanted = Arc::make_mut(&mut view.arcs[entry]);
+        if let Some(primary) = target.primary {
+            wanted.primary = primary;
+        }
+        wanted.in_sync = target.backups;
+    }
+    view
+}
+
+/// The view after `base`, or `None` if nothing would differ. `proposer` is never removed.
+#[must_use]
+pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<View> {
+    let number = base.number.next();
+    let mut view = base.clone();
+    view.number = number;
+    view.members.retain(|m| m.node == proposer || !known.unreachable.contains(&m.node));
+    let came = admit(&mut view, known);
+    choose_voters(&mut view, base, known);
+    let wishes: BTreeMap<ArcId, &Wish> =
+        known.wishes.iter().filter(|w| w.base == base.number).map(|w| (w.arc, w)).collect();
+    let live: BTreeSet<NodeId> = view.members.iter().map(|m| m.node).collect();
+    let targets = placement::targets(&view);
+    for (arc, target) in (0u16..).map(ArcId).zip(&targets) {
+        let old = &base.arcs[usize::from(arc.0)];
+        let mut entry = ArcEntry { home: view.arcs[usize::from(arc.0)].home, ..ArcEntry::clone(old) };
+        if let Some(wish) = wishes.get(&arc) {
+            grant(&mut entry, wish, &live, number);
+        }
+        settle_copies(&mut entry, target, &live, &known.dead, number);
+        if live.contains(&entry.primary) {
+            entry.catching_up = whom_to_catch_up(&entry, target, &live, wishes.get(&arc).copied());
+        } else {
+            entry.catching_up = None;
+        }
+        if entry != **old {
+            entry.changed = number;
+            view.arcs[usize::from(arc.0)] = Arc::new(entry);
+        } else {
+            view.arcs[usize::from(arc.0)] = Arc::clone(old);
+        }
+    }
+    let same = !came && view.members == base.members && view.voters == base.voters && view.arcs == base.arcs;
+    (!same).then_some(view)
+}
+
+/// Lets newcomers in, in ring order; a name that never had a place takes its share of the arcs as home.
+fn admit(view: &mut View, known: &Knowledge) -> bool {
+    let mut came = false;
+    for (node, member) in &known.joins {
+        if let Some(place) = view.members.iter().position(|m| m.node == *node) {
+            if *view.members[place] != *member {
+                view.members[place] = Arc::new(member.clone());
+                came = true;
+            }
+            continue;
+        }
+        if view.named(node.name).is_some() || known.unreachable.contains(node) || known.dead.contains(node) {
+            continue;
+        }
+        came = true;
+        if !view.shape.ring.contains(&node.name) {
+            Arc::make_mut(&mut view.shape).ring.push(node.name);
+        }
+        let has_home = view.arcs.iter().any(|e| e.home == node.name);
+        let was_dealt = view.shape.ring.len() > 1 && has_home;
+        view.members.push(Arc::new(member.clone()));
+        if member.role == Role::Host && !was_dealt {
+            let homes: Vec<NodeName> = view.arcs.iter().map(|e| e.home).collect();
+            for (entry, home) in view.arcs.iter_mut().zip(placement::rehome(&homes, &view.shape.ring, node.name)) {
+                if entry.home != home {
+                    Arc::make_mut(entry).home = home;
+                }
+            }
+        }
+    }
+    let ring = Arc::clone(&view.shape);
+    let place = |name: NodeName| ring.ring.iter().position(|n| *n == name).unwrap_or(usize::MAX);
+    view.members.sort_by_key(|m| (place(m.node.name), m.node));
+    came
+}
+
+/// Removes voters that left and adds at most one member that was in the view before and has installed it.
+fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
+    let remaining: Vec<NodeId> = view.voters.iter().copied().filter(|v| view.is_member(*v)).collect();
+    view.voters = remaining;
+    if view.voters.len() >= usize::from(view.shape.voters_max) {
+        return;
+    }
+    let may_vote = |m: &&Arc<Member>| {
+        matches!(m.role, Role::Host | Role::Witness)
+            && !view.is_voter(m.node)
+            && base.is_member(m.node)
+            && known.up_to_date.contains(&m.node)
+    };
+    let witness = view.members.iter().filter(may_vote).find(|m| m.role == Role::Witness);
+    if let Some(voter) = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.node) {
+        view.voters.push(voter);
+        view.voters.sort();
+    }
+}
+
+/// Applies a primary's wish if it was made against this very entry.
+fn grant(entry: &mut ArcEntry, wish: &Wish, live: &BTreeSet<NodeId>, number: ViewNumber) {
+    let stands = wish.from == entry.primary
+        && live.contains(&wish.from)
+        && wish.since == entry.since
+        && wish.expected == entry.in_sync
+        && wish.change.fits(entry);
+    if !stands {
+        return;
+    }
+    match wish.change {
+        WishedChange::Add(node) if live.contains(&node) => entry.in_sync.push(node),
+        WishedChange::Drop { node, .. } => entry.in_sync.retain(|b| *b != node),
+        WishedChange::Move(node) if live.contains(&node) => {
+            entry.in_sync.retain(|b| *b != node);
+            entry.primary = node;
+            entry.since = number;
+        }
+        WishedChange::Add(_) | WishedChange::Move(_) => {}
+    }
+}
+
+/// Drops removed backups, promotes for a removed primary, and records an arc whose every copy is proved gone.
+fn settle_copies(
+    entry: &mut ArcEntry,
+    target: &Target,
+    live: &BTreeSet<NodeId>,
+    dead: &BTreeSet<NodeId>,
+    number: ViewNumber,
+) {
+    if live.contains(&entry.primary) {
+        entry.in_sync.retain(|b| live.contains(b));
+        return;
+    }
+    let wanted = target.primary.filter(|t| entry.in_sync.contains(t));
+    let ranked =
+        || target.backups.iter().chain(&entry.in_sync).copied().find(|b| entry.in_sync.contains(b) && live.contains(b));
+    if let Some(promoted) = wanted.or_else(ranked) {
+        entry.primary = promoted;
+        entry.in_sync.retain(|b| *b != promoted && live.contains(b));
+        entry.since = number;
+    } else if dead.contains(&entry.primary)
+        && entry.in_sync.iter().all(|b| dead.contains(b))
+        && let Some(heir) = target.primary
+    {
+        entry.primary = heir;
+        entry.in_sync.clear();
+        entry.since = number;
+        entry.lost_at = Some(number);
+    }
+    // Otherwise the copies are on processes that may live: the entry stays as it is, and the arc is Recovering.
+}
+
+/// Who shall catch up: one that placement wants and that does not hold the arc; whoever is at it goes on if still wanted.
+fn whom_to_catch_up(entry: &ArcEntry, target: &Target, live: &BTreeSet<NodeId>, wish: Option<&Wish>) -> Option<NodeId> {
+    if let Some(Wish { change: WishedChange::Drop { instead: Some(other), .. }, .. }) = wish
+        && live.contains(other)
+        && !entry.holds(*other)
+    {
+        return Some(*other);
+    }
+    let wanted = || target.primary.iter().chain(&target.backups).copied().filter(|n| !entry.holds(*n));
+    // An alternative that a primary chose goes on too, as long as the arc has fewer copies than wanted.
+    let still = entry.catching_up.filter(|c| {
+        live.contains(c)
+            && !entry.holds(*c)
+            && (wanted().any(|n| n == *c) || entry.in_sync.len() < target.backups.len())
+    });
+    still.or_else(|| wanted().next())
+}

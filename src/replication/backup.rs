@@ -1,0 +1,147 @@
+//! The backup of one arc: sessions as bytes up to what is folded, and an uncommitted tail kept apart.
+//!
+//! It never folds a commit above the committed number, and a commit is known by (since, number): meeting another commit under
+//! a number it holds, it discards its own from there on (A2 of the interleavings). So whatever a deposed primary sent and did
+//! not get acknowledged can still be taken back, and whatever was acknowledged is here.
+//!
+//! It runs no user code, decides no expiry, and does not judge who may send to it (`host` fences).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    commit::Commit,
+    reply_table::ReplyLimits,
+    rules::{Rule, Rules},
+    store::Store,
+};
+use crate::{
+    id::{CommitNumber, ViewNumber},
+    moment::Moment,
+};
+
+/// What a stream of commits turned out to be: either it fits, or a commit before it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap;
+
+/// One backup copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Backup {
+    store: Store,
+    folded: CommitNumber,
+    committed: CommitNumber,
+    tail: VecDeque<Arc<Commit>>,
+    /// The primary whose start record is in the tail or below.
+    following: ViewNumber,
+}
+
+impl Backup {
+    /// A copy that holds `store`, everything up to `folded`, and `tail` above it.
+    #[must_use]
+    pub fn new(store: Store, folded: CommitNumber, tail: VecDeque<Arc<Commit>>, following: ViewNumber) -> Self {
+        Self { store, folded, committed: folded, tail, following }
+    }
+
+    /// The sessions up to what is folded.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The number of its newest commit, committed or not.
+    #[must_use]
+    pub fn last(&self) -> CommitNumber {
+        self.tail.back().map_or(self.folded, |c| c.id.number)
+    }
+
+    /// Everything up to here is folded.
+    #[must_use]
+    pub fn folded(&self) -> CommitNumber {
+        self.folded
+    }
+
+    /// How far it knows the history committed.
+    #[must_use]
+    pub fn committed(&self) -> CommitNumber {
+        self.committed
+    }
+
+    /// The uncommitted tail.
+    #[must_use]
+    pub fn tail(&self) -> &VecDeque<Arc<Commit>> {
+        &self.tail
+    }
+
+    /// Whether the present primary's start record has come; until then nothing may be read here.
+    #[must_use]
+    pub fn follows(&self, since: ViewNumber) -> bool {
+        self.following == since
+    }
+
+    /// Takes the next commit of the primary installed in `since`.
+    ///
+    /// # Errors
+    /// A commit before it is missing: nothing was stored.
+    pub fn handle_commit(&mut self, commit: Arc<Commit>, rules: Rules) -> Result<(), Gap> {
+        let number = commit.id.number;
+        if number <= self.folded {
+            return Ok(()); // Folded means committed, and what is committed is the same everywhere.
+        }
+        if let Some(at) = self.tail.iter().position(|c| c.id.number == number) {
+            if self.tail[at].id == commit.id || !rules.hold(Rule::CommitIdentity) {
+                return Ok(());
+            }
+            self.tail.truncate(at);
+        }
+        if number != self.last().next() {
+            return Err(Gap);
+        }
+        self.tail.push_back(commit);
+        Ok(())
+    }
+
+    /// Takes a promoted primary's start: everything above `base` becomes equal to its tail.
+    ///
+    /// # Errors
+    /// This copy does not reach up to `base`: nothing was changed.
+    pub fn handle_start(
+        &mut self,
+        since: ViewNumber,
+        base: CommitNumber,
+        tail: Vec<Arc<Commit>>,
+        rules: Rules,
+    ) -> Result<(), Gap> {
+        self.following = since;
+        if !rules.hold(Rule::CommitIdentity) {
+            return tail.into_iter().try_for_each(|commit| self.handle_commit(commit, rules));
+        }
+        if self.last() < base {
+            return Err(Gap);
+        }
+        self.tail.retain(|c| c.id.number <= base);
+        let folded = self.folded;
+        self.tail.extend(tail.into_iter().filter(|c| c.id.number > folded));
+        Ok(())
+    }
+
+    /// Learns how far the history is committed, and folds up to there what it holds.
+    pub fn handle_committed(&mut self, committed: CommitNumber, limits: &ReplyLimits, rules: Rules, now: Moment) {
+        self.committed = self.committed.max(committed);
+        while self.tail.front().is_some_and(|c| c.id.number <= committed)
+            && let Some(commit) = self.tail.pop_front()
+        {
+            self.store.apply(&commit, limits, rules, now);
+            self.folded = commit.id.number;
+        }
+    }
+
+    /// Drops tombstones that are no longer needed.
+    pub fn sweep(&mut self, limits: &ReplyLimits, now: Moment) {
+        self.store.sweep(limits, now);
+    }
+
+    /// Gives up everything for a promotion.
+    #[must_use]
+    pub fn into_parts(self) -> (Store, CommitNumber, VecDeque<Arc<Commit>>) {
+        (self.store, self.folded, self.tail)
+    }
+}

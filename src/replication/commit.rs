@@ -1,0 +1,84 @@
+//! A commit: what one command changed, its reply included, in one session or in several of the same arc.
+//!
+//! The user's bytes are opaque here. A commit is whole or absent: a backup that holds it holds the reply too, which is what
+//! makes a retry harmless after a failover.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CommitId, RequestId, SessionKey};
+
+/// One place in the one history of an arc.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Commit {
+    /// Its identity.
+    pub id: CommitId,
+    /// What it changes; empty for the `start` record of a promoted primary.
+    pub changes: Vec<SessionChange>,
+}
+
+/// What a commit changes in one session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SessionChange {
+    /// Which session.
+    pub key: SessionKey,
+    /// What becomes of its state.
+    pub body: Body,
+    /// What was answered, to be given again to a retry.
+    pub reply: Option<ReplyEntry>,
+}
+
+/// What becomes of a session's state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Body {
+    /// Nothing; only the reply is remembered.
+    Unchanged,
+    /// The whole new state.
+    Image {
+        /// The encoded state.
+        bytes: Bytes,
+        /// The version of its type.
+        state_version: u32,
+    },
+    /// Events on top of what is there, and now and then a fresh image that holds them all.
+    Events {
+        /// The encoded events, in order.
+        events: Vec<Bytes>,
+        /// The state after them, when it was due.
+        image: Option<Bytes>,
+        /// The version of the state's type.
+        state_version: u32,
+    },
+    /// The session is deleted; its replies stay for as long as replies are kept.
+    Deleted,
+}
+
+/// A remembered reply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReplyEntry {
+    /// The request it answers.
+    pub request: RequestId,
+    /// The encoded reply.
+    pub reply: Bytes,
+}
+
+impl Commit {
+    /// Bytes of user content, for windows and limits.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.changes.iter().map(SessionChange::size).sum::<usize>() + 16
+    }
+}
+
+impl SessionChange {
+    fn size(&self) -> usize {
+        let body = match &self.body {
+            Body::Unchanged | Body::Deleted => 0,
+            Body::Image { bytes, .. } => bytes.len(),
+            Body::Events { events, image, .. } => {
+                events.iter().map(Bytes::len).sum::<usize>() + image.as_ref().map_or(0, Bytes::len)
+            }
+        };
+        body + self.key.as_bytes().len() + self.reply.as_ref().map_or(0, |r| r.reply.len() + 32)
+    }
+}

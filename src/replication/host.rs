@@ -1,0 +1,604 @@
+//! The host: every arc of one worker of one node, and the links to and from the workers of its peers.
+//!
+//! It routes: a frame to the arcs it speaks of, an acknowledgement to the primaries it settles, a view to the parts it changes.
+//! It judges whether a frame may be stored at all (fencing by arc), whole or not at all, so that one cumulative number
+//! acknowledges many arcs. What a primary or a backup does with its own is theirs to decide.
+//!
+//! Workers share nothing: arcs are dealt to them by number, worker counts are powers of two, and a pair of nodes has as many
+//! links as the larger count, so each link has one worker at either end.
+//!
+//! Invariant: a frame is acknowledged only if everything in it is stored, or was said by a primary that knows itself deposed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    ArcContent, ArcMessage, Durability, Effect, FrameHead, Grants, LinkAck, LinkReceiver, LinkSender, Primary,
+    Received, Replica, ReplicationSettings, Rule, SessionChange, Surroundings, Token, link::Turn as FrameTurn,
+    replica::Change, settings::Around,
+};
+use crate::{
+    id::{ArcId, CommitNumber, NodeId, ViewNumber},
+    membership::{Target, View, transition},
+    moment::Moment,
+};
+
+/// Frames that wait for a view, on one link.
+const PARKED_MAX: usize = 64;
+/// Links from processes that are no longer members are remembered up to this many: one of them may come back.
+const FORMER_PEERS_MAX: usize = 1024;
+/// An unacknowledged frame is sent again after this, beside whenever a connection is new.
+const RESEND_AFTER: Duration = Duration::from_millis(400);
+
+/// What a decision is made with, borrowed field by field so that a replica can be borrowed beside it.
+macro_rules! around {
+    ($host:expr, $now:expr) => {
+        Around { settings: &$host.settings, surroundings: &$host.surroundings, now: $now }
+    };
+}
+
+/// One end of the links between two nodes: the peer, and which of the links.
+type LinkName = (NodeId, u16);
+
+/// One frame of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Frame {
+    /// Which of the links between the two nodes.
+    pub stream: u16,
+    /// Its numbers.
+    pub head: FrameHead,
+    /// What it carries; shared with the window until acknowledged.
+    pub messages: Arc<Vec<ArcMessage>>,
+}
+
+/// Why an arc cannot be served here now. Nothing was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotHere {
+    /// Another node serves it, as far as this one knows.
+    Elsewhere {
+        /// The primary.
+        primary: NodeId,
+        /// In this view.
+        view: ViewNumber,
+    },
+    /// This node is its primary but does not answer yet.
+    Starting,
+    /// The only copy is on a node that nobody reaches.
+    Recovering,
+    /// A bound is reached: the window of a backup, or the queue of replies.
+    Full,
+}
+
+/// Whether a frame may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Everything in it may.
+    Storable,
+    /// Something in it is of a primary that this node knows deposed, and that does not know it yet.
+    Refused,
+}
+
+/// The arcs of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host {
+    settings: ReplicationSettings,
+    surroundings: Surroundings,
+    /// Which worker of how many.
+    worker: u16,
+    workers: u16,
+    window_bytes: usize,
+    goals: Vec<Target>,
+    replicas: BTreeMap<ArcId, Replica>,
+    restless: BTreeSet<ArcId>,
+    senders: BTreeMap<LinkName, LinkSender<Arc<Vec<ArcMessage>>>>,
+    refused: BTreeSet<LinkName>,
+    receivers: BTreeMap<LinkName, LinkReceiver>,
+    parked: BTreeMap<LinkName, VecDeque<Frame>>,
+    outbox: BTreeMap<LinkName, Vec<ArcMessage>>,
+}
+
+impl Host {
+    /// A host without arcs, at a view that gives it none: its first `install` does. Worker `worker` of `workers`.
+    ///
+    /// # Panics
+    /// If `workers` is not a power of two: links could then not be shared out.
+    #[must_use]
+    pub fn new(
+        me: NodeId,
+        view: Arc<View>,
+        worker: u16,
+        workers: u16,
+        window_bytes: usize,
+        settings: ReplicationSettings,
+    ) -> Self {
+        assert!(workers.is_power_of_two(), "worker counts are powers of two");
+        Self {
+            settings,
+            surroundings: Surroundings::new(me, view),
+            worker,
+            workers,
+            window_bytes,
+            goals: Vec::new(),
+            replicas: BTreeMap::new(),
+            restless: BTreeSet::new(),
+            senders: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            receivers: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+        }
+    }
+
+    /// What it knows of the others.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    /// The arcs it has a part in.
+    pub fn replicas(&self) -> impl Iterator<Item = (ArcId, &Replica)> {
+        self.replicas.iter().map(|(arc, replica)| (*arc, replica))
+    }
+
+    /// One arc, if it has a part in it.
+    #[must_use]
+    pub fn replica(&self, arc: ArcId) -> Option<&Replica> {
+        self.replicas.get(&arc)
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &ReplicationSettings {
+        &self.settings
+    }
+
+    /// Whether something waits for `flush`.
+    #[must_use]
+    pub fn has_outbox(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+}
+
+/// Serving.
+impl Host {
+    /// The primary of an arc, ready to take a command.
+    ///
+    /// # Errors
+    /// Why it cannot be served here now.
+    pub fn serve(&self, arc: ArcId) -> Result<&Primary, NotHere> {
+        let Some(Replica::Primary(primary)) = self.replicas.get(&arc) else { return Err(self.elsewhere(arc)) };
+        if !primary.is_serving() {
+            return Err(NotHere::Starting);
+        }
+        let window_full = |b: &NodeId| self.senders.get(&(*b, self.stream(*b, arc))).is_some_and(LinkSender::is_full);
+        if primary.is_full(&self.settings) || primary.in_sync().iter().any(window_full) {
+            return Err(NotHere::Full);
+        }
+        Ok(primary)
+    }
+
+    fn elsewhere(&self, arc: ArcId) -> NotHere {
+        let view = &self.surroundings.view;
+        match view.arc(arc) {
+            Some(entry) if view.is_member(entry.primary) => {
+                NotHere::Elsewhere { primary: entry.primary, view: view.number }
+            }
+            _ => NotHere::Recovering,
+        }
+    }
+
+    /// Appends a commit to an arc that `serve` gave.
+    ///
+    /// # Panics
+    /// If the arc is not served here.
+    pub fn append(
+        &mut self,
+        arc: ArcId,
+        changes: Vec<SessionChange>,
+        token: Token,
+        durability: Durability,
+        now: Moment,
+        out: &mut Vec<Effect>,
+    ) -> CommitNumber {
+        let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
+            panic!("a commit is appended where serve allowed it")
+        };
+        let from = out.len();
+        let number = primary.append(changes, token, durability, &around!(self, now), out);
+        self.restless.insert(arc);
+        self.collect(from, out);
+        number
+    }
+
+    /// Lets the reply of a read leave when it may. `depends_on` is the newest commit its value shows.
+    pub fn answer(&mut self, arc: ArcId, depends_on: CommitNumber, token: Token, now: Moment, out: &mut Vec<Effect>) {
+        let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
+            out.push(Effect::Fail(token, super::Broken::Deposed));
+            return;
+        };
+        let from = out.len();
+        primary.answer(depends_on, token, &around!(self, now), out);
+        if primary.is_restless() {
+            self.restless.insert(arc);
+        }
+        self.collect(from, out);
+    }
+}
+
+/// Views and news of peers.
+impl Host {
+    /// Installs a newer view: every part it changes, then whatever waited for it. `goals` is placement's word on that view,
+    /// by arc; `grants` what this node has granted, counted after it stopped granting under older views.
+    pub fn install(&mut self, view: Arc<View>, goals: &[Target], grants: &Grants, now: Moment, out: &mut Vec<Effect>) {
+        let old = std::mem::replace(&mut self.surroundings.view, Arc::clone(&view));
+        let jumped = view.number != old.number.next();
+        let first = self.replicas.is_empty() && self.goals.is_empty();
+        self.goals = goals.to_vec();
+        let from = out.len();
+        let dead = &self.surroundings.dead;
+        let all_over = grants.all_run_out(|n| dead.contains(n));
+        for turn in transition((!first).then_some(&*old), &view, self.surroundings.me) {
+            if turn.arc.0 % self.workers != self.worker {
+                continue;
+            }
+            // After a jump another node may have been the primary in between, so every grant has to run out.
+            let leases_over = match turn.deposed {
+                Some(deposed) if !jumped => grants.run_out(deposed),
+                Some(_) => all_over,
+                None => Moment::START,
+            };
+            let change = Change {
+                goal: &self.goals[usize::from(turn.arc.0)],
+                leases_over,
+                around: Around { settings: &self.settings, surroundings: &self.surroundings, now },
+            };
+            let held = self.replicas.remove(&turn.arc);
+            if let Some(replica) = Replica::turn(held, &turn, &change, out) {
+                self.replicas.insert(turn.arc, replica);
+            }
+        }
+        for (arc, replica) in &mut self.replicas {
+            if let Replica::Primary(primary) = replica {
+                primary.aim(self.goals[usize::from(arc.0)].clone());
+                primary.advance(&around!(self, now), out);
+                self.restless.insert(*arc);
+            }
+        }
+        self.collect(from, out);
+        self.forget_former_peers();
+        for link in std::mem::take(&mut self.refused) {
+            self.resend(link, Duration::ZERO, now, out);
+        }
+        self.unpark(now, out);
+    }
+
+    /// A peer granted a lease by answering what was sent at `sent`.
+    pub fn handle_grant(&mut self, by: NodeId, sent: Moment, stamp: ViewNumber, now: Moment, out: &mut Vec<Effect>) {
+        self.surroundings.leases.take(by, sent, stamp, self.settings.lease);
+        self.advance_restless(now, out);
+    }
+
+    /// A peer said which view it has installed: it has stepped down from whatever that view took from it.
+    pub fn handle_installed(&mut self, peer: NodeId, installed: ViewNumber, now: Moment, out: &mut Vec<Effect>) {
+        let known = self.surroundings.installed.entry(peer).or_default();
+        if *known < installed {
+            *known = installed;
+            self.advance_restless(now, out);
+        }
+    }
+
+    /// A process is proved dead: no lease of its own has to be waited out.
+    pub fn handle_proof(&mut self, node: NodeId, now: Moment, out: &mut Vec<Effect>) {
+        if self.surroundings.dead.insert(node) {
+            self.advance_restless(now, out);
+        }
+    }
+
+    /// A connection to a peer is new: whatever was not acknowledged is sent again.
+    pub fn handle_connected(&mut self, peer: NodeId, now: Moment, out: &mut Vec<Effect>) {
+        let links: Vec<LinkName> = self.senders.keys().copied().filter(|(p, _)| *p == peer).collect();
+        for link in links {
+            self.resend(link, Duration::ZERO, now, out);
+        }
+    }
+
+    /// Looks after whatever time brings; expected every ten milliseconds or so.
+    pub fn tick(&mut self, now: Moment, out: &mut Vec<Effect>) {
+        let from = out.len();
+        let mut credit = self.chunk_credit();
+        let arcs: Vec<ArcId> = self.restless.iter().copied().collect();
+        for arc in arcs {
+            let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
+                self.restless.remove(&arc);
+                continue;
+            };
+            let mut chunks = primary.feeding().map_or(0, |(to, _)| credit.get(&to).copied().unwrap_or(0));
+            primary.tick(&mut chunks, &around!(self, now), out);
+            if let Some((to, _)) = primary.feeding() {
+                credit.insert(to, chunks);
+            }
+            if !primary.is_restless() {
+                self.restless.remove(&arc);
+            }
+        }
+        self.collect(from, out);
+        let links: Vec<LinkName> = self.senders.keys().copied().collect();
+        for link in links {
+            self.resend(link, RESEND_AFTER, now, out);
+        }
+    }
+
+    /// Drops what is no longer remembered; expected every few seconds.
+    pub fn sweep(&mut self, now: Moment) {
+        for replica in self.replicas.values_mut() {
+            match replica {
+                Replica::Primary(primary) => primary.sweep(&self.settings, now),
+                Replica::Backup(backup) => backup.sweep(&self.settings.replies, now),
+                Replica::Learner(_) => {}
+            }
+        }
+    }
+
+    fn advance_restless(&mut self, now: Moment, out: &mut Vec<Effect>) {
+        let from = out.len();
+        for arc in &self.restless {
+            if let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) {
+                primary.advance(&around!(self, now), out);
+            }
+        }
+        self.collect(from, out);
+    }
+
+    fn chunk_credit(&self) -> BTreeMap<NodeId, usize> {
+        let mut in_flight: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for arc in &self.restless {
+            if let Some((to, flying)) = self.replicas.get(arc).and_then(Replica::as_primary).and_then(Primary::feeding)
+            {
+                *in_flight.entry(to).or_default() += flying;
+            }
+        }
+        let max = self.settings.chunks_in_flight;
+        in_flight.into_iter().map(|(to, flying)| (to, max.saturating_sub(flying))).collect()
+    }
+
+    fn forget_former_peers(&mut self) {
+        let view = &self.surroundings.view;
+        self.senders.retain(|(peer, _), _| view.is_member(*peer));
+        self.outbox.retain(|(peer, _), _| view.is_member(*peer));
+        self.refused.retain(|(peer, _)| view.is_member(*peer));
+        // A process that was only cut off comes back with the numbers it had, so the receiving end is kept.
+        if self.receivers.len() > FORMER_PEERS_MAX {
+            self.receivers.retain(|(peer, _), _| view.is_member(*peer));
+        }
+        self.parked.retain(|(peer, _), _| view.is_member(*peer));
+        let known = |n: &NodeId| view.is_member(*n) || view.arcs.iter().any(|e| e.holds(*n));
+        self.surroundings.leases.keep_only(|n| view.is_member(*n));
+        self.surroundings.installed.retain(|n, _| view.is_member(*n));
+        self.surroundings.dead.retain(known);
+    }
+}
+
+/// Links.
+impl Host {
+    /// Which of the links to `peer` carries an arc.
+    fn stream(&self, peer: NodeId, arc: ArcId) -> u16 {
+        let theirs = self.surroundings.view.member(peer).map_or(1, |m| m.workers.max(1));
+        arc.0 % self.workers.max(theirs)
+    }
+
+    /// Moves what is for backups from the effects to the outbox, in order.
+    fn collect(&mut self, from: usize, out: &mut Vec<Effect>) {
+        if !out[from..].iter().any(|e| matches!(e, Effect::ToBackup { .. })) {
+            return;
+        }
+        for effect in out.split_off(from) {
+            match effect {
+                Effect::ToBackup { to, message } => {
+                    let link = (to, self.stream(to, message.arc));
+                    self.outbox.entry(link).or_default().push(message);
+                }
+                other => out.push(other),
+            }
+        }
+    }
+
+    /// Sends what the outbox holds: one frame a link.
+    pub fn flush(&mut self, now: Moment, out: &mut Vec<Effect>) {
+        let view = self.surroundings.view.number;
+        for ((peer, stream), messages) in std::mem::take(&mut self.outbox) {
+            let bytes = messages.iter().map(|m| m.content.size() + 32).sum();
+            let sender = self
+                .senders
+                .entry((peer, stream))
+                .or_insert_with(|| LinkSender::new(now.as_nanos().max(1), self.window_bytes));
+            let messages = Arc::new(messages);
+            let head = sender.push(Arc::clone(&messages), bytes, view, now);
+            out.push(Effect::Frame { to: peer, frame: Frame { stream, head, messages } });
+        }
+    }
+
+    fn resend(&mut self, link: LinkName, after: Duration, now: Moment, out: &mut Vec<Effect>) {
+        let view = self.surroundings.view.number;
+        let Some(sender) = self.senders.get_mut(&link) else { return };
+        for (head, messages) in sender.resend(after, view, now) {
+            let frame = Frame { stream: link.1, head, messages: Arc::clone(messages) };
+            out.push(Effect::Frame { to: link.0, frame });
+        }
+    }
+
+    /// Takes a frame of a peer: stores it whole and acknowledges, or keeps it until the view it speaks of is installed, or
+    /// refuses it.
+    pub fn handle_frame(&mut self, from: NodeId, frame: Frame, now: Moment, out: &mut Vec<Effect>) {
+        let link = (from, frame.stream);
+        let installed = self.surroundings.view.number;
+        if frame.head.view > installed {
+            out.push(Effect::NeedsView { of: from, number: frame.head.view });
+            let parked = self.parked.entry(link).or_default();
+            if parked.len() < PARKED_MAX {
+                parked.push_back(frame);
+            }
+            return;
+        }
+        let receiver = self.receivers.entry(link).or_default();
+        let mut refused = false;
+        if receiver.turn(&frame.head) == FrameTurn::Next {
+            match self.judge(from, &frame) {
+                Verdict::Storable => {
+                    // With a gap nothing is acknowledged, and the primary drops this backup when its patience ends.
+                    let stored = frame.messages.iter().all(|message| self.store(from, message, now));
+                    if stored && let Some(receiver) = self.receivers.get_mut(&link) {
+                        receiver.accept();
+                    }
+                }
+                Verdict::Refused => refused = true,
+            }
+        }
+        let (generation, upto) = self.receivers.get(&link).map_or((0, 0), LinkReceiver::acknowledged);
+        let ack = LinkAck { generation, upto, stamp: installed, refused };
+        out.push(Effect::Ack { to: from, stream: frame.stream, ack });
+    }
+
+    /// Fencing by arc: only what is of an older `since`, or for an arc this node has no part in, is refused, and only while
+    /// its sender does not know better. A sender that has this node's view or a newer one has left it in its window.
+    fn judge(&self, from: NodeId, frame: &Frame) -> Verdict {
+        let view = &self.surroundings.view;
+        if frame.head.view >= view.number || !self.settings.rules.hold(Rule::Fencing) {
+            return Verdict::Storable;
+        }
+        let stale = |message: &ArcMessage| {
+            view.arc(message.arc).is_none_or(|entry| {
+                message.since < entry.since || (frame.head.view < entry.changed && !self.takes(from, message))
+            })
+        };
+        if frame.messages.iter().any(stale) { Verdict::Refused } else { Verdict::Storable }
+    }
+
+    /// Whether this node is at the receiving end of that primary's stream for the arc.
+    fn takes(&self, from: NodeId, message: &ArcMessage) -> bool {
+        let entry = self.surroundings.view.arc(message.arc);
+        if entry.is_none_or(|e| e.primary != from || e.since != message.since) {
+            return !self.settings.rules.hold(Rule::Fencing);
+        }
+        match self.replicas.get(&message.arc) {
+            Some(Replica::Backup(_)) => true,
+            Some(Replica::Learner(learner)) => {
+                matches!(message.content, ArcContent::Chunk { .. }) || learner.follows(message.since)
+            }
+            _ => false,
+        }
+    }
+
+    /// Stores one message of a storable frame, or passes over what its sender knows to be void; false if a commit before it
+    /// is missing, so that it must not be acknowledged.
+    fn store(&mut self, from: NodeId, message: &ArcMessage, now: Moment) -> bool {
+        if !self.takes(from, message) {
+            return true;
+        }
+        let (limits, rules) = (self.settings.replies, self.settings.rules);
+        let stored = match self.replicas.get_mut(&message.arc) {
+            Some(Replica::Backup(backup)) => {
+                let stored = match &message.content {
+                    ArcContent::Commit(commit) => backup.handle_commit(Arc::clone(commit), rules),
+                    ArcContent::Start { base, tail } => backup.handle_start(message.since, *base, tail.clone(), rules),
+                    ArcContent::Committed | ArcContent::Chunk { .. } => Ok(()),
+                };
+                if stored.is_ok() {
+                    backup.handle_committed(message.committed, &limits, rules, now);
+                }
+                stored
+            }
+            Some(Replica::Learner(learner)) => {
+                let stored = match &message.content {
+                    ArcContent::Commit(commit) => learner.handle_commit(Arc::clone(commit), &limits, rules, now),
+                    ArcContent::Chunk { pass, first, records, cursor, end } => {
+                        learner.handle_chunk(message.since, *pass, *first, records.clone(), cursor.clone(), *end, now);
+                        Ok(())
+                    }
+                    ArcContent::Start { .. } | ArcContent::Committed => Ok(()),
+                };
+                if stored.is_ok() {
+                    learner.handle_committed(message.committed, &limits, rules, now);
+                }
+                stored
+            }
+            _ => Ok(()),
+        };
+        stored.is_ok()
+    }
+
+    fn unpark(&mut self, now: Moment, out: &mut Vec<Effect>) {
+        for ((from, _), frames) in std::mem::take(&mut self.parked) {
+            for frame in frames {
+                self.handle_frame(from, frame, now, out);
+            }
+        }
+    }
+
+    /// Takes a link acknowledgement: a lease, and whatever the arcs make of what was stored.
+    pub fn handle_ack(&mut self, from: NodeId, stream: u16, ack: &LinkAck, now: Moment, out: &mut Vec<Effect>) {
+        let link = (from, stream);
+        if ack.stamp > self.surroundings.view.number {
+            out.push(Effect::NeedsView { of: from, number: ack.stamp });
+        }
+        if ack.refused {
+            if ack.stamp > self.surroundings.view.number {
+                self.refused.insert(link);
+            } else {
+                self.resend(link, Duration::ZERO, now, out);
+            }
+        }
+        let Some(sender) = self.senders.get_mut(&link) else { return };
+        let Some((settled, sent)) = sender.handle_ack(ack.generation, ack.upto) else { return };
+        if let Some(sent) = sent {
+            self.surroundings.leases.take(from, sent, ack.stamp, self.settings.lease);
+        }
+        let start = out.len();
+        let mut chunks_arrived = false;
+        let mut newest: BTreeMap<ArcId, (ViewNumber, CommitNumber)> = BTreeMap::new();
+        for message in settled.iter().flat_map(|messages| messages.iter()) {
+            let receipt = message.receipt();
+            match receipt.of {
+                // The numbers of one arc only grow within a link, so one receipt an arc says it all.
+                Received::Upto(number) => {
+                    newest.insert(receipt.arc, (receipt.since, number));
+                }
+                Received::Chunk { .. } => {
+                    chunks_arrived = true;
+                    self.settle(receipt.arc, from, receipt.since, receipt.of, now, out);
+                }
+                Received::Nothing => {}
+            }
+        }
+        for (arc, (since, number)) in newest {
+            self.settle(arc, from, since, Received::Upto(number), now, out);
+        }
+        if chunks_arrived {
+            let mut credit = self.chunk_credit().get(&from).copied().unwrap_or(0);
+            for arc in &self.restless {
+                if let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc)
+                    && primary.feeding().is_some_and(|(to, _)| to == from)
+                {
+                    primary.feed(&mut credit, &around!(self, now), out);
+                }
+            }
+        }
+        self.collect(start, out);
+    }
+
+    fn settle(
+        &mut self,
+        arc: ArcId,
+        from: NodeId,
+        since: ViewNumber,
+        received: Received,
+        now: Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) {
+            primary.handle_receipt(from, since, received, &around!(self, now), out);
+        }
+    }
+}

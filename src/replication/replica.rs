@@ -1,0 +1,128 @@
+//! One arc on one node: whatever part the installed view gives it, and how parts follow each other.
+//!
+//! The view alone says which part; this is the only place where a part is taken or given up. Only an in-sync backup is ever
+//! promoted, and only a learner that holds everything becomes a backup: anything else is a fault of the view and stops the
+//! node, because to go on would be to invent a history.
+
+use super::{Backup, Effect, Learner, Primary, rules::Rule, settings::Around, store::Store};
+use crate::{
+    id::{CommitNumber, ViewNumber},
+    membership::{ArcEntry, Part, Target, Turn},
+    moment::Moment,
+};
+
+/// What a node holds of one arc.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Replica {
+    /// It serves it.
+    Primary(Box<Primary>),
+    /// It holds every acknowledged commit.
+    Backup(Backup),
+    /// It is receiving everything.
+    Learner(Learner),
+}
+
+/// What a change of part needs beside the change itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// What placement wants of the arc.
+    pub goal: &'a Target,
+    /// When this node's own grants to the deposed primary have run out.
+    pub leases_over: Moment,
+    /// Settings, the new view, now.
+    pub around: Around<'a>,
+}
+
+impl Replica {
+    /// Takes a change of the arc's entry; `None` comes back when the node has no part any more.
+    ///
+    /// # Panics
+    /// If the view promotes a node that is not in sync, or calls one in sync that does not hold everything.
+    #[must_use]
+    pub fn turn(held: Option<Self>, turn: &Turn, change: &Change<'_>, out: &mut Vec<Effect>) -> Option<Self> {
+        let entry = &turn.entry;
+        let &Change { goal, ref around, .. } = change;
+        let held = match held {
+            Some(Self::Primary(mut primary)) if turn.after == Part::Primary(primary.since()) => {
+                primary.reconfigure(entry, goal.clone(), around, out);
+                return Some(Self::Primary(primary));
+            }
+            // A deposed primary keeps nothing: what it had above the committed number may contradict the next history.
+            Some(Self::Primary(primary)) => {
+                primary.step_down(out);
+                None
+            }
+            other => other,
+        };
+        match turn.after {
+            Part::Primary(_) => {
+                let (store, base, tail) = match held {
+                    Some(Self::Backup(backup)) => backup.into_parts(),
+                    _ => {
+                        assert!(is_born_empty(entry), "only an in-sync backup is promoted: {turn:?}");
+                        (Store::default(), CommitNumber::default(), [].into())
+                    }
+                };
+                let deposed = turn.deposed.filter(|d| *d != around.surroundings.me);
+                let primary = Primary::promote(
+                    turn.arc,
+                    entry,
+                    goal.clone(),
+                    store,
+                    base,
+                    tail.into(),
+                    deposed,
+                    change.leases_over,
+                    around,
+                    out,
+                );
+                Some(Self::Primary(Box::new(primary)))
+            }
+            Part::Backup => Some(Self::Backup(match held {
+                Some(Self::Backup(backup)) => backup,
+                Some(Self::Learner(learner)) => match learner.into_backup() {
+                    Ok(backup) => backup,
+                    Err(partial) => {
+                        assert!(
+                            !around.settings.rules.hold(Rule::CatchUpWhole),
+                            "a learner that lacks something was called in sync"
+                        );
+                        partial
+                    }
+                },
+                _ => {
+                    assert!(is_born_empty(entry), "a node that holds nothing was called in sync: {turn:?}");
+                    Backup::default()
+                }
+            })),
+            Part::CatchingUp => Some(Self::Learner(match held {
+                Some(Self::Learner(learner)) => learner,
+                _ => Learner::default(),
+            })),
+            Part::Away => None,
+        }
+    }
+
+    /// The primary, if that is the part.
+    #[must_use]
+    pub fn as_primary(&self) -> Option<&Primary> {
+        match self {
+            Self::Primary(primary) => Some(primary),
+            _ => None,
+        }
+    }
+
+    /// The backup, if that is the part.
+    #[must_use]
+    pub fn as_backup(&self) -> Option<&Backup> {
+        match self {
+            Self::Backup(backup) => Some(backup),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the entry's primary began with nothing: at the founding, or after every copy was lost.
+fn is_born_empty(entry: &ArcEntry) -> bool {
+    entry.since == ViewNumber(1) || entry.lost_at == Some(entry.since)
+}

@@ -1,0 +1,194 @@
+//! The replies that one session remembers, so that a retried request changes state once and gets the same answer (G3).
+//!
+//! A request is (client, sequence, first unanswered). Replies are kept from `first unanswered` on, at most `per_client` of
+//! them; a request below what is kept is answered "too old", never executed. A client is forgotten only after it was idle
+//! for `keep`, longer than any caller's deadline; when the table is full of younger ones, a new client is told to wait.
+//! Forgetting sooner would let a late retry execute twice. The table is part of the session: commits carry its entries and
+//! images carry it whole. How long each copy has kept an entry is counted by that copy's own clock, which can only make a
+//! promoted backup remember longer.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::commit::ReplyEntry;
+use crate::{
+    id::{ClientId, CommitNumber, RequestId},
+    moment::Moment,
+};
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplyLimits {
+    /// Replies kept for one client of one session.
+    pub per_client: usize,
+    /// Clients kept for one session.
+    pub clients: usize,
+    /// An idle client is kept this long.
+    pub keep: Duration,
+}
+
+impl Default for ReplyLimits {
+    fn default() -> Self {
+        Self { per_client: 64, clients: 1024, keep: Duration::from_secs(600) }
+    }
+}
+
+/// What the table knows of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Never seen: execute it.
+    New,
+    /// Executed by this commit; give this reply again, once that commit is committed.
+    Answered(CommitNumber, Bytes),
+    /// Older than what is remembered: it may have been executed. Never execute it.
+    TooOld,
+    /// No room for another reply or client now; nothing was executed, try later.
+    Full,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Remembered {
+    sequence: u64,
+    number: CommitNumber,
+    reply: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Client {
+    id: ClientId,
+    floor: u64,
+    replies: VecDeque<Remembered>,
+    #[serde(skip)]
+    used: Moment,
+}
+
+/// The replies of one session, ordered by client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReplyTable {
+    clients: Vec<Client>,
+}
+
+impl ReplyTable {
+    /// What is known of a request.
+    #[must_use]
+    pub fn look_up(&self, request: &RequestId, limits: &ReplyLimits, now: Moment) -> Known {
+        let Ok(place) = self.place(request.client) else {
+            let room =
+                self.clients.len() < limits.clients || self.clients.iter().any(|c| now.since(c.used) > limits.keep);
+            return if room { Known::New } else { Known::Full };
+        };
+        let client = &self.clients[place];
+        if let Some(found) = client.replies.iter().find(|r| r.sequence == request.sequence) {
+            return Known::Answered(found.number, found.reply.clone());
+        }
+        if request.sequence < client.floor {
+            return Known::TooOld;
+        }
+        let kept = client.replies.iter().filter(|r| r.sequence >= request.first_unanswered).count();
+        if kept >= limits.per_client { Known::Full } else { Known::New }
+    }
+
+    /// Remembers the reply of a commit.
+    pub fn remember(&mut self, entry: &ReplyEntry, number: CommitNumber, limits: &ReplyLimits, now: Moment) {
+        let request = &entry.request;
+        let place = match self.place(request.client) {
+            Ok(place) => place,
+            Err(_) => {
+                if self.clients.len() >= limits.clients {
+                    self.clients.retain(|c| now.since(c.used) <= limits.keep);
+                }
+                let place = self.place(request.client).unwrap_or_else(|p| p);
+                let new = Client { id: request.client, floor: 0, replies: VecDeque::with_capacity(1), used: now };
+                self.clients.insert(place, new);
+                place
+            }
+        };
+        let client = &mut self.clients[place];
+        client.used = now;
+        client.floor = client.floor.max(request.first_unanswered);
+        let floor = client.floor;
+        client.replies.retain(|r| r.sequence >= floor);
+        let remembered = Remembered { sequence: request.sequence, number, reply: entry.reply.clone() };
+        match client.replies.iter().position(|r| r.sequence >= request.sequence) {
+            Some(at) if client.replies[at].sequence == request.sequence => client.replies[at] = remembered,
+            Some(at) => client.replies.insert(at, remembered),
+            None => client.replies.push_back(remembered),
+        }
+    }
+
+    /// Whether nothing in it is young enough to matter.
+    #[must_use]
+    pub fn is_stale(&self, limits: &ReplyLimits, now: Moment) -> bool {
+        self.clients.iter().all(|c| now.since(c.used) > limits.keep)
+    }
+
+    /// Counts every client as just used: what a copy does with a table that it received whole.
+    pub fn received(&mut self, now: Moment) {
+        for client in &mut self.clients {
+            client.used = now;
+        }
+    }
+
+    /// Bytes of replies held.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.clients.iter().map(|c| 40 + c.replies.iter().map(|r| 24 + r.reply.len()).sum::<usize>()).sum()
+    }
+
+    fn place(&self, client: ClientId) -> Result<usize, usize> {
+        self.clients.binary_search_by_key(&client, |c| c.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ReplyLimits = ReplyLimits { per_client: 2, clients: 2, keep: Duration::from_secs(10) };
+
+    fn request(client: u128, sequence: u64, first_unanswered: u64) -> RequestId {
+        RequestId { client: ClientId(client), sequence, first_unanswered }
+    }
+
+    fn remember(table: &mut ReplyTable, request: RequestId, number: u64, now: Moment) {
+        let entry = ReplyEntry { request, reply: Bytes::from(number.to_string()) };
+        table.remember(&entry, CommitNumber(number), &LIMITS, now);
+    }
+
+    #[test]
+    fn a_retry_gets_the_reply_of_the_first_execution() {
+        let mut table = ReplyTable::default();
+        let now = Moment::START;
+        assert_eq!(table.look_up(&request(1, 5, 5), &LIMITS, now), Known::New);
+        remember(&mut table, request(1, 5, 5), 7, now);
+        assert_eq!(table.look_up(&request(1, 5, 5), &LIMITS, now), Known::Answered(CommitNumber(7), Bytes::from("7")));
+    }
+
+    #[test]
+    fn a_request_below_what_is_kept_is_too_old_and_never_new() {
+        let mut table = ReplyTable::default();
+        let now = Moment::START;
+        remember(&mut table, request(1, 5, 5), 1, now);
+        remember(&mut table, request(1, 8, 8), 2, now);
+        assert_eq!(table.look_up(&request(1, 5, 5), &LIMITS, now), Known::TooOld);
+        assert_eq!(table.look_up(&request(1, 9, 8), &LIMITS, now), Known::New);
+    }
+
+    #[test]
+    fn a_full_table_refuses_rather_than_forgets_what_a_retry_may_need() {
+        let mut table = ReplyTable::default();
+        let now = Moment::START;
+        remember(&mut table, request(1, 1, 1), 1, now);
+        remember(&mut table, request(1, 2, 1), 2, now);
+        assert_eq!(table.look_up(&request(1, 3, 1), &LIMITS, now), Known::Full);
+        assert_eq!(table.look_up(&request(1, 3, 3), &LIMITS, now), Known::New);
+        remember(&mut table, request(2, 1, 1), 3, now);
+        assert_eq!(table.look_up(&request(3, 1, 1), &LIMITS, now), Known::Full);
+        let later = now + Duration::from_secs(11);
+        assert_eq!(table.look_up(&request(3, 1, 1), &LIMITS, later), Known::New);
+        remember(&mut table, request(3, 1, 1), 4, later);
+        assert_eq!(table.clients.len(), 1);
+    }
+}
