@@ -5,6 +5,7 @@
 //! become primaries, and the links close round the gap.
 
 pub mod error;
+pub mod config;
 pub mod id;
 #[allow(dead_code, unused_imports, reason = "the runtime calls it")]
 mod kinds;
@@ -19,8 +20,6 @@ pub mod sim;
 pub(crate) mod transport;
 #[allow(dead_code, reason = "used by the node, which is built on top of it")]
 pub(crate) mod wire;
-#[allow(dead_code, reason = "the runtime calls it")]
-mod wire;
 
 #[cfg(feature = "http")]
 pub use kinds::json;

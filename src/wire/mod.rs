@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Bytes: how frames are cut, how large they may be, and how a handshake is written down.
 //!
 //! The only room that names rmp-serde. It knows no socket, no actor and no meaning of what it carries. Lengths are checked
@@ -8,9 +7,7 @@
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod limits;
-=======
 //! Bytes: what travels between nodes and what a replica keeps, decoded fallibly and within bounds.
 
 pub(crate) mod codec;
 mod nesting;
->>>>>>> sessions
