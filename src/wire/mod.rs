@@ -4,10 +4,8 @@
 //! here before anything is allocated or decoded, and no type on the wire is recursive: rmp-serde does not limit the depth of
 //! recursive enums, so a recursive one would let a peer overflow our stack.
 
+pub(crate) mod codec;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod limits;
-//! Bytes: what travels between nodes and what a replica keeps, decoded fallibly and within bounds.
-
-pub(crate) mod codec;
 mod nesting;
