@@ -88,9 +88,9 @@ impl fmt::Display for StartError {
             Self::NotYet(what) => write!(f, "not yet: {what}"),
             Self::Clash(clash) => clash.fmt(f),
             Self::Lock(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
-            Self::TimedOut { missing } if missing.is_empty() => {
-                f.write_str("startup_timeout passed before the ring let this node in; is a majority of its voters alive?")
-            }
+            Self::TimedOut { missing } if missing.is_empty() => f.write_str(
+                "startup_timeout passed before the ring let this node in; is a majority of its voters alive?",
+            ),
             Self::TimedOut { missing } => {
                 let names: Vec<&str> = missing.iter().map(NodeName::as_str).collect();
                 write!(
@@ -198,7 +198,13 @@ impl NodeBuilder {
         let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters };
         let founding = Founding::new(member.clone(), plan, ClusterId(chance::draw()));
         let (beginning, begun) = mpsc::channel(64);
-        let keeper = KeeperStart { shared: Arc::clone(&shared), orders: orders.clone(), member: member.clone(), founding, beginning };
+        let keeper = KeeperStart {
+            shared: Arc::clone(&shared),
+            orders: orders.clone(),
+            member: member.clone(),
+            founding,
+            beginning,
+        };
         let mut lock = None;
         match &self.network {
             Some(network) => {
@@ -225,7 +231,13 @@ impl NodeBuilder {
                 transport.dial(other.name, other.cluster.as_str());
             }
         }
-        let node = Node(Arc::new(Inner { shared, supervisor, lock: std::sync::Mutex::new(lock), config: config.clone(), member }));
+        let node = Node(Arc::new(Inner {
+            shared,
+            supervisor,
+            lock: std::sync::Mutex::new(lock),
+            config: config.clone(),
+            member,
+        }));
         Ok(Starting { node, begun })
     }
 }
@@ -305,9 +317,9 @@ fn transport_settings(
 
 fn lock_error(name: NodeName, why: &LifeLockError) -> StartError {
     match why {
-        LifeLockError::NameInUse { .. } => {
-            StartError::Lock(format!("another process named {name} lives on this host ({why}): stop it, or use another name"))
-        }
+        LifeLockError::NameInUse { .. } => StartError::Lock(format!(
+            "another process named {name} lives on this host ({why}): stop it, or use another name"
+        )),
         _ => StartError::Lock(why.to_string()),
     }
 }

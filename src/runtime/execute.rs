@@ -14,8 +14,8 @@ use crate::{
     kinds::{Change, Failure, Kind, Occasion, Op, Stored},
     membership::View,
     moment::Moment,
-    report::{ArcPart, ArcReport},
     replication::{Body, Host, Known, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange},
+    report::{ArcPart, ArcReport},
     session::SessionId,
     wire::message::{CallOutcome, CallRequest, Operation},
 };
@@ -88,7 +88,9 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest
         Change::Events { image: Some(image), state_version, .. } => {
             Body::Events { events: Vec::new(), image: Some(image), state_version }
         }
-        Change::Events { bytes, image: None, state_version } => Body::Events { events: bytes, image: None, state_version },
+        Change::Events { bytes, image: None, state_version } => {
+            Body::Events { events: bytes, image: None, state_version }
+        }
         Change::Deleted => Body::Deleted,
     };
     let unchanged = body == Body::Unchanged;

@@ -3,7 +3,11 @@
 //! One hop from the socket to the worker. It never blocks and decides nothing; what cannot be decoded is dropped with a line in
 //! the log, and whoever sent it sends it again or gives up.
 
-use std::{collections::BTreeMap, sync::{Arc, Mutex, PoisonError, Weak}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -65,7 +69,8 @@ impl Gateway {
                     }
                     None => {
                         let reply = ForwardedReply { call: forwarded.call, outcome: CallOutcome::Starting };
-                        let _ = shared.send_control(from, crate::transport::Class::Reply, &ControlMessage::Reply(reply));
+                        let _ =
+                            shared.send_control(from, crate::transport::Class::Reply, &ControlMessage::Reply(reply));
                     }
                 }
             }
@@ -110,7 +115,7 @@ impl Inbound for Gateway {
     }
 
     fn refused(&self, address: &str, refusal: &Refusal) {
-        tracing::debug!(%address, %refusal, "not linked");
+        tracing::trace!(%address, %refusal, "not linked");
     }
 }
 

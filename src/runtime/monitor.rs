@@ -12,15 +12,10 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    clock,
-    shared::Shared,
-    view_keeper::{KeeperInput, hearing},
-    worker::WorkerInput,
-};
+use super::{clock, shared::Shared, view_keeper::KeeperInput, worker::WorkerInput};
 use crate::{
     id::{NodeId, ViewNumber},
-    membership::{DetectorSettings, Monitor, MonitorSettings},
+    membership::{DetectorSettings, Hearing, Monitor, MonitorSettings},
     moment::Moment,
     transport::Heartbeats,
     wire::message::HeartbeatMessage,
@@ -65,7 +60,7 @@ struct Thread {
     orders: Orders,
     monitor: Monitor,
     progress: Vec<(u64, Moment)>,
-    told: (BTreeSet<NodeId>, BTreeMap<NodeId, ViewNumber>),
+    told: Hearing,
 }
 
 impl Thread {
@@ -78,7 +73,7 @@ impl Thread {
         };
         let monitor = Monitor::new(shared.me, settings, now);
         let progress = vec![(0, now); shared.progress.len()];
-        Self { shared, orders, monitor, progress, told: Default::default() }
+        Self { shared, orders, monitor, progress, told: Hearing::default() }
     }
 
     fn run(mut self, mut heartbeats: impl Heartbeats) {
@@ -151,9 +146,10 @@ impl Thread {
         let known = members.chain(hears.iter().copied());
         let installed: BTreeMap<NodeId, ViewNumber> =
             known.filter_map(|n| Some((n, self.monitor.installed_of(n)?.0))).collect();
-        if (&hears, &installed) != (&self.told.0, &self.told.1) || !beat.changes.is_empty() {
-            self.told = (hears.clone(), installed.clone());
-            self.shared.tell_keeper(KeeperInput::Hearing(hearing(hears, installed), beat.changes));
+        let hearing = Hearing { hears, suspects: self.monitor.suspects(), installed };
+        if hearing != self.told || !beat.changes.is_empty() {
+            self.told = hearing.clone();
+            self.shared.tell_keeper(KeeperInput::Hearing(hearing, beat.changes));
         }
     }
 

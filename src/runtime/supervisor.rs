@@ -11,13 +11,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::{
     shared::Shared,
     view_keeper::{KeeperInput, KeeperStart, ViewKeeper},
     worker::{Worker, WorkerInput},
 };
 use crate::event::EventKind;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 /// Workers look after what is due this often; the view keeper too.
 const TICK: Duration = Duration::from_millis(10);
@@ -92,8 +92,7 @@ async fn start_worker(
     number: u16,
     supervisor: &ActorRef<()>,
 ) -> Result<ActorRef<WorkerInput>, ActorProcessingErr> {
-    let (worker, _) =
-        Actor::spawn_linked(None, Worker, (Arc::clone(shared), number), supervisor.get_cell()).await?;
+    let (worker, _) = Actor::spawn_linked(None, Worker, (Arc::clone(shared), number), supervisor.get_cell()).await?;
     worker.send_interval(TICK, || WorkerInput::Tick);
     Ok(worker)
 }

@@ -4,11 +4,7 @@
 //! It is the only writer of the node's view. Its order on a new view matters: first it stops granting leases under older
 //! views, then it publishes the view, then it hands it to the workers.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
@@ -23,8 +19,8 @@ use crate::{
     event::EventKind,
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
-        ArcState, ChainMessage, Change, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect, KeeperMessage,
-        KeeperSettings, Member, View, Wish, answer_as_serving, targets,
+        ArcState, ChainMessage, Change, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
+        KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     transport::Class,
@@ -180,7 +176,8 @@ impl KeeperState {
             tracing::error!(%fault, "a view was refused");
             return;
         }
-        let settings = KeeperSettings { suspect_after: self.shared.settings.suspect_after, ..KeeperSettings::default() };
+        let settings =
+            KeeperSettings { suspect_after: self.shared.settings.suspect_after, ..KeeperSettings::default() };
         let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
         self.stage = Stage::Serving(Box::new(keeper));
         self.install(view);
@@ -285,9 +282,4 @@ impl KeeperState {
         // What is not sent is said again: proposals, joins and wishes are repeated, decisions are gossiped.
         let _ = self.shared.send_control(to, Class::View, &ControlMessage::Keeper(message));
     }
-}
-
-/// What the monitor's maps become for the keeper.
-pub(crate) fn hearing(hears: BTreeSet<NodeId>, installed: BTreeMap<NodeId, ViewNumber>) -> Hearing {
-    Hearing { hears, installed }
 }

@@ -24,8 +24,8 @@ use crate::{
     kinds::{Failure, LiveSession},
     membership::{Target, View},
     moment::Moment,
-    report::ArcReport,
     replication::{ArcContent, Broken, Effect, Frame, Host, LinkAck, Token},
+    report::ArcReport,
     transport::{Class, Lane},
     wire::message::{CallOutcome, CallRequest, ControlMessage, DataMessage, ForwardedReply},
 };

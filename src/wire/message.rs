@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{self, CodecFault};
 use crate::{
-    kinds::Failure,
     id::{NodeId, RequestId, SessionKey, ViewNumber},
+    kinds::Failure,
     membership::{KeeperMessage, Ping, Pong},
     replication::{Durability, Frame, LinkAck},
 };
