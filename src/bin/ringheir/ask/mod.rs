@@ -7,13 +7,13 @@ mod cluster_view;
 mod http;
 mod whom;
 
+#[cfg(test)]
+pub(crate) use self::cluster_view::test_views;
 pub(crate) use self::{
     cluster_view::{ArcSeen, ClusterView},
     http::{HttpError, Peer, Request, Response},
     whom::{AskError, Whom, json_of},
 };
-#[cfg(test)]
-pub(crate) use self::cluster_view::{MemberSeen, test_views};
 
 use std::fmt;
 

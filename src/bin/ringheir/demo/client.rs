@@ -252,7 +252,8 @@ impl Client {
             last = Some(peer);
             let (answer, served_by) = attempt(&mut self.peers[peer], &path, ask).await;
             let now = board.now();
-            let outcome = Outcome { session: number, arc, first_failed, retries, sent, served_by: served_by.as_deref() };
+            let outcome =
+                Outcome { session: number, arc, first_failed, retries, sent, served_by: served_by.as_deref() };
             match answer {
                 Ok(Answer::Done(seen)) => {
                     board.notes().measure.acknowledged(now, matches!(ask, Ask::Write { .. }), &outcome);

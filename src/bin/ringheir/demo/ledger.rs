@@ -299,9 +299,8 @@ impl Ledger {
     /// taken them away.
     fn shown_numbers(&self) -> impl Iterator<Item = u64> + '_ {
         let oldest = (self.written + 1).saturating_sub(KEPT).max(1);
-        (oldest..=self.last_acked).filter(|number| {
-            !self.open.contains(number) && !self.late.contains(number) && !self.gone.contains(number)
-        })
+        (oldest..=self.last_acked)
+            .filter(|number| !self.open.contains(number) && !self.late.contains(number) && !self.gone.contains(number))
     }
 
     /// What was taken away by an acknowledged write and is there again: it was applied again, after that write.

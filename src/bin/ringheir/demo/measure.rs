@@ -222,7 +222,14 @@ mod tests {
 
     fn outcome(session: u32, arc: u16, first_failed: Option<u64>, sent: u64, served_by: &str) -> Outcome<'_> {
         let retries = u32::from(first_failed.is_some());
-        Outcome { session, arc, first_failed: first_failed.map(at), retries, sent: at(sent), served_by: Some(served_by) }
+        Outcome {
+            session,
+            arc,
+            first_failed: first_failed.map(at),
+            retries,
+            sent: at(sent),
+            served_by: Some(served_by),
+        }
     }
 
     /// a serves arcs 0 and 1, b arc 2; a is killed at 1000 ms.

@@ -121,7 +121,9 @@ impl fmt::Display for DemoError {
                 f,
                 "the ring was not fully protected within {PROTECTED_WITHIN:?} of its start; run again with --keep and see the logs in {log_folder}"
             ),
-            Self::NotCreated(sessions) => write!(f, "{sessions} session(s) could not be created; is the machine overloaded?"),
+            Self::NotCreated(sessions) => {
+                write!(f, "{sessions} session(s) could not be created; is the machine overloaded?")
+            }
             Self::Client(error) => write!(f, "a client failed: {error}"),
         }
     }
@@ -345,7 +347,8 @@ impl Drop for Aborted {
 }
 
 async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         // Without handlers the signals end the demo, and the closing pipes end the nodes.
         return std::future::pending().await;
     };
@@ -474,7 +477,7 @@ impl Director<'_> {
             };
             let waits_for_ready = !self.restarts.is_empty();
             let too_long = self.board.now().since(began) > PROTECTED_WITHIN;
-            if (!waits_for_ready && (is || !should_be)) || (too_long && !waits_for_ready) {
+            if !waits_for_ready && (is || !should_be || too_long) {
                 return (should_be, is);
             }
             tokio::time::sleep(LOOK).await;

@@ -129,7 +129,7 @@ pub(crate) struct Scene<'a> {
 }
 
 fn bar(part: u64, whole: u64, columns: usize) -> String {
-    let filled = if whole == 0 { 0 } else { (part.min(whole) * columns as u64 / whole) as usize };
+    let filled = (part.min(whole) * columns as u64).checked_div(whole).unwrap_or(0) as usize;
     format!("{}{}", "█".repeat(filled), "░".repeat(columns - filled))
 }
 

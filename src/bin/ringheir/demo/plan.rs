@@ -129,7 +129,9 @@ impl fmt::Display for PlanFault {
             }
             Self::TooLate(step) => write!(f, "{step}: the run is over by then; give it more --seconds"),
             Self::AlreadyDead(step) => write!(f, "{step}: {} was killed before; --restart it first", step.node),
-            Self::NotDead(step) => write!(f, "{step}: {} is running then; only a killed node can be restarted", step.node),
+            Self::NotDead(step) => {
+                write!(f, "{step}: {} is running then; only a killed node can be restarted", step.node)
+            }
             Self::AlreadyHung(step) => write!(f, "{step}: {} is hung then already", step.node),
             Self::LastsNot(flag) => write!(f, "{}: only a hang can say how long it lasts", flag.node),
             Self::NobodyLeft(step) => write!(f, "{step}: nobody would be left; restart another node before"),
@@ -235,11 +237,7 @@ mod tests {
     fn flags_say_node_time_and_how_long() {
         let read = |text: &str| text.parse::<Flag>();
         let flag = |node: &str, at, lasts: Option<u64>| {
-            Ok(Flag {
-                node: node.to_owned(),
-                at: Duration::from_millis(at),
-                lasts: lasts.map(Duration::from_millis),
-            })
+            Ok(Flag { node: node.to_owned(), at: Duration::from_millis(at), lasts: lasts.map(Duration::from_millis) })
         };
         assert_eq!(read("a@5s"), flag("a", 5000, None));
         assert_eq!(read("node-1@1500ms"), flag("node-1", 1500, None));

@@ -117,11 +117,7 @@ impl Processes {
             file.push_str(&format!(
                 "\n[[node]]\nname = \"{name}\"\ncluster = \"127.0.0.1:{cluster}\"\nhttp = \"127.0.0.1:{http}\"\n"
             ));
-            processes.nodes.push(NodeProcess {
-                name: name.clone(),
-                http: format!("127.0.0.1:{http}"),
-                child: None,
-            });
+            processes.nodes.push(NodeProcess { name: name.clone(), http: format!("127.0.0.1:{http}"), child: None });
         }
         fs::write(processes.config(), file).map_err(system("write the cluster file"))?;
         Ok(processes)
@@ -165,7 +161,12 @@ impl Processes {
         let mut command = Command::new(&self.program);
         command.arg("node").arg("--config").arg(self.config()).args(["--name", name, "--run-dir"]).arg(self.run_dir());
         command.arg("--exit-with-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.env_remove("RINGHEIR_SECRET").process_group(0).kill_on_drop(true).spawn().map_err(system("start a node"))?;
+        let mut child = command
+            .env_remove("RINGHEIR_SECRET")
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(system("start a node"))?;
         let stdout = child.stdout.take().expect("it was piped");
         let position = self.position(name);
         self.nodes[position].child = Some(child);

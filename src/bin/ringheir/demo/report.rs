@@ -123,8 +123,9 @@ impl Report<'_> {
     pub(crate) fn text(&self) -> String {
         let (notes, measure) = (self.notes, &self.notes.measure);
         let mut text = String::new();
-        // Writing into a String cannot fail.
-        let mut say = |line: std::fmt::Arguments<'_>| drop(writeln!(text, "{line}"));
+        let mut say = |line: std::fmt::Arguments<'_>| {
+            writeln!(text, "{line}").expect("a String takes all that is written");
+        };
         say(format_args!(
             "{} nodes, {} sessions in {} arcs, {:.1} s, {} commands a second",
             self.nodes,
@@ -152,7 +153,9 @@ impl Report<'_> {
                     say(format_args!("  {never} of its arcs never served by another node"));
                 }
                 match fault.protected {
-                    Some(protected) => say(format_args!("  every arc has a backup again      {:>8.1} ms", ms(protected))),
+                    Some(protected) => {
+                        say(format_args!("  every arc has a backup again      {:>8.1} ms", ms(protected)));
+                    }
                     None => say(format_args!("  not every arc had a backup again")),
                 }
             }
@@ -232,9 +235,11 @@ mod tests {
         ] {
             assert!(!json[field].is_null(), "{field} in {json}");
         }
-        for (field, parts) in
-            [("unavailable_ms", &["p50", "p99", "max"][..]), ("promoted_ms", &["p50", "max"]), ("protected_again_ms", &["p50", "max"])]
-        {
+        for (field, parts) in [
+            ("unavailable_ms", &["p50", "p99", "max"][..]),
+            ("promoted_ms", &["p50", "max"]),
+            ("protected_again_ms", &["p50", "max"]),
+        ] {
             let object = json[field].as_object().expect(field);
             assert!(parts.iter().all(|part| object.contains_key(*part)), "{field} in {json}");
         }
@@ -252,7 +257,8 @@ mod tests {
             Wrong { stale: 1, ..Wrong::default() },
             Wrong { false_answers: 1, ..Wrong::default() },
         ] {
-            let notes = Notes { wrong, ..Notes::default() };
+            let mut notes = Notes::default();
+            notes.wrong = wrong;
             planted.push(report(&notes).complaints().len());
             assert!(report(&notes).text().contains("NOT WELL: 1 "));
             assert_eq!(report(&notes).json()["ok"], false);

@@ -79,8 +79,7 @@ pub(crate) async fn view_of(peer: &mut Peer) -> Option<ClusterView> {
 
 /// Watches until it is aborted.
 pub(crate) async fn watch(board: Board, doors: Vec<Door>) {
-    let mut peers: Vec<(String, Peer)> =
-        doors.into_iter().map(|door| (door.name, Peer::new(door.http))).collect();
+    let mut peers: Vec<(String, Peer)> = doors.into_iter().map(|door| (door.name, Peer::new(door.http))).collect();
     let mut silent = BTreeSet::new();
     loop {
         let away: BTreeSet<String> = board.notes().away.keys().cloned().collect();
