@@ -70,7 +70,7 @@ pub struct Founding {
     blanks: BTreeMap<NodeName, (Member, Moment)>,
     serving: BTreeMap<ClusterId, NodeId>,
     serving_since: Option<Moment>,
-    accepted: Option<(Arc<View>, NodeId, Moment)>,
+    accepted: Option<(Arc<View>, Moment)>,
     proposed: Option<(Arc<View>, BTreeSet<NodeId>)>,
     said: Option<Moment>,
     finished: bool,
@@ -108,7 +108,11 @@ impl Founding {
         }
         if self.said.is_none_or(|at| now.since(at) >= SAY) {
             self.said = Some(now);
-            let word = FoundingMessage::Blank { digest: self.plan.digest, member: self.member.clone() };
+            // Who has accepted is blank no more, and must say so: a founding that counts on it would only be refused.
+            let word = match &self.accepted {
+                None => FoundingMessage::Blank { digest: self.plan.digest, member: self.member.clone() },
+                Some((view, ..)) => FoundingMessage::FoundAccepted(view.cluster),
+            };
             for node in connected {
                 send(*node, word.clone(), out);
             }
@@ -116,9 +120,6 @@ impl Founding {
                 for voter in view.members.iter().map(|m| m.node).filter(|n| !accepted.contains(n)) {
                     send(voter, FoundingMessage::Found(Arc::clone(view)), out);
                 }
-            }
-            if let Some((view, proposer, _)) = &self.accepted {
-                send(*proposer, FoundingMessage::FoundAccepted(view.cluster), out);
             }
         }
         if self.serving_since.is_some_and(|at| now.since(at) >= LISTEN) {
@@ -163,12 +164,15 @@ impl Founding {
             }
             FoundingMessage::Found(view) => self.handle_found(from, view, now, out),
             FoundingMessage::FoundAccepted(cluster) => {
-                let Some((view, accepted)) = &mut self.proposed else { return };
-                if view.cluster != cluster {
+                let Some((view, accepted)) = self.proposed.as_mut().filter(|(view, _)| view.cluster == cluster) else {
+                    if self.blanks.get(&from.name).is_some_and(|(member, _)| member.node == from) {
+                        self.blanks.remove(&from.name);
+                    }
                     return;
-                }
+                };
                 accepted.insert(from);
-                if view.members.iter().all(|m| accepted.contains(&m.node)) {
+                // Once somebody is known to serve, this founding must not stand beside it; `join` gives it up.
+                if self.serving.is_empty() && view.members.iter().all(|m| accepted.contains(&m.node)) {
                     let view = Arc::clone(view);
                     for member in view.members.iter().filter(|m| m.node != self.member.node) {
                         send(member.node, FoundingMessage::Founded(Arc::clone(&view)), out);
@@ -195,10 +199,11 @@ impl Founding {
     fn handle_found(&mut self, from: NodeId, view: Arc<View>, now: Moment, out: &mut Vec<FoundingEffect>) {
         let repeated = self.accepted.as_ref().is_some_and(|(accepted, ..)| *accepted == view);
         let names_me = view.is_member(self.member.node) && view.number == ViewNumber(1) && view.check().is_ok();
-        if repeated || (self.accepted.is_none() && names_me) {
+        // Who heard a cluster serve joins that and helps to found no other.
+        if repeated || (self.accepted.is_none() && self.serving.is_empty() && names_me) {
             if !repeated {
                 let cluster = view.cluster;
-                self.accepted = Some((view, from, now));
+                self.accepted = Some((view, now));
                 send(from, FoundingMessage::FoundAccepted(cluster), out);
             } else {
                 send(from, FoundingMessage::FoundAccepted(view.cluster), out);
@@ -224,7 +229,7 @@ impl Founding {
         };
         members.push(self.member.clone());
         let view = Arc::new(founding_view(self.cluster, self.plan.shape.clone(), members, &self.plan.voters));
-        self.accepted = Some((Arc::clone(&view), me, now));
+        self.accepted = Some((Arc::clone(&view), now));
         self.proposed = Some((Arc::clone(&view), BTreeSet::from([me])));
         for member in view.members.iter().filter(|m| m.node != me) {
             send(member.node, FoundingMessage::Found(Arc::clone(&view)), out);
@@ -237,7 +242,7 @@ impl Founding {
 
     /// Gives up only when a listed process is gone and nobody reachable has installed view 1 (who has says "serving").
     fn give_up_if_hopeless(&mut self, connected: &BTreeSet<NodeId>, now: Moment, out: &mut Vec<FoundingEffect>) {
-        let Some((view, _, at)) = &self.accepted else { return };
+        let Some((view, at)) = &self.accepted else { return };
         let me = self.member.node;
         let gone = view.members.iter().any(|m| m.node != me && !connected.contains(&m.node));
         if gone && now.since(*at) > ACCEPTED_PATIENCE {
@@ -273,3 +278,6 @@ pub fn answer_as_serving(view: &Arc<View>, message: &FoundingMessage) -> Option<
 fn send(to: NodeId, message: FoundingMessage, out: &mut Vec<FoundingEffect>) {
     out.push(FoundingEffect::Send(to, KeeperMessage::Founding(message)));
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,6 +158,8 @@ impl Keeper {
 
     /// Takes what the monitor knows now.
     pub fn hear(&mut self, hearing: Hearing) {
+        // Who has installed the newest view may become a voter, so this too may speak for a view.
+        self.stirred |= hearing.installed != self.hearing.installed;
         self.hearing = hearing;
     }
 
@@ -217,8 +219,10 @@ impl Keeper {
         match message {
             KeeperMessage::Chain(message) => {
                 let heard = self.heard(now);
+                let was_proposing = self.chain.proposing_since().is_some();
                 let mut effects = Vec::new();
                 self.chain.handle(from, message, &heard, &self.dead, &mut effects);
+                self.give_way(was_proposing, &effects, now, jitter);
                 self.follow(effects, now, out);
                 self.choose_if_free(now, out);
             }
@@ -238,6 +242,22 @@ impl Keeper {
             KeeperMessage::Founding(_) => {}
         }
         self.tick(now, jitter, out);
+    }
+
+    /// Lets another's proposal finish. Two proposers that answered each ballot with a higher one at once would cut each
+    /// other off for ever wherever two round trips take longer than the stagger.
+    fn give_way(&mut self, was_proposing: bool, effects: &[ChainEffect], now: Moment, jitter: Duration) {
+        let supports = |e: &ChainEffect| {
+            matches!(e, ChainEffect::Send(_, ChainMessage::Promise { .. } | ChainMessage::Accepted { .. }))
+        };
+        let patience = if was_proposing && self.chain.proposing_since().is_none() {
+            self.settings.proposal_timeout
+        } else if effects.iter().any(supports) {
+            self.settings.stagger * 2
+        } else {
+            return;
+        };
+        self.retry_at = self.retry_at.max(now + patience + jitter);
     }
 
     fn handle_join(&mut self, from: NodeId, member: Member, now: Moment, out: &mut Vec<KeeperEffect>) {
@@ -455,3 +475,6 @@ impl Keeper {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
