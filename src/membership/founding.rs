@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::{FoundingMessage, KeeperMessage, Member, Shape, View, next_view::founding_view};
+use super::{ChainMessage, FoundingMessage, KeeperMessage, Member, Shape, View, next_view::founding_view};
 use crate::{
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     moment::Moment,
@@ -22,27 +22,27 @@ use crate::{
 
 /// How long a process that heard one cluster serve listens for another before it joins.
 const LISTEN: Duration = Duration::from_millis(150);
+/// A cluster that was heard to serve and gives no view for this long is gone: this process goes on as if it had not heard
+/// it. No second cluster comes of it, for founding still needs a blank from every voter.
+const JOIN_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a starting process says what it is.
 const SAY: Duration = Duration::from_millis(50);
 /// A blank that has not repeated itself for this long is no longer counted.
 const BLANK_KEPT: Duration = Duration::from_millis(500);
-/// An accepted founding whose listed processes are gone this long is given up.
-const ACCEPTED_PATIENCE: Duration = Duration::from_secs(2);
+/// An accepted founding is given up when a listed process was out of reach this long. It is long, because one that is only
+/// cut off may have installed view 1 and count on this process as a voter.
+const ACCEPTED_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What founding asks of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
 pub enum FoundingEffect {
     /// Send this.
     Send(NodeId, KeeperMessage),
-    /// A cluster serves there: fetch its view and join.
-    Join {
-        /// Whom to ask.
-        contact: NodeId,
-        /// The cluster it serves in.
-        cluster: ClusterId,
-    },
-    /// View 1 stands.
+    /// View 1 stands, and this process is in it.
     Founded(Arc<View>),
+    /// A cluster serves: this is its view, which this process is to join.
+    Join(Arc<View>),
     /// Two clusters serve under these addresses: refuse to start and name both.
     TwoClusters(ClusterId, ClusterId),
     /// This incarnation's founding cannot succeed any more: start anew with another.
@@ -70,7 +70,8 @@ pub struct Founding {
     blanks: BTreeMap<NodeName, (Member, Moment)>,
     serving: BTreeMap<ClusterId, NodeId>,
     serving_since: Option<Moment>,
-    accepted: Option<(Arc<View>, Moment)>,
+    joining: Option<ClusterId>,
+    accepted: Option<(Arc<View>, NodeId, Moment)>,
     proposed: Option<(Arc<View>, BTreeSet<NodeId>)>,
     said: Option<Moment>,
     finished: bool,
@@ -87,6 +88,7 @@ impl Founding {
             blanks: BTreeMap::new(),
             serving: BTreeMap::new(),
             serving_since: None,
+            joining: None,
             accepted: None,
             proposed: None,
             said: None,
@@ -106,13 +108,22 @@ impl Founding {
         if self.finished {
             return;
         }
+        if self.joining.is_some() && self.serving_since.is_some_and(|at| now.since(at) >= JOIN_PATIENCE) {
+            self.joining = None;
+            self.serving.clear();
+            self.serving_since = None;
+        }
         if self.said.is_none_or(|at| now.since(at) >= SAY) {
             self.said = Some(now);
-            // Who has accepted is blank no more, and must say so: a founding that counts on it would only be refused.
-            let word = match &self.accepted {
-                None => FoundingMessage::Blank { digest: self.plan.digest, member: self.member.clone() },
-                Some((view, ..)) => FoundingMessage::FoundAccepted(view.cluster),
-            };
+            if self.joining.is_some() {
+                // Whoever serves is asked until one answers: the first may have died since.
+                for node in connected {
+                    let fetch = KeeperMessage::Chain(ChainMessage::Fetch { have: ViewNumber::default() });
+                    out.push(FoundingEffect::Send(*node, fetch));
+                }
+                return;
+            }
+            let word = FoundingMessage::Blank { digest: self.plan.digest, member: self.member.clone() };
             for node in connected {
                 send(*node, word.clone(), out);
             }
@@ -121,6 +132,12 @@ impl Founding {
                     send(voter, FoundingMessage::Found(Arc::clone(view)), out);
                 }
             }
+            if let Some((view, proposer, _)) = &self.accepted {
+                send(*proposer, FoundingMessage::FoundAccepted(view.cluster), out);
+            }
+        }
+        if self.joining.is_some() {
+            return;
         }
         if self.serving_since.is_some_and(|at| now.since(at) >= LISTEN) {
             self.join(out);
@@ -135,14 +152,23 @@ impl Founding {
         self.finished = true;
         let mut clusters = self.serving.iter();
         let (first, second) = (clusters.next(), clusters.next());
-        let Some((cluster, contact)) = first else { return };
+        let Some((cluster, _)) = first else { return };
         if let Some((other, _)) = second {
             out.push(FoundingEffect::TwoClusters(*cluster, *other));
         } else if self.accepted.as_ref().is_some_and(|(view, ..)| view.cluster != *cluster) {
             // Having accepted another founding, this incarnation may be named in a view that others installed.
             out.push(FoundingEffect::StartAnew);
         } else {
-            out.push(FoundingEffect::Join { contact: *contact, cluster: *cluster });
+            self.joining = Some(*cluster);
+            self.finished = false;
+        }
+    }
+
+    /// A view arrived; it is one to join if its cluster is the one that serves.
+    pub fn handle_decided(&mut self, view: Arc<View>, out: &mut Vec<FoundingEffect>) {
+        if !self.finished && self.joining == Some(view.cluster) {
+            self.finished = true;
+            out.push(FoundingEffect::Join(view));
         }
     }
 
@@ -164,12 +190,10 @@ impl Founding {
             }
             FoundingMessage::Found(view) => self.handle_found(from, view, now, out),
             FoundingMessage::FoundAccepted(cluster) => {
-                let Some((view, accepted)) = self.proposed.as_mut().filter(|(view, _)| view.cluster == cluster) else {
-                    if self.blanks.get(&from.name).is_some_and(|(member, _)| member.node == from) {
-                        self.blanks.remove(&from.name);
-                    }
+                let Some((view, accepted)) = &mut self.proposed else { return };
+                if view.cluster != cluster {
                     return;
-                };
+                }
                 accepted.insert(from);
                 // Once somebody is known to serve, this founding must not stand beside it; `join` gives it up.
                 if self.serving.is_empty() && view.members.iter().all(|m| accepted.contains(&m.node)) {
@@ -203,7 +227,7 @@ impl Founding {
         if repeated || (self.accepted.is_none() && self.serving.is_empty() && names_me) {
             if !repeated {
                 let cluster = view.cluster;
-                self.accepted = Some((view, now));
+                self.accepted = Some((view, from, now));
                 send(from, FoundingMessage::FoundAccepted(cluster), out);
             } else {
                 send(from, FoundingMessage::FoundAccepted(view.cluster), out);
@@ -229,7 +253,7 @@ impl Founding {
         };
         members.push(self.member.clone());
         let view = Arc::new(founding_view(self.cluster, self.plan.shape.clone(), members, &self.plan.voters));
-        self.accepted = Some((Arc::clone(&view), now));
+        self.accepted = Some((Arc::clone(&view), me, now));
         self.proposed = Some((Arc::clone(&view), BTreeSet::from([me])));
         for member in view.members.iter().filter(|m| m.node != me) {
             send(member.node, FoundingMessage::Found(Arc::clone(&view)), out);
@@ -242,10 +266,12 @@ impl Founding {
 
     /// Gives up only when a listed process is gone and nobody reachable has installed view 1 (who has says "serving").
     fn give_up_if_hopeless(&mut self, connected: &BTreeSet<NodeId>, now: Moment, out: &mut Vec<FoundingEffect>) {
-        let Some((view, at)) = &self.accepted else { return };
+        let Some((view, _, at)) = &self.accepted else { return };
         let me = self.member.node;
-        let gone = view.members.iter().any(|m| m.node != me && !connected.contains(&m.node));
-        if gone && now.since(*at) > ACCEPTED_PATIENCE {
+        let others = || view.members.iter().map(|m| m.node).filter(|n| *n != me);
+        let replaced = others().any(|n| self.blank(n.name, now).is_some_and(|m| m.node != n));
+        let out_of_reach = others().any(|n| !connected.contains(&n));
+        if replaced || (out_of_reach && now.since(*at) > ACCEPTED_PATIENCE) {
             self.finished = true;
             out.push(FoundingEffect::StartAnew);
         }

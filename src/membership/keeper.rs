@@ -53,6 +53,8 @@ const REPEAT: Duration = Duration::from_millis(200);
 const JOIN_KEPT: Duration = Duration::from_millis(1500);
 /// A peer that lags is sent the newest view, at most this often.
 const GOSSIP: Duration = Duration::from_millis(100);
+/// Back-off after collisions grows up to this many times the stagger.
+const COLLISIONS_MAX: u32 = 8;
 /// At most this many processes may be waiting to come in.
 const JOINS_MAX: usize = 256;
 
@@ -102,6 +104,7 @@ pub struct Keeper {
     heard_before: BTreeSet<NodeId>,
     wanted_since: Option<Moment>,
     retry_at: Moment,
+    collisions: u32,
     unfinished_since: Option<Moment>,
     /// Something changed since it was last asked whether a view is wanted.
     stirred: bool,
@@ -127,6 +130,7 @@ impl Keeper {
             heard_before: BTreeSet::new(),
             wanted_since: None,
             retry_at: Moment::START,
+            collisions: 0,
             unfinished_since: None,
             stirred: true,
         }
@@ -222,7 +226,12 @@ impl Keeper {
                 let was_proposing = self.chain.proposing_since().is_some();
                 let mut effects = Vec::new();
                 self.chain.handle(from, message, &heard, &self.dead, &mut effects);
-                self.give_way(was_proposing, &effects, now, jitter);
+                if was_proposing && self.chain.proposing_since().is_none() {
+                    // Somebody else is at it, or was: two proposers that answered each other at once would never end.
+                    self.collisions = (self.collisions + 1).min(COLLISIONS_MAX);
+                    self.retry_at = now + self.settings.stagger * self.collisions + jitter;
+                    self.stirred = true;
+                }
                 self.follow(effects, now, out);
                 self.choose_if_free(now, out);
             }
@@ -242,22 +251,6 @@ impl Keeper {
             KeeperMessage::Founding(_) => {}
         }
         self.tick(now, jitter, out);
-    }
-
-    /// Lets another's proposal finish. Two proposers that answered each ballot with a higher one at once would cut each
-    /// other off for ever wherever two round trips take longer than the stagger.
-    fn give_way(&mut self, was_proposing: bool, effects: &[ChainEffect], now: Moment, jitter: Duration) {
-        let supports = |e: &ChainEffect| {
-            matches!(e, ChainEffect::Send(_, ChainMessage::Promise { .. } | ChainMessage::Accepted { .. }))
-        };
-        let patience = if was_proposing && self.chain.proposing_since().is_none() {
-            self.settings.proposal_timeout
-        } else if effects.iter().any(supports) {
-            self.settings.stagger * 2
-        } else {
-            return;
-        };
-        self.retry_at = self.retry_at.max(now + patience + jitter);
     }
 
     fn handle_join(&mut self, from: NodeId, member: Member, now: Moment, out: &mut Vec<KeeperEffect>) {
@@ -416,6 +409,7 @@ impl Keeper {
                     self.wanted_since = None;
                     self.unfinished_since = None;
                     self.retry_at = now;
+                    self.collisions = 0;
                     self.stirred = true;
                     out.push(KeeperEffect::Installed(view));
                 }

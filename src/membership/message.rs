@@ -142,7 +142,7 @@ pub enum FoundingMessage {
     },
     /// The first in file order proposes view 1, naming exactly the voters that were blank.
     Found(Arc<View>),
-    /// I accepted that founding; I accept no other in my life. Said to everyone from then on, in place of "blank".
+    /// I accepted that founding; I accept no other in my life.
     FoundAccepted(ClusterId),
     /// I have accepted another founding, or am listed under another incarnation.
     FoundRefused(ClusterId),

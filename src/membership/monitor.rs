@@ -34,6 +34,8 @@ use crate::{
 /// The most pings to one peer that may be unanswered; the oldest is given up for a newer one. At the probing rate these
 /// are 1.2 s, twice the default patience of the detector.
 pub const OUTSTANDING_MAX: usize = 64;
+/// A peer is asked for its lease at most this often.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The beat of the heart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,8 +74,10 @@ pub struct Ping {
 pub struct Pong {
     /// Of the ping it answers.
     pub number: u64,
-    /// The newest view that the answering node has installed.
+    /// The newest view that every worker of the answering node has installed: it has stepped down from what that view took.
     pub installed: ViewNumber,
+    /// The newest view it knows: the stamp of the lease that this pong grants. Never older than `installed`.
+    pub stamp: ViewNumber,
 }
 
 /// What a pong proved.
@@ -83,6 +87,8 @@ pub struct Answered {
     pub sent: Moment,
     /// The newest view that the peer has installed.
     pub installed: ViewNumber,
+    /// The newest view it knew when it granted.
+    pub stamp: ViewNumber,
 }
 
 /// What a tick asks for: pings to send, and changes of suspicion to hand on.
@@ -177,15 +183,38 @@ impl Monitor {
         beat
     }
 
+    /// A ping to send at once, because a reply waits for this peer's lease; `None` if one was just sent, or to a stranger.
+    #[must_use]
+    pub fn ask(&mut self, peer: NodeId, now: Moment, installed: ViewNumber) -> Option<Ping> {
+        let hears_you = self.detector.hears(peer);
+        let asked = self.peers.get_mut(&peer)?;
+        if asked.outstanding.back().is_some_and(|(_, at)| now.since(*at) < ASK_AGAIN) {
+            return None;
+        }
+        self.last_number += 1;
+        if asked.outstanding.len() == OUTSTANDING_MAX {
+            asked.outstanding.pop_front();
+        }
+        asked.outstanding.push_back((self.last_number, now));
+        Some(Ping { number: self.last_number, installed, hears_you })
+    }
+
     /// A peer asks; the pong is to be sent back at once. `None` while the workers make no progress. That the ping arrived
     /// is no evidence: it came one way. Any member is answered, watched or not, and only of the watched is anything kept.
     #[must_use]
-    pub fn handle_ping(&mut self, from: NodeId, ping: &Ping, now: Moment, installed: ViewNumber) -> Option<Pong> {
+    pub fn handle_ping(
+        &mut self,
+        from: NodeId,
+        ping: &Ping,
+        now: Moment,
+        installed: ViewNumber,
+        stamp: ViewNumber,
+    ) -> Option<Pong> {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.note_installed(ping.installed, now);
             peer.hears_me = ping.hears_you;
         }
-        self.progress.then_some(Pong { number: ping.number, installed })
+        self.progress.then_some(Pong { number: ping.number, installed, stamp })
     }
 
     /// A peer answers. `None`, and nothing is learned, unless it answers a ping to that very peer which is outstanding.
@@ -196,7 +225,7 @@ impl Monitor {
         let (_, sent) = peer.outstanding.drain(..=answered).next_back()?;
         peer.note_installed(pong.installed, now);
         self.detector.handle_evidence(from, sent);
-        Some(Answered { sent, installed: pong.installed })
+        Some(Answered { sent, installed: pong.installed, stamp: pong.stamp })
     }
 
     /// A peer acknowledged, on whatever lane, something that this node sent at `sent`.

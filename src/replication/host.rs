@@ -10,7 +10,7 @@
 //! Invariant: a frame is acknowledged only if everything in it is stored, or was said by a primary that knows itself deposed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -96,7 +96,8 @@ pub struct Host {
     senders: BTreeMap<LinkName, LinkSender<Arc<Vec<ArcMessage>>>>,
     refused: BTreeSet<LinkName>,
     receivers: BTreeMap<LinkName, LinkReceiver>,
-    parked: BTreeMap<LinkName, VecDeque<Frame>>,
+    /// Frames that came before their turn, or before the view they speak of, by number.
+    parked: BTreeMap<LinkName, BTreeMap<u64, Frame>>,
     outbox: BTreeMap<LinkName, Vec<ArcMessage>>,
 }
 
@@ -253,6 +254,7 @@ impl Host {
             let change = Change {
                 goal: &self.goals[usize::from(turn.arc.0)],
                 leases_over,
+                jumped,
                 around: Around { settings: &self.settings, surroundings: &self.surroundings, now },
             };
             let held = self.replicas.remove(&turn.arc);
@@ -272,7 +274,9 @@ impl Host {
         for link in std::mem::take(&mut self.refused) {
             self.resend(link, Duration::ZERO, now, out);
         }
-        self.unpark(now, out);
+        for link in self.parked.keys().copied().collect::<Vec<_>>() {
+            self.take_parked(link, now, out);
+        }
     }
 
     /// A peer granted a lease by answering what was sent at `sent`.
@@ -429,36 +433,68 @@ impl Host {
         }
     }
 
-    /// Takes a frame of a peer: stores it whole and acknowledges, or keeps it until the view it speaks of is installed, or
+    /// Takes a frame of a peer: stores it whole and acknowledges, or keeps it until its turn and its view have come, or
     /// refuses it.
     pub fn handle_frame(&mut self, from: NodeId, frame: Frame, now: Moment, out: &mut Vec<Effect>) {
         let link = (from, frame.stream);
-        let installed = self.surroundings.view.number;
-        if frame.head.view > installed {
+        if frame.head.view > self.surroundings.view.number {
             out.push(Effect::NeedsView { of: from, number: frame.head.view });
-            let parked = self.parked.entry(link).or_default();
-            if parked.len() < PARKED_MAX {
-                parked.push_back(frame);
-            }
+        }
+        match self.receivers.entry(link).or_default().turn(&frame.head) {
+            FrameTurn::Next | FrameTurn::Early => self.park(link, frame),
+            FrameTurn::Repeated | FrameTurn::Stale => {}
+        }
+        self.take_parked(link, now, out);
+    }
+
+    /// Keeps a frame for its turn; of too many the lowest numbers, which are needed first.
+    fn park(&mut self, link: LinkName, frame: Frame) {
+        let parked = self.parked.entry(link).or_default();
+        parked.insert(frame.head.number, frame);
+        if parked.len() > PARKED_MAX {
+            parked.pop_last();
+        }
+    }
+
+    /// Stores the parked frames whose turn has come, and acknowledges.
+    fn take_parked(&mut self, link: LinkName, now: Moment, out: &mut Vec<Effect>) {
+        let (from, stream) = link;
+        let installed = self.surroundings.view.number;
+        let Some(mut parked) = self.parked.remove(&link) else {
+            self.acknowledge(link, false, out);
             return;
-        }
-        let receiver = self.receivers.entry(link).or_default();
+        };
         let mut refused = false;
-        if receiver.turn(&frame.head) == FrameTurn::Next {
-            match self.judge(from, &frame) {
-                Verdict::Storable => {
-                    // With a gap nothing is acknowledged, and the primary drops this backup when its patience ends.
-                    let stored = frame.messages.iter().all(|message| self.store(from, message, now));
-                    if stored && let Some(receiver) = self.receivers.get_mut(&link) {
-                        receiver.accept();
-                    }
-                }
-                Verdict::Refused => refused = true,
+        while let Some(next) = parked.first_entry() {
+            let head = next.get().head;
+            let turn = self.receivers.entry(link).or_default().turn(&head);
+            if turn == FrameTurn::Early || head.view > installed {
+                break;
             }
+            let frame = next.remove();
+            if turn != FrameTurn::Next {
+                continue;
+            }
+            if self.judge(from, &frame) == Verdict::Refused {
+                refused = true;
+                break;
+            }
+            // With a gap nothing is acknowledged, and the primary drops this backup when its patience ends.
+            if !frame.messages.iter().all(|message| self.store(from, message, now)) {
+                break;
+            }
+            self.receivers.entry((from, stream)).or_default().accept();
         }
+        if !parked.is_empty() {
+            self.parked.insert(link, parked);
+        }
+        self.acknowledge(link, refused, out);
+    }
+
+    fn acknowledge(&self, link: LinkName, refused: bool, out: &mut Vec<Effect>) {
         let (generation, upto) = self.receivers.get(&link).map_or((0, 0), LinkReceiver::acknowledged);
-        let ack = LinkAck { generation, upto, stamp: installed, refused };
-        out.push(Effect::Ack { to: from, stream: frame.stream, ack });
+        let ack = LinkAck { generation, upto, stamp: self.surroundings.view.number, refused };
+        out.push(Effect::Ack { to: link.0, stream: link.1, ack });
     }
 
     /// Fencing by arc: only what is of an older `since`, or for an arc this node has no part in, is refused, and only while
@@ -527,14 +563,6 @@ impl Host {
             _ => Ok(()),
         };
         stored.is_ok()
-    }
-
-    fn unpark(&mut self, now: Moment, out: &mut Vec<Effect>) {
-        for ((from, _), frames) in std::mem::take(&mut self.parked) {
-            for frame in frames {
-                self.handle_frame(from, frame, now, out);
-            }
-        }
     }
 
     /// Takes a link acknowledgement: a lease, and whatever the arcs make of what was stored.

@@ -97,8 +97,10 @@ pub enum Turn {
     Next,
     /// It was stored before: acknowledge again.
     Repeated,
-    /// One before it is missing, or it is of an older link: drop it.
+    /// One before it is missing: keep it until then.
     Early,
+    /// It is of an older link: drop it.
+    Stale,
 }
 
 /// The receiving end of a link.
@@ -114,7 +116,9 @@ impl LinkReceiver {
         if head.generation > self.generation {
             *self = Self { generation: head.generation, upto: 0 };
         }
-        if head.generation < self.generation || head.number > self.upto + 1 {
+        if head.generation < self.generation {
+            Turn::Stale
+        } else if head.number > self.upto + 1 {
             Turn::Early
         } else if head.number <= self.upto {
             Turn::Repeated
@@ -182,7 +186,7 @@ mod tests {
         let head = |generation, number| FrameHead { view: VIEW, generation, number };
         assert_eq!(receiver.turn(&head(2, 1)), Turn::Next);
         receiver.accept();
-        assert_eq!(receiver.turn(&head(1, 8)), Turn::Early);
+        assert_eq!(receiver.turn(&head(1, 8)), Turn::Stale);
         assert_eq!(receiver.acknowledged(), (2, 1));
     }
 }

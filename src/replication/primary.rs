@@ -136,8 +136,16 @@ impl Primary {
         primary
     }
 
-    /// Takes a newer view's entry that leaves this node the primary, with the same `since`.
-    pub fn reconfigure(&mut self, entry: &ArcEntry, goal: Target, around: &Around<'_>, out: &mut Vec<Effect>) {
+    /// Takes a newer view's entry that leaves this node the primary, with the same `since`. `jumped`: views before it were
+    /// never seen.
+    pub fn reconfigure(
+        &mut self,
+        entry: &ArcEntry,
+        goal: Target,
+        jumped: bool,
+        around: &Around<'_>,
+        out: &mut Vec<Effect>,
+    ) {
         assert_eq!(entry.since, self.since, "another since is another promotion");
         self.changed = entry.changed;
         self.goal = goal;
@@ -145,8 +153,9 @@ impl Primary {
         self.in_sync.clone_from(&entry.in_sync);
         let (in_sync, catching_up) = (&self.in_sync, entry.catching_up);
         self.acked.retain(|n, _| in_sync.contains(n) || catching_up == Some(*n));
-        self.owing.retain(|n, _| in_sync.contains(n));
-        if self.catch_up.as_ref().map(|c| c.to) != entry.catching_up {
+        self.owing.retain(|n, _| in_sync.contains(n) || catching_up == Some(*n));
+        // After a jump the node may have been let go and called again in between, and have forgotten what it was sent.
+        if jumped || self.catch_up.as_ref().map(|c| c.to) != entry.catching_up {
             self.begin_catch_up(entry.catching_up, around.now);
         }
         self.advance(around, out);
@@ -257,7 +266,7 @@ impl Primary {
             self.owing.entry(backup).or_insert(around.now);
             self.send(backup, ArcContent::Commit(Arc::clone(&commit)), out);
         }
-        self.send_live(&commit, out);
+        self.send_live(&commit, around.now, out);
         match durability {
             Durability::Sync => self.waiting.push_back(Waiting { number: self.last, token, vouched: true }),
             // Nobody vouches for it, so it needs what a read needs.
@@ -268,10 +277,14 @@ impl Primary {
     }
 
     /// Sends a commit to the node that catches up: what lies behind its cursor.
-    fn send_live(&self, commit: &Arc<Commit>, out: &mut Vec<Effect>) {
+    fn send_live(&mut self, commit: &Arc<Commit>, now: Moment, out: &mut Vec<Effect>) {
         let Some(catch_up) = &self.catch_up else { return };
         if catch_up.end().is_some() {
-            self.send(catch_up.to, ArcContent::Commit(Arc::clone(commit)), out);
+            let (to, arrived) = (catch_up.to, catch_up.arrived());
+            self.send(to, ArcContent::Commit(Arc::clone(commit)), out);
+            if arrived {
+                self.owing.entry(to).or_insert(now);
+            }
             return;
         }
         let behind: Vec<SessionChange> = commit.changes.iter().filter(|c| catch_up.covers(&c.key)).cloned().collect();
@@ -313,7 +326,7 @@ impl Primary {
                     *acked = number.max(*acked);
                     if *acked >= self.last {
                         self.owing.remove(&from);
-                    } else if self.in_sync.contains(&from) {
+                    } else {
                         self.owing.insert(from, around.now);
                     }
                 }
@@ -323,6 +336,9 @@ impl Primary {
                     catch_up.handle_stored(end);
                     if let Some(end) = end {
                         self.acked.insert(from, end);
+                        if end < self.last {
+                            self.owing.insert(from, around.now);
+                        }
                     }
                 }
             }
@@ -375,13 +391,17 @@ impl Primary {
 
 /// Leases.
 impl Primary {
-    /// Whom an acknowledgement needs: the in-sync backups, and while a wish to add one is out, that one too.
+    /// Whom an acknowledgement needs: the in-sync backups, and the node that is to become one, from before the wish for it is
+    /// made until a view has settled the wish. Before, because what was acknowledged without that node an instant before the
+    /// wish would be missing in it.
     fn union(&self, rules: Rules) -> impl Iterator<Item = NodeId> + use<'_> {
         let wished = match &self.wish {
-            Some(Wish { change: WishedChange::Add(node), .. }) if rules.hold(Rule::Union) => Some(*node),
+            Some(Wish { change: WishedChange::Add(node), .. }) => Some(*node),
             _ => None,
         };
-        self.in_sync.iter().copied().chain(wished)
+        let enlisted = self.catch_up.as_ref().filter(|c| c.arrived() && rules.hold(Rule::Enlist)).map(|c| c.to);
+        let joining = wished.or(enlisted).filter(|n| rules.hold(Rule::Union) && !self.in_sync.contains(n));
+        self.in_sync.iter().copied().chain(joining)
     }
 
     /// Until when this primary may answer what no acknowledgement vouches for.
@@ -449,6 +469,7 @@ impl Primary {
                 self.send(backup, ArcContent::Committed, out);
             }
         }
+        self.dismiss_if_silent(around);
         self.feed(chunks, around, out);
     }
 
@@ -516,8 +537,7 @@ impl Primary {
             return None;
         }
         if let Some(catch_up) = &self.catch_up
-            && let Some(end) = catch_up.end()
-            && (catch_up.arrived() && self.committed >= end || !around.settings.rules.hold(Rule::CatchUpWhole))
+            && self.may_add(catch_up, around)
         {
             return Some(WishedChange::Add(catch_up.to));
         }
@@ -533,6 +553,27 @@ impl Primary {
         }
         let surplus = self.in_sync.iter().copied().find(|b| !self.goal.backups.contains(b))?;
         Some(WishedChange::Drop { node: surplus, instead: None })
+    }
+
+    /// Whether a node that caught up may be called in sync: everything folded into its records is committed, and everything
+    /// committed has been acknowledged by it.
+    fn may_add(&self, catch_up: &CatchUp, around: &Around<'_>) -> bool {
+        let rules = around.settings.rules;
+        let Some(end) = catch_up.end() else { return false };
+        let acked = self.acked.get(&catch_up.to).copied().unwrap_or_default();
+        let enlisted = acked >= self.committed || !rules.hold(Rule::Enlist);
+        catch_up.arrived() && self.committed >= end && enlisted || !rules.hold(Rule::CatchUpWhole)
+    }
+
+    /// A node that caught up and then acknowledges nothing holds up every command; it has to begin again, later.
+    fn dismiss_if_silent(&mut self, around: &Around<'_>) {
+        let Some(to) = self.catch_up.as_ref().filter(|c| c.arrived()).map(|c| c.to) else { return };
+        let silent = self.owing.get(&to).is_some_and(|since| around.now.since(*since) >= around.settings.ack_after);
+        if silent && self.wish.is_none() {
+            self.owing.remove(&to);
+            self.shunned.insert(to, around.now + around.settings.shun);
+            self.begin_catch_up(Some(to), around.now);
+        }
     }
 
     /// Another host to catch up in place of one that does not acknowledge.

@@ -29,6 +29,8 @@ pub struct Change<'a> {
     pub goal: &'a Target,
     /// When this node's own grants to the deposed primary have run out.
     pub leases_over: Moment,
+    /// Whether views between the last one and this were never seen.
+    pub jumped: bool,
     /// Settings, the new view, now.
     pub around: Around<'a>,
 }
@@ -44,13 +46,28 @@ impl Replica {
         let &Change { goal, ref around, .. } = change;
         let held = match held {
             Some(Self::Primary(mut primary)) if turn.after == Part::Primary(primary.since()) => {
-                primary.reconfigure(entry, goal.clone(), around, out);
+                primary.reconfigure(entry, goal.clone(), change.jumped, around, out);
                 return Some(Self::Primary(primary));
             }
             // A deposed primary keeps nothing: what it had above the committed number may contradict the next history.
             Some(Self::Primary(primary)) => {
                 primary.step_down(out);
                 None
+            }
+            other => other,
+        };
+        // Where every copy was lost the history begins anew, whatever is left of an unfinished catch-up.
+        let held = held.filter(|_| {
+            entry.lost_at != Some(entry.since) || matches!(turn.before, Part::Primary(s) if s == entry.since)
+        });
+        // A node that jumped views may have been called in sync, and even promoted, in between; it holds what that needs.
+        let held = match held {
+            Some(Self::Learner(learner)) if turn.after != Part::CatchingUp && turn.after != Part::Away => {
+                Some(Self::Backup(learner.into_backup().unwrap_or_else(|partial| {
+                    let whole = around.settings.rules.hold(Rule::CatchUpWhole);
+                    assert!(!whole, "a learner that lacks something was called in sync: {turn:?}");
+                    partial
+                })))
             }
             other => other,
         };
@@ -80,16 +97,6 @@ impl Replica {
             }
             Part::Backup => Some(Self::Backup(match held {
                 Some(Self::Backup(backup)) => backup,
-                Some(Self::Learner(learner)) => match learner.into_backup() {
-                    Ok(backup) => backup,
-                    Err(partial) => {
-                        assert!(
-                            !around.settings.rules.hold(Rule::CatchUpWhole),
-                            "a learner that lacks something was called in sync"
-                        );
-                        partial
-                    }
-                },
                 _ => {
                     assert!(is_born_empty(entry), "a node that holds nothing was called in sync: {turn:?}");
                     Backup::default()

@@ -26,11 +26,13 @@ pub enum Rule {
     BackupFirst = 1 << 8,
     /// Catch-up is complete only when everything folded is committed and the cursor is at the end.
     CatchUpWhole = 1 << 9,
+    /// A node is part of the union from before the wish to add it, and has acknowledged everything committed by then.
+    Enlist = 1 << 10,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Union,
         Self::CommitIdentity,
         Self::CommittedReads,
@@ -41,6 +43,7 @@ impl Rule {
         Self::RepliesReplicated,
         Self::BackupFirst,
         Self::CatchUpWhole,
+        Self::Enlist,
     ];
 }
 

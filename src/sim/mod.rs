@@ -6,5 +6,11 @@
 //!
 //! Nothing here reads a clock, starts a thread or opens a socket, and no other room knows that it exists.
 
+pub mod campaign;
 pub mod check;
+mod client;
+mod network;
+mod node;
 pub mod random;
+pub mod run;
+mod world;

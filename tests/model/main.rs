@@ -11,7 +11,7 @@
 //! | three voters that shrink | 3 | a: 2, b: 1 | 3 | fewer voters | lost | 1 | 43 thousand |
 //! | three voters that stay | 3 | a: 2, b: 1 | 3 | the same voters | lost | 1 | 47 thousand |
 //! | three who all propose | 3 | a, b, c: 1 | 3 | fewer voters | lost | 1 | 92 thousand |
-//! | with every answer | 3 | a, b: 1 | 3 | fewer voters | delivered | 1 | 16 thousand |
+//! | with every answer | 3 | a: 2, b: 1 | 3 | fewer voters | delivered | 1 | 159 thousand |
 //! | two, of which one survives | 2 | a, b: 3 | 3 | fewer voters | lost | 1, proved | 80 thousand |
 //! | the same with every answer | 2 | a, b: 2 | 3 | fewer voters | delivered | 1, proved | 38 thousand |
 //! | four, of which two survive | 4 | a, b: 1 | 3 | fewer voters | lost | 2, proved | 262 thousand |

@@ -1,3 +1,33 @@
-//! The `ringheir` binary.
+//! `ringheir`: one binary for running a node, looking at a cluster, and checking what is to be run.
+//!
+//! Each subcommand is a file. Exit status: 0 well, 1 the thing checked does not hold, 2 could not run (bad arguments, bad
+//! file). Results go to stdout, progress and errors to stderr.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod check_config;
+
+/// Could not run: bad arguments, a bad file.
+const COULD_NOT_RUN: u8 = 2;
+
+/// Stateful servers whose sessions survive the loss of their server.
+#[derive(Parser)]
+#[command(name = "ringheir", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
+    CheckConfig(check_config::CheckConfig),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::CheckConfig(arguments) => arguments.run(),
+    }
+}

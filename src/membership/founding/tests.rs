@@ -13,8 +13,8 @@ const STEP: Duration = Duration::from_millis(5);
 enum Process {
     Down,
     Starting(Box<Founding>),
-    /// It serves in a cluster; a view if it was there at the founding, else whose cluster it joined.
-    Serving(ClusterId, Option<Arc<View>>),
+    /// It has a view, from the founding or from whom it joined.
+    Serving(Arc<View>),
     Refused(ClusterId, ClusterId),
 }
 
@@ -23,7 +23,7 @@ struct Net {
     now: Moment,
     starts: u128,
     processes: BTreeMap<NodeName, (NodeId, Process)>,
-    wire: Vec<(Moment, NodeId, NodeId, FoundingMessage)>,
+    wire: Vec<(Moment, NodeId, NodeId, KeeperMessage)>,
     /// Percent of messages lost and doubled.
     lost: u64,
     doubled: u64,
@@ -65,7 +65,9 @@ impl Net {
     fn serve(&mut self, text: &str, cluster: ClusterId) {
         self.starts += 1;
         let node = member_of(text, self.starts).node;
-        self.processes.insert(node.name, (node, Process::Serving(cluster, None)));
+        let mut view = founded(&NAMES, 6, 1);
+        (view.cluster, view.number) = (cluster, ViewNumber(2));
+        self.processes.insert(node.name, (node, Process::Serving(Arc::new(view))));
     }
 
     fn connected(&self, to: NodeName) -> BTreeSet<NodeId> {
@@ -74,7 +76,7 @@ impl Net {
         up.map(|(_, (node, _))| *node).collect()
     }
 
-    fn post(&mut self, from: NodeId, to: NodeId, message: FoundingMessage) {
+    fn post(&mut self, from: NodeId, to: NodeId, message: KeeperMessage) {
         let copies = if chance(&mut self.seed, 100) < self.doubled { 2 } else { 1 };
         for _ in 0..copies {
             if chance(&mut self.seed, 100) >= self.lost {
@@ -87,14 +89,13 @@ impl Net {
     fn follow(&mut self, me: NodeId, effects: Vec<FoundingEffect>) {
         for effect in effects {
             match effect {
-                FoundingEffect::Send(to, KeeperMessage::Founding(message)) => self.post(me, to, message),
-                FoundingEffect::Send(_, other) => panic!("a founding says nothing but founding messages: {other:?}"),
-                FoundingEffect::Join { cluster, .. } => self.become_(me, Process::Serving(cluster, None)),
+                FoundingEffect::Send(to, message) => self.post(me, to, message),
+                FoundingEffect::Join(view) => self.become_(me, Process::Serving(view)),
                 FoundingEffect::Founded(view) => {
                     assert_eq!(view.check(), Ok(()));
                     assert_eq!(view.members.len(), NAMES.len(), "never founded smaller");
                     self.founded.insert(view.cluster);
-                    self.become_(me, Process::Serving(view.cluster, Some(view)));
+                    self.become_(me, Process::Serving(view));
                 }
                 FoundingEffect::TwoClusters(one, other) => self.become_(me, Process::Refused(one, other)),
                 FoundingEffect::StartAnew => {
@@ -108,28 +109,33 @@ impl Net {
         self.processes.insert(me.name, (me, process));
     }
 
-    fn deliver(&mut self, from: NodeId, to: NodeId, message: FoundingMessage) {
+    fn deliver(&mut self, from: NodeId, to: NodeId, message: KeeperMessage) {
         let now = self.now;
-        let Some((node, process)) = self.processes.get_mut(&to.name).filter(|(node, _)| *node == to) else { return };
-        let me = *node;
-        match process {
-            Process::Starting(founding) => {
-                let mut effects = Vec::new();
+        let Some((_, process)) = self.processes.get_mut(&to.name).filter(|(node, _)| *node == to) else { return };
+        let mut effects = Vec::new();
+        match (process, message) {
+            (Process::Starting(founding), KeeperMessage::Founding(message)) => {
                 founding.handle(from, message, now, &mut effects);
-                self.follow(me, effects);
             }
-            Process::Serving(cluster, view) => {
-                let answer = match view {
-                    Some(view) => answer_as_serving(view, &message),
-                    None => matches!(message, FoundingMessage::Blank { .. } | FoundingMessage::Found(_))
-                        .then_some(FoundingMessage::Serving { cluster: *cluster, view: ViewNumber(2) }),
-                };
-                if let Some(answer) = answer {
-                    self.post(me, from, answer);
+            (Process::Starting(founding), KeeperMessage::Chain(ChainMessage::Decided(view))) => {
+                founding.handle_decided(view, &mut effects);
+            }
+            (Process::Serving(view), KeeperMessage::Founding(message)) => {
+                if let Some(answer) = answer_as_serving(view, &message) {
+                    effects.push(FoundingEffect::Send(from, KeeperMessage::Founding(answer)));
                 }
             }
-            Process::Down | Process::Refused(..) => {}
+            (Process::Serving(view), KeeperMessage::Chain(ChainMessage::Fetch { .. })) => {
+                let view = ChainMessage::Decided(Arc::clone(view));
+                effects.push(FoundingEffect::Send(from, KeeperMessage::Chain(view)));
+            }
+            // Another's view came first, or the asker asked one that is still starting.
+            (Process::Serving(_), KeeperMessage::Chain(ChainMessage::Decided(_)))
+            | (Process::Starting(_), KeeperMessage::Chain(ChainMessage::Fetch { .. })) => {}
+            (Process::Down | Process::Refused(..), _) => {}
+            (_, other) => panic!("nobody says this while a cluster is founded: {other:?}"),
         }
+        self.follow(to, effects);
     }
 
     /// Messages that are due arrive in random order; then everyone looks whether something is due.
@@ -167,7 +173,7 @@ impl Net {
     /// The clusters in which live processes serve.
     fn clusters(&self) -> BTreeSet<ClusterId> {
         let serving = self.processes.values().filter_map(|(_, p)| match p {
-            Process::Serving(cluster, _) => Some(*cluster),
+            Process::Serving(view) => Some(view.cluster),
             _ => None,
         });
         serving.collect()
@@ -245,6 +251,21 @@ fn a_blank_beside_a_serving_cluster_joins_it() {
     net.run(400);
     assert_eq!((net.serving(), net.founded.len()), (3, 0));
     assert_eq!(net.clusters(), BTreeSet::from([ClusterId(50)]));
+}
+
+#[test]
+fn a_cluster_whose_last_process_dies_before_it_is_joined_is_not_waited_for_for_ever() {
+    let mut net = Net::new(1);
+    net.serve("b", ClusterId(50));
+    net.start("a");
+    net.start("c");
+    net.run(100);
+    net.kill("b");
+    net.run(1_000);
+    assert_eq!(net.serving(), 0, "the control: both heard it serve, and neither has its view");
+    net.start("b");
+    net.run(4_000);
+    assert_eq!((net.serving(), net.clusters().len(), net.founded.len()), (3, 1, 1));
 }
 
 #[test]
@@ -332,7 +353,7 @@ fn a_voter_lost_between_accepting_and_founded_makes_the_rest_start_anew_and_foun
             net.start(text);
         }
         // Until the first has proposed, and no longer.
-        let is_found = |m: &FoundingMessage| matches!(m, FoundingMessage::Found(_));
+        let is_found = |m: &KeeperMessage| matches!(m, KeeperMessage::Founding(FoundingMessage::Found(_)));
         while !net.wire.iter().any(|(.., m)| is_found(m)) {
             net.step();
             assert!(net.now < Moment::START + Duration::from_secs(1), "nobody proposed");
@@ -375,7 +396,10 @@ fn whatever_the_network_does_never_do_two_clusters_serve_and_once_it_is_calm_all
                 net.start(text);
             }
         }
-        net.run(8_000);
+        let calm = net.now;
+        while net.serving() < 3 && net.now.since(calm) < Duration::from_secs(30) {
+            net.run(100);
+        }
         assert_eq!((net.serving(), net.clusters().len()), (3, 1), "seed {seed}");
         anew += net.starts;
         most_founded = most_founded.max(net.founded.len());

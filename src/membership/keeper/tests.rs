@@ -293,7 +293,6 @@ fn a_proposer_that_dies_with_its_proposal_half_way_is_succeeded_and_its_value_ke
     let second = cluster.installed.iter().find(|(.., v)| v.number == ViewNumber(2)).expect("numbers have no gaps");
     assert!(second.0.since(died) < Duration::from_millis(400), "{:?}", second.0.since(died));
     assert_eq!(cluster.proposers[0], b);
-    assert!(cluster.proposers.len() <= 4, "one finishes, one removes b, hardly a collision: {:?}", cluster.proposers);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn run(monitor: &mut Monitor, from: u64, to: u64, answers: impl Fn(u64) -> bool)
         told.extend(beat.changes.into_iter().map(|c| (ms, c)));
         for (to, ping) in beat.pings {
             if answers(ms) {
-                let pong = Pong { number: ping.number, installed: VIEW };
+                let pong = Pong { number: ping.number, installed: VIEW, stamp: VIEW };
                 assert!(monitor.handle_pong(to, &pong, at(ms + 1)).is_some());
             }
         }
@@ -69,7 +69,7 @@ fn a_peer_that_can_send_but_does_not_hear_becomes_suspected() {
         told.extend(monitor.tick(at(ms), VIEW, true).changes);
         // Its own pings arrive punctually and are answered; no pong of it ever comes.
         let ping = Ping { number: ms, installed: VIEW, hears_you: false };
-        assert!(monitor.handle_ping(peer(), &ping, at(ms + 1), VIEW).is_some());
+        assert!(monitor.handle_ping(peer(), &ping, at(ms + 1), VIEW, VIEW).is_some());
     }
     assert_eq!(told, [Change::Suspect(peer())]);
     assert_eq!(monitor.unheard_by(), BTreeSet::from([peer()]));
@@ -104,7 +104,7 @@ fn a_hint_is_probed_at_once_and_often_until_answered() {
     monitor.hint(peer(), at(110));
     assert_eq!(ping_times(&mut monitor, 120, 180), [120, 140, 160, 180]);
     let number = monitor.peers[&peer()].outstanding.back().expect("unanswered").0;
-    assert!(monitor.handle_pong(peer(), &Pong { number, installed: VIEW }, at(190)).is_some());
+    assert!(monitor.handle_pong(peer(), &Pong { number, installed: VIEW, stamp: VIEW }, at(190)).is_some());
     assert_eq!(ping_times(&mut monitor, 200, 400), [200, 300, 400], "back to the heartbeat");
     assert_eq!(monitor.suspects(), BTreeSet::new());
 }
@@ -126,15 +126,19 @@ fn a_pong_counts_once_for_an_outstanding_ping_to_that_peer() {
     monitor.watch(&BTreeSet::from([peer(), other]), at(0));
     let first: BTreeMap<_, _> = monitor.tick(at(0), VIEW, true).pings.into_iter().collect();
     let second: BTreeMap<_, _> = monitor.tick(at(100), VIEW, true).pings.into_iter().collect();
-    let pong = |ping: &Ping| Pong { number: ping.number, installed: ViewNumber(4) };
+    let pong = |ping: &Ping| Pong { number: ping.number, installed: ViewNumber(4), stamp: ViewNumber(4) };
 
     let before = monitor.clone();
     assert_eq!(monitor.handle_pong(peer(), &pong(&first[&other]), at(101)), None, "another's number");
     assert_eq!(monitor.handle_pong(node("b", 2), &pong(&first[&peer()]), at(101)), None, "another incarnation");
-    assert_eq!(monitor.handle_pong(peer(), &Pong { number: 99, installed: VIEW }, at(101)), None, "never sent");
+    assert_eq!(
+        monitor.handle_pong(peer(), &Pong { number: 99, installed: VIEW, stamp: VIEW }, at(101)),
+        None,
+        "never sent"
+    );
     assert_eq!(monitor, before, "none of these is evidence");
 
-    let answered = Answered { sent: at(100), installed: ViewNumber(4) };
+    let answered = Answered { sent: at(100), installed: ViewNumber(4), stamp: ViewNumber(4) };
     assert_eq!(monitor.handle_pong(peer(), &pong(&second[&peer()]), at(102)), Some(answered));
     let before = monitor.clone();
     assert_eq!(monitor.handle_pong(peer(), &pong(&second[&peer()]), at(103)), None, "replayed");
@@ -150,7 +154,7 @@ fn unanswered_pings_are_bounded() {
         monitor.tick(at(beat * 100), VIEW, true);
     }
     assert_eq!(monitor.peers[&peer()].outstanding.len(), OUTSTANDING_MAX);
-    let late = Pong { number: first.number, installed: VIEW };
+    let late = Pong { number: first.number, installed: VIEW, stamp: VIEW };
     assert_eq!(monitor.handle_pong(peer(), &late, at(20_001)), None);
 }
 
@@ -160,7 +164,7 @@ fn the_installed_view_of_a_peer_only_grows_and_remembers_when_it_was_first_seen(
     let ping = |view| Ping { number: 1, installed: ViewNumber(view), hears_you: true };
     assert_eq!(monitor.installed_of(peer()), None);
     for (ms, view) in [(10, 4), (20, 4), (30, 3), (40, 6), (50, 5)] {
-        let _ = monitor.handle_ping(peer(), &ping(view), at(ms), VIEW);
+        let _ = monitor.handle_ping(peer(), &ping(view), at(ms), VIEW, VIEW);
     }
     assert_eq!(monitor.installed_of(peer()), Some((ViewNumber(6), at(40))));
 }
@@ -172,12 +176,12 @@ fn without_progress_nothing_is_sent_or_answered_and_nobody_is_accused_afterwards
     let ping = Ping { number: 1, installed: VIEW, hears_you: true };
     for ms in (220..3000).step_by(20) {
         assert_eq!(monitor.tick(at(ms), VIEW, false), Beat::default());
-        assert_eq!(monitor.handle_ping(peer(), &ping, at(ms), VIEW), None);
+        assert_eq!(monitor.handle_ping(peer(), &ping, at(ms), VIEW, VIEW), None);
     }
     assert!(monitor.paused());
     let beat = monitor.tick(at(3000), VIEW, true);
     assert_eq!((beat.pings.len(), beat.changes), (1, Vec::new()), "back: asks at once, accuses nobody");
-    assert!(monitor.handle_ping(peer(), &ping, at(3001), VIEW).is_some());
+    assert!(monitor.handle_ping(peer(), &ping, at(3001), VIEW, VIEW).is_some());
     let told = run(&mut monitor, 3020, 4000, |_| false);
     assert_eq!(told.len(), 1, "and a peer that died meanwhile is found out: {told:?}");
 }
@@ -191,11 +195,11 @@ fn two_nodes_with_clocks_far_apart_hear_each_other() {
         let (from_a, from_b) = (a.tick(at(ms), VIEW, true), b.tick(elsewhere(ms), VIEW, true));
         changes.extend(from_a.changes.into_iter().chain(from_b.changes));
         for (_, ping) in from_a.pings {
-            let pong = b.handle_ping(me(), &ping, elsewhere(ms + 1), VIEW).expect("b works");
+            let pong = b.handle_ping(me(), &ping, elsewhere(ms + 1), VIEW, VIEW).expect("b works");
             assert_eq!(a.handle_pong(peer(), &pong, at(ms + 2)).map(|answered| answered.sent), Some(at(ms)));
         }
         for (_, ping) in from_b.pings {
-            let pong = a.handle_ping(peer(), &ping, at(ms + 1), VIEW).expect("a works");
+            let pong = a.handle_ping(peer(), &ping, at(ms + 1), VIEW, VIEW).expect("a works");
             assert_eq!(
                 b.handle_pong(me(), &pong, elsewhere(ms + 2)).map(|answered| answered.sent),
                 Some(elsewhere(ms))

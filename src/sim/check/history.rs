@@ -310,6 +310,16 @@ impl History {
         self.writers.get(&(session, value)).map(|number| &self.operations[*number])
     }
 
+    /// The same history without some sessions: those whose every copy was lost are not judged.
+    #[must_use]
+    pub fn without_sessions(&self, left_out: &[u32]) -> Self {
+        let mut kept = Self::new(self.operations_max);
+        for operation in self.operations.iter().filter(|o| !left_out.contains(&o.session)) {
+            kept.push(*operation).expect("what was recorded once is well formed");
+        }
+        kept
+    }
+
     /// The operations of each session.
     #[must_use]
     pub fn sessions(&self) -> BTreeMap<u32, Vec<Operation>> {

@@ -1,0 +1,123 @@
+//! `[cluster]`: what holds for the whole cluster, as a plain struct.
+//!
+//! Filling it in checks nothing; `ClusterFile::new` does, with the same rules as a file.
+
+use std::time::Duration;
+
+use crate::membership::Agreement;
+
+use super::{limits::Limits, secret::Secret};
+
+/// How a read is known to be fresh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// The primary answers while its lease runs.
+    #[default]
+    Leased,
+    /// Every read is confirmed by a backup in sync; slower, and right even where a hypervisor freezes guests.
+    Confirmed,
+}
+
+/// What becomes of a session that has no backup in sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSolo {
+    /// It is served; what is acknowledged then lives on one node only, and is counted and alarmed.
+    #[default]
+    Serve,
+    /// Commands are refused until there is a backup in sync again.
+    Refuse,
+}
+
+/// What holds for the whole cluster. The same on every node; what nodes must not differ in is in `ClusterFile::digest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The cluster's name; 1 to 64 bytes. Nodes of another name are refused, so two clusters on one network never mix.
+    pub name: String,
+    /// What every node must know to be let in.
+    ///
+    /// Long and random, as from `openssl rand -hex 32`: it is the key of the handshake. At most 4,096 bytes.
+    pub secret: Secret,
+    /// How many slices the session-id space has; fixed for the cluster's life.
+    ///
+    /// Load moves between nodes an arc at a time: choose some tens for each node that you will ever have. More cost memory
+    /// in every view. 1 to 16,384.
+    pub arcs: u16,
+    /// Copies of every session beside its primary; as many losses at once are survived.
+    ///
+    /// Each costs its memory and one more acknowledgement to wait for. With `backups` or fewer nodes that can hold copies,
+    /// there are fewer copies. 0 to 3.
+    pub backups: u8,
+    /// How many successors share one node's arcs.
+    ///
+    /// 1 is the classic ring: the successor of a lost node carries double. With more each carries a part, and more pairs
+    /// of nodes hold some session between them. 1 to 64.
+    pub spread: u8,
+    /// Who may decide a new view.
+    pub agreement: Agreement,
+    /// How often a node shows that it lives.
+    ///
+    /// A third of `suspect_after` or less, so that two lost ones are no suspicion; half of `lease` or less, so that an idle
+    /// primary keeps its lease. 10 ms to 10 s.
+    pub heartbeat: Duration,
+    /// Silence after which a node is suspected.
+    ///
+    /// The longest pause (a scheduler's, a collector's, a network's) that should *not* cost a node its place. A hang is
+    /// noticed no sooner; a killed process is, by its closed connections. Longer than `lease`. 50 ms to 5 min.
+    pub suspect_after: Duration,
+    /// How long a primary may answer reads on its own after its backups last heard of it.
+    ///
+    /// A promoted backup waits this long before it serves, unless the old primary is proved dead: short makes failover
+    /// quick, long makes idle reads quick. At least two heartbeats, shorter than `suspect_after`. 20 ms to 1 min.
+    pub lease: Duration,
+    /// How a read is known to be fresh.
+    pub reads: Reads,
+    /// Whether sessions without a backup in sync are served. Each kind may say otherwise.
+    pub when_solo: WhenSolo,
+    /// How many nodes vote on views: witnesses first, then hosts in file order.
+    ///
+    /// 3 survive the loss of one, 5 of two, 7 of three; more voters make views slower. Odd, 1 to 7.
+    pub voters_max: u8,
+    /// How long a starting node looks for the others before it gives up.
+    ///
+    /// As long as the slowest node takes to come up. A smaller cluster is never founded for lack of patience. 1 s to 1 h.
+    pub startup_timeout: Duration,
+    /// How often a call may be sent on by nodes whose view is old, before the caller is told to retry. 1 to 16.
+    pub max_hops: u8,
+    /// How long the reply to an idempotency key, and the memory of a deleted session, is kept.
+    ///
+    /// Longer than any caller goes on retrying, and longer than `suspect_after`. 1 s to 7 days.
+    pub reply_keep: Duration,
+    /// Allows addresses outside loopback without TLS.
+    ///
+    /// The secret still proves who is who, but anyone on the way can read and, once past the handshake, change what passes.
+    /// Only for networks that nobody else can reach.
+    pub insecure: bool,
+    /// The bounds of one node.
+    pub limits: Limits,
+}
+
+impl ClusterConfig {
+    /// A cluster with every default.
+    #[must_use]
+    pub fn new(name: &str, secret: Secret) -> Self {
+        Self {
+            name: name.to_owned(),
+            secret,
+            arcs: 1_024,
+            backups: 1,
+            spread: 1,
+            agreement: Agreement::Majority,
+            heartbeat: Duration::from_millis(100),
+            suspect_after: Duration::from_millis(600),
+            lease: Duration::from_millis(200),
+            reads: Reads::Leased,
+            when_solo: WhenSolo::Serve,
+            voters_max: 5,
+            startup_timeout: Duration::from_secs(30),
+            max_hops: 3,
+            reply_keep: Duration::from_secs(600),
+            insecure: false,
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Session kinds: registering users' types, and running their commands with the types forgotten.
+//!
+//! Here user code meets stored bytes, and nothing else: no actor, no network, no clock. A worker looks up the kind,
+//! gives it what the replica stores and an operation, and gets back what changed and what to reply.
+//!
+//! ```text
+//! Types ──register──> Registry ──kind──> dyn Kind = TypedKind<S>
+//!                                          run(LiveSession, Stored, Op, Occasion) -> Run { change, outcome }
+//! ```
+
+mod command;
+mod failure;
+#[cfg(feature = "http")]
+pub mod json;
+mod live;
+mod operation;
+mod registry;
+#[cfg(test)]
+mod tests;
+mod typed;
+mod types;
+
+pub use self::types::{Clash, Registration, Types};
+pub(crate) use self::{
+    failure::Failure,
+    live::LiveSession,
+    operation::{Change, Occasion, Op, Run, Stored},
+    registry::Registry,
+    typed::Kind,
+};

@@ -1,0 +1,74 @@
+//! What goes into running one operation on one session, and what comes out: bytes only, no user type.
+
+use bytes::Bytes;
+
+use super::Failure;
+use crate::{id::RequestId, moment::Moment, session::SessionId};
+
+/// What the replica of the arc holds of one session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored<'a> {
+    /// The encoded state; none: the session never existed, or was deleted.
+    pub image: Option<&'a Bytes>,
+    /// The events since the image, oldest first; empty for kinds that are not event-sourced.
+    pub events: &'a [Bytes],
+    /// The `Session::VERSION` that wrote the image and the events.
+    pub state_version: u32,
+}
+
+impl Stored<'_> {
+    /// No session under that id.
+    pub(crate) const ABSENT: Self = Self { image: None, events: &[], state_version: 0 };
+}
+
+/// The circumstances of one operation, all of them known to the worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Occasion<'a> {
+    pub id: &'a SessionId,
+    pub request: Option<RequestId>,
+    pub now: Moment,
+    /// The version of the stored state; not looked at where there is none.
+    pub version: u64,
+    /// The caller goes on only if the version is this one; 0: only if there is no session.
+    pub expected: Option<u64>,
+    /// The limit `value`: bytes of a command, of an image, and of the events of one command.
+    pub value_max: usize,
+}
+
+/// What is asked of a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op<'a> {
+    /// Run a command. `may_create`: where there is no session, what `Session::absent` gives may become one; without it
+    /// `NoSuchSession` (a worker whose arc was lost says no for all but an explicit create).
+    Call { command: &'a str, payload: &'a [u8], may_create: bool },
+    /// Make the session, from the state given (encoded as it is stored) or else from `Session::absent`. Replies `()`.
+    Create { initial: Option<&'a [u8]> },
+    /// The same unless it exists. Replies a `bool`: whether it was made.
+    GetOrCreate { initial: Option<&'a [u8]> },
+    /// Delete it, even if its state cannot be read. Replies a `bool`: whether it existed.
+    Delete,
+    /// Ask a question. Where there is no session it is asked of what `Session::absent` gives, which is then forgotten.
+    Answer { question: &'a str, payload: &'a [u8] },
+}
+
+/// What the operation changed in the stored bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// The image is now this one, and there are no events.
+    Image { bytes: Bytes, state_version: u32 },
+    /// These events happened. With an image, the image has them in it: it alone is stored and the events before it are
+    /// forgotten (`bytes` is then for subscribers). Without one they are appended to those stored.
+    Events { bytes: Vec<Bytes>, image: Option<Bytes>, state_version: u32 },
+    /// There is no session any more.
+    Deleted,
+}
+
+/// What running an operation came to. A failure comes with `Change::None`, always.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub change: Change,
+    /// The encoded reply.
+    pub outcome: Result<Bytes, Failure>,
+}

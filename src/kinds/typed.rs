@@ -1,0 +1,308 @@
+//! `TypedKind<S>`: everything a node can do with sessions of type `S`, behind `Kind`, which has forgotten the type.
+//!
+//! It runs one operation at a time on one session: decode what is not decoded, run the user's code, encode what changed.
+//! It stores nothing, sends nothing and waits for nothing: the worker appends the change and lets the reply go.
+//!
+//! Invariants. A failure, a refusal and a panic change no stored byte, and the next operation finds the session as it was.
+//! User code runs only inside `guarded`, which lets no panic out. A state that cannot be read is never overwritten.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Change, Failure, LiveSession, Occasion, Op, Run, Stored,
+    command::{self, Does, Fault, ReplayFn, touched},
+    live::weight,
+};
+use crate::{
+    session::{Context, Old, Session},
+    wire::codec,
+};
+
+/// A session kind with its type forgotten: what a worker calls.
+pub(crate) trait Kind: Any + Send + Sync {
+    /// `Session::KIND`.
+    fn name(&self) -> &'static str;
+    /// `Session::VERSION`.
+    fn version(&self) -> u32;
+    /// Whether each live session gets an actor of its own.
+    fn is_dedicated(&self) -> bool;
+    /// Runs an operation on the primary.
+    fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run;
+    /// Answers a question from stored bytes alone: on a backup, or beside the primary's own object.
+    fn answer_stored(
+        &self,
+        stored: Stored<'_>,
+        question: &str,
+        payload: &[u8],
+        occasion: &Occasion<'_>,
+    ) -> Result<Bytes, Failure>;
+    /// For the registration that is still adding commands to it.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// The commands of `S`, and how its sessions are hosted.
+pub(super) struct TypedKind<S> {
+    pub(super) does: BTreeMap<&'static str, Does<S>>,
+    /// Known once a `Decide` was registered.
+    pub(super) replay: Option<ReplayFn<S>>,
+    pub(super) dedicated: bool,
+}
+
+type Done = (Change, Bytes);
+
+impl<S: Session> TypedKind<S> {
+    pub(super) const fn new() -> Self {
+        Self { does: BTreeMap::new(), replay: None, dedicated: false }
+    }
+
+    fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
+        let version = if stored.image.is_some() { occasion.version } else { 0 };
+        Context::new(occasion.id.clone(), occasion.request, occasion.now, version)
+    }
+
+    /// Runs user code. The object must outlive this call, so that a panic does not drop it while it unwinds.
+    fn guarded<T>(&self, what: &str, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("(no text)");
+            tracing::error!(kind = S::KIND, command = what, message, "a session type's code panicked");
+            Err(touched(Failure::Panicked))
+        })
+    }
+
+    /// The object these bytes stand for: the one in use, or else a new one made from them.
+    fn recall<'l>(
+        &self,
+        live: &'l mut LiveSession,
+        stored: &Stored<'_>,
+        cx: &mut Context<S>,
+    ) -> Result<&'l mut S, Failure> {
+        if !live.reflects(stored) || live.object::<S>().is_none() {
+            let image = stored.image.ok_or(Failure::NoSuchSession)?;
+            live.hold(Box::new(decode_image::<S>(image, stored.state_version)?));
+            let session = live.object::<S>().expect("it was just put there");
+            for event in stored.events {
+                let replay = self.replay.ok_or_else(|| Failure::Undecodable {
+                    theirs: stored.state_version,
+                    ours: S::VERSION,
+                    reason: "it has events, but no command that decides is registered".to_owned(),
+                })?;
+                replay(session, event, stored.state_version)?;
+            }
+            session.loaded(cx);
+            live.is_decoded_from(stored);
+        }
+        Ok(live.object::<S>().expect("it was there, or was just put there"))
+    }
+
+    /// The object that a command finds where nothing is stored.
+    fn imagine<'l>(live: &'l mut LiveSession, occasion: &Occasion<'_>) -> Result<&'l mut S, Failure> {
+        live.hold(Box::new(S::absent(occasion.id).ok_or(Failure::NoSuchSession)?));
+        Ok(live.object::<S>().expect("it was just put there"))
+    }
+
+    fn call(
+        &self,
+        live: &mut LiveSession,
+        stored: &Stored<'_>,
+        (command, payload, may_create): (&str, &[u8], bool),
+        occasion: &Occasion<'_>,
+    ) -> Result<Done, Fault> {
+        let does = self.does.get(command).filter(|does| !matches!(does, Does::Answer(_)));
+        let does = does.ok_or_else(|| Failure::NoSuchCommand { command: command.to_owned() })?;
+        let mut cx = Self::context(stored, occasion);
+        let session = match stored.image {
+            Some(_) => self.recall(live, stored, &mut cx).map_err(touched)?,
+            None if may_create => Self::imagine(live, occasion)?,
+            None => return Err(Failure::NoSuchSession.into()),
+        };
+        match does {
+            Does::Handle(handle) => {
+                let reply = handle(session, payload, &mut cx, occasion.value_max)?;
+                let image = new_image(session, stored, occasion).map_err(touched)?;
+                let unchanged = stored.events.is_empty()
+                    && stored.state_version == S::VERSION
+                    && stored.image.is_some_and(|stored| *stored == image);
+                if unchanged {
+                    return Ok((Change::None, reply));
+                }
+                live.is_image(&image, S::VERSION);
+                Ok((Change::Image { bytes: image, state_version: S::VERSION }, reply))
+            }
+            Does::Decide(decide) => {
+                let decided = decide(session, payload, &mut cx, occasion.value_max)?;
+                if decided.events.is_empty() {
+                    return Ok((Change::None, decided.reply));
+                }
+                let since_image: usize = decided.events.iter().map(weight).sum();
+                // A fresh image as soon as the events outweigh the last one: what is kept and what is replayed stays
+                // within twice the state, and the image's cost is spread over events that weigh as much.
+                let due = stored.state_version != S::VERSION
+                    || stored.image.is_none_or(|image| live.events_weight() + since_image > image.len());
+                let image = if due {
+                    let session = live.object::<S>().expect("it was there a moment ago");
+                    let image = new_image(session, stored, occasion).map_err(touched)?;
+                    live.is_image(&image, S::VERSION);
+                    Some(image)
+                } else {
+                    live.gained(&decided.events);
+                    None
+                };
+                Ok((Change::Events { bytes: decided.events, image, state_version: S::VERSION }, decided.reply))
+            }
+            Does::Answer(_) => unreachable!("filtered out above"),
+        }
+    }
+
+    fn create(
+        live: &mut LiveSession,
+        stored: &Stored<'_>,
+        initial: Option<&[u8]>,
+        occasion: &Occasion<'_>,
+    ) -> Result<Change, Fault> {
+        let session = match initial {
+            None => Self::imagine(live, occasion)?,
+            Some(bytes) => {
+                live.hold(Box::new(codec::decode::<S>(bytes, occasion.value_max).map_err(Failure::of_input)?));
+                let session = live.object::<S>().expect("it was just put there");
+                session.loaded(&mut Self::context(stored, occasion));
+                session
+            }
+        };
+        let image = new_image(session, stored, occasion)?;
+        live.is_image(&image, S::VERSION);
+        Ok(Change::Image { bytes: image, state_version: S::VERSION })
+    }
+
+    fn answer(
+        &self,
+        live: &mut LiveSession,
+        stored: &Stored<'_>,
+        (question, payload): (&str, &[u8]),
+        occasion: &Occasion<'_>,
+    ) -> Result<Bytes, Fault> {
+        let Some(Does::Answer(answer)) = self.does.get(question) else {
+            return Err(Failure::NoSuchCommand { command: question.to_owned() }.into());
+        };
+        match stored.image {
+            Some(_) => {
+                let session = self.recall(live, stored, &mut Self::context(stored, occasion)).map_err(touched)?;
+                answer(session, payload, occasion.value_max)
+            }
+            None => answer(Self::imagine(live, occasion)?, payload, occasion.value_max),
+        }
+    }
+
+    fn attempt(
+        &self,
+        live: &mut LiveSession,
+        stored: &Stored<'_>,
+        op: Op<'_>,
+        occasion: &Occasion<'_>,
+    ) -> Result<Done, Fault> {
+        let current = if stored.image.is_some() { occasion.version } else { 0 };
+        if occasion.expected.is_some_and(|expected| expected != current) {
+            return Err(Failure::Conflict { current }.into());
+        }
+        let exists = stored.image.is_some();
+        match op {
+            Op::Call { command, payload, may_create } => {
+                self.call(live, stored, (command, payload, may_create), occasion)
+            }
+            Op::Create { .. } if exists => Err(Failure::AlreadyExists.into()),
+            Op::Create { initial } => Ok((Self::create(live, stored, initial, occasion)?, own_reply(&()))),
+            Op::GetOrCreate { .. } if exists => Ok((Change::None, own_reply(&false))),
+            Op::GetOrCreate { initial } => Ok((Self::create(live, stored, initial, occasion)?, own_reply(&true))),
+            Op::Delete => Ok((if exists { Change::Deleted } else { Change::None }, own_reply(&exists))),
+            Op::Answer { question, payload } => {
+                Ok((Change::None, self.answer(live, stored, (question, payload), occasion)?))
+            }
+        }
+    }
+}
+
+fn decode_image<S: Session>(image: &Bytes, written_by: u32) -> Result<S, Failure> {
+    let unreadable = |reason: String| Failure::Undecodable { theirs: written_by, ours: S::VERSION, reason };
+    if written_by > S::VERSION {
+        return Err(unreadable("a newer version of the type wrote it".to_owned()));
+    }
+    if written_by < S::VERSION {
+        return S::migrate(Old::new(written_by, image)).map_err(|old| unreadable(old.reason().to_owned()));
+    }
+    codec::decode(image, usize::MAX).map_err(|fault| unreadable(format!("state: {fault}")))
+}
+
+fn new_image<S: Session>(session: &S, stored: &Stored<'_>, occasion: &Occasion<'_>) -> Result<Bytes, Failure> {
+    let first = stored.image.is_none() || stored.state_version != S::VERSION;
+    command::encode_image(session, occasion.value_max, first)
+}
+
+/// The reply of an operation that every kind has.
+fn own_reply<T: serde::Serialize>(reply: &T) -> Bytes {
+    codec::encode_named(reply, usize::MAX).expect("nothing and a bool can be encoded")
+}
+
+impl<S: Session> Kind for TypedKind<S> {
+    fn name(&self) -> &'static str {
+        S::KIND
+    }
+
+    fn version(&self) -> u32 {
+        S::VERSION
+    }
+
+    fn is_dedicated(&self) -> bool {
+        self.dedicated
+    }
+
+    fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run {
+        let what = match op {
+            Op::Call { command, .. } => command,
+            Op::Answer { question, .. } => question,
+            Op::Create { .. } | Op::GetOrCreate { .. } => "(create)",
+            Op::Delete => "(delete)",
+        };
+        let done = self.guarded(what, || self.attempt(live, &stored, op, occasion));
+        let gone = matches!(done, Ok((Change::Deleted, _)));
+        let imagined = stored.image.is_none() && !matches!(done, Ok((Change::Image { .. } | Change::Events { .. }, _)));
+        if gone || imagined || done.as_ref().is_err_and(|fault| fault.touched) {
+            live.forget();
+        }
+        match done {
+            Ok((change, reply)) => Run { change, outcome: Ok(reply) },
+            Err(Fault { failure, .. }) => Run { change: Change::None, outcome: Err(failure) },
+        }
+    }
+
+    fn answer_stored(
+        &self,
+        stored: Stored<'_>,
+        question: &str,
+        payload: &[u8],
+        occasion: &Occasion<'_>,
+    ) -> Result<Bytes, Failure> {
+        let mut once = LiveSession::new();
+        self.guarded(question, || self.answer(&mut once, &stored, (question, payload), occasion))
+            .map_err(|fault| fault.failure)
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl<S: Session> fmt::Debug for TypedKind<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} v{} {:?}", S::KIND, S::VERSION, self.does.keys())
+    }
+}

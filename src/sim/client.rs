@@ -1,0 +1,118 @@
+//! A simulated client: one operation at a time, retried with its identity at any node until it is answered or given up.
+//!
+//! It knows no node's state; it follows redirections and otherwise asks whom chance names.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    check::{Action, OperationNumber, Outcome},
+    node::{Answer, Request},
+    random::Stream,
+};
+use crate::id::{ClientId, NodeId, NodeName, RequestId};
+
+/// One try is given up after this.
+pub const TRY: Duration = Duration::from_millis(250);
+/// An operation is given up after this.
+pub const DEADLINE: Duration = Duration::from_secs(3);
+
+/// An operation on its way.
+#[derive(Debug)]
+pub struct Running {
+    /// Its place in the history.
+    pub operation: OperationNumber,
+    /// What it is.
+    pub request: Request,
+    /// When it was invoked, in nanoseconds of the world.
+    pub invoked: u64,
+    /// The number of its first try.
+    pub first_attempt: u64,
+}
+
+/// What a client does after an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The operation ended like this.
+    End(Outcome),
+    /// Try again, there if it was told where.
+    Again(Option<NodeId>),
+    /// The answer is of an earlier try that no longer matters.
+    Ignore,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    number: u32,
+    chance: Stream,
+    sequences: BTreeMap<u32, u64>,
+    attempts: u64,
+    /// What it waits for.
+    pub running: Option<Running>,
+    /// Where it asks when it is not told otherwise.
+    pub contact: Option<NodeName>,
+}
+
+impl Client {
+    /// A client with its own stream of chance.
+    #[must_use]
+    pub fn new(number: u32, chance: Stream) -> Self {
+        Self { number, chance, sequences: BTreeMap::new(), attempts: 0, running: None, contact: None }
+    }
+
+    /// Draws the next operation: the session and what to do. Values are unique over the whole run.
+    pub fn draw(&mut self, sessions: u32) -> Request {
+        let session = u32::try_from(self.chance.range(0, u64::from(sessions))).expect("below a u32");
+        let sequence = self.sequences.entry(session).or_default();
+        *sequence += 1;
+        let value = u64::from(self.number + 1) << 40 | u64::from(session) << 24 | *sequence;
+        let action = match self.chance.range(0, 100) {
+            0..55 => Action::Write { value },
+            55..92 => Action::Read,
+            92..97 => Action::Create { value },
+            _ => Action::Delete,
+        };
+        let id = RequestId {
+            client: ClientId(u128::from(self.number) + 1),
+            sequence: *sequence,
+            first_unanswered: *sequence,
+        };
+        self.attempts += 1;
+        Request { client: self.number, attempt: self.attempts, session, action, id }
+    }
+
+    /// The running request as another try, and which node to ask among these.
+    pub fn retry(&mut self, nodes: &[NodeName], told: Option<NodeName>) -> Option<(Request, NodeName)> {
+        let contact = match told.or(self.contact.take()) {
+            Some(name) => name,
+            None => *self.chance.choose(nodes)?,
+        };
+        let running = self.running.as_mut()?;
+        self.attempts += 1;
+        running.request.attempt = self.attempts;
+        Some((running.request, contact))
+    }
+
+    /// A pause before the next operation.
+    pub fn pause(&mut self, mean: Duration) -> Duration {
+        self.chance.exponential(mean, mean * 10)
+    }
+
+    /// Takes an answer.
+    #[must_use]
+    pub fn judge(&self, attempt: u64, answer: Answer) -> Next {
+        let Some(running) = &self.running else { return Next::Ignore };
+        // A late answer of an earlier try of the same operation is as good as one of the last.
+        if attempt < running.first_attempt || attempt > running.request.attempt {
+            return Next::Ignore;
+        }
+        match answer {
+            Answer::Done(reply) => Next::End(Outcome::Done(reply)),
+            Answer::TooOld => Next::End(Outcome::Unknown),
+            Answer::Lost | Answer::Retry(_) | Answer::Unknown if attempt != running.request.attempt => Next::Ignore,
+            Answer::Lost => Next::End(Outcome::Unknown),
+            Answer::Retry(told) => Next::Again(told),
+            Answer::Unknown => Next::Again(None),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The one place that names rmp-serde: values to MessagePack and back, within a size and a depth.
+//!
+//! Stored states, events, commands and replies are encoded as named maps, so that they outlive added and removed fields;
+//! hot internal messages as arrays. Decoding never trusts what it reads: size and nesting are checked, without recursion,
+//! before rmp-serde sees a byte (why, see `nesting`). It knows nothing of sessions.
+//!
+//! Invariant: whatever `encode_*` returned, `nesting` lets back in.
+
+use std::{fmt, io};
+
+use bytes::Bytes;
+use rmp_serde::{Serializer, decode, encode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::nesting::{DEPTH_MAX, Flaw, Nesting};
+
+/// An explanation for people is cut here: it may quote what a stranger sent.
+const REASON_MAX: usize = 256;
+
+/// Why a value could not be encoded or bytes not decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CodecFault {
+    /// More bytes than `limit`.
+    TooLarge {
+        /// The most that is taken.
+        limit: usize,
+    },
+    /// Nested deeper than `DEPTH_MAX`.
+    TooDeep,
+    /// Not exactly one MessagePack value.
+    Malformed,
+    /// The type and the bytes do not fit, or the type's own serde code said no.
+    Mismatch {
+        /// For people.
+        reason: String,
+    },
+}
+
+impl fmt::Display for CodecFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit } => write!(f, "more than {limit} bytes"),
+            Self::TooDeep => write!(f, "nested deeper than {DEPTH_MAX} levels"),
+            Self::Malformed => f.write_str("not one MessagePack value"),
+            Self::Mismatch { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl From<Flaw> for CodecFault {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::TooDeep => Self::TooDeep,
+            Flaw::Malformed => Self::Malformed,
+        }
+    }
+}
+
+/// Cuts a text for people to `max` bytes, at a character.
+pub(crate) fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+fn mismatch(fault: &dyn fmt::Display) -> CodecFault {
+    CodecFault::Mismatch { reason: cut(fault.to_string(), REASON_MAX) }
+}
+
+/// Where an encoder writes: it stops the encoder as soon as the value is too large or too deep, not afterwards.
+struct Sink {
+    bytes: Vec<u8>,
+    max: usize,
+    nesting: Nesting,
+    fault: Option<CodecFault>,
+}
+
+impl Sink {
+    const fn new(max: usize) -> Self {
+        Self { bytes: Vec::new(), max, nesting: Nesting::new(), fault: None }
+    }
+
+    fn finish(mut self, encoded: Result<(), encode::Error>) -> Result<Bytes, CodecFault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        encoded.map_err(|fault| mismatch(&fault))?;
+        self.nesting.finish()?;
+        // These bytes may be kept for long on two nodes: no spare capacity.
+        self.bytes.shrink_to_fit();
+        Ok(Bytes::from(self.bytes))
+    }
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fault = if self.bytes.len() + bytes.len() > self.max {
+            Some(CodecFault::TooLarge { limit: self.max })
+        } else {
+            self.nesting.push(bytes).err().map(CodecFault::from)
+        };
+        if let Some(fault) = fault {
+            self.fault.get_or_insert(fault);
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Encodes with field names: for states, events, commands and replies.
+pub(crate) fn encode_named<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Bytes, CodecFault> {
+    let mut sink = Sink::new(max);
+    let encoded = value.serialize(&mut Serializer::new(&mut sink).with_struct_map());
+    sink.finish(encoded)
+}
+
+/// Encodes structs as arrays: for internal messages that both ends version together.
+pub(crate) fn encode_compact<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Bytes, CodecFault> {
+    let mut sink = Sink::new(max);
+    let encoded = value.serialize(&mut Serializer::new(&mut sink));
+    sink.finish(encoded)
+}
+
+/// Decodes either of the two.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, CodecFault> {
+    if bytes.len() > max {
+        return Err(CodecFault::TooLarge { limit: max });
+    }
+    Nesting::check(bytes)?;
+    rmp_serde::from_slice(bytes).map_err(|fault: decode::Error| mismatch(&fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Chain {
+        End,
+        Link(Box<Chain>),
+    }
+
+    /// Built and taken apart by loops: its own drop glue would overflow the stack, which is not what is tested.
+    fn chain(length: usize) -> Chain {
+        (0..length).fold(Chain::End, |rest, _| Chain::Link(Box::new(rest)))
+    }
+
+    fn take_apart(mut chain: Chain) {
+        while let Chain::Link(rest) = chain {
+            chain = *rest;
+        }
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Two {
+        a: u8,
+        b: String,
+    }
+
+    #[test]
+    fn named_and_compact_bytes_both_come_back() {
+        let two = Two { a: 7, b: "b".into() };
+        let named = encode_named(&two, 64).expect("small");
+        let compact = encode_compact(&two, 64).expect("small");
+        assert!(compact.len() < named.len());
+        assert_eq!(decode::<Two>(&named, 64).as_ref(), Ok(&two));
+        assert_eq!(decode::<Two>(&compact, 64).as_ref(), Ok(&two));
+    }
+
+    #[test]
+    fn named_bytes_outlive_added_and_removed_fields() {
+        #[derive(Serialize)]
+        struct Older {
+            b: &'static str,
+            gone: u8,
+            a: u8,
+        }
+        let bytes = encode_named(&Older { b: "b", gone: 1, a: 7 }, 64).expect("small");
+        assert_eq!(decode::<Two>(&bytes, 64), Ok(Two { a: 7, b: "b".into() }));
+    }
+
+    #[test]
+    fn a_recursive_enum_that_would_overflow_the_stack_is_refused_before_it_is_decoded() {
+        // {"Link": {"Link": ...}}, a hundred thousand times: rmp-serde alone aborts the process on this.
+        let mut bytes = [0x81, 0xa4, b'L', b'i', b'n', b'k'].repeat(100_000);
+        bytes.extend([0xa3, b'E', b'n', b'd']);
+        assert_eq!(decode::<Chain>(&bytes, usize::MAX), Err(CodecFault::TooDeep));
+    }
+
+    #[test]
+    fn a_recursive_enum_that_would_overflow_the_stack_is_refused_while_it_is_encoded() {
+        let deep = chain(100_000);
+        assert_eq!(encode_named(&deep, usize::MAX), Err(CodecFault::TooDeep));
+        take_apart(deep);
+        let deepest = chain(DEPTH_MAX);
+        let bytes = encode_named(&deepest, 1024).expect("as deep as is allowed");
+        assert_eq!(decode::<Chain>(&bytes, 1024), Ok(deepest));
+    }
+
+    #[test]
+    fn size_is_limited_in_both_directions_to_the_byte() {
+        let bytes = encode_named("12345678", 9).expect("one marker and eight bytes");
+        assert_eq!(encode_named("12345678", 8), Err(CodecFault::TooLarge { limit: 8 }));
+        assert_eq!(decode::<String>(&bytes, 8), Err(CodecFault::TooLarge { limit: 8 }));
+    }
+
+    #[test]
+    fn lengths_that_lie_and_trailing_bytes_are_malformed() {
+        assert_eq!(decode::<Vec<u64>>(&[0xdd, 0xff, 0xff, 0xff, 0xff], 64), Err(CodecFault::Malformed));
+        assert_eq!(decode::<u8>(&[1, 2], 64), Err(CodecFault::Malformed));
+        assert!(matches!(decode::<u8>(&[0xa1, b'x'], 64), Err(CodecFault::Mismatch { .. })));
+    }
+
+    #[test]
+    fn maps_with_keys_that_are_no_text_come_back() {
+        let map = BTreeMap::from([((1u8, 2u8), "x".to_owned())]);
+        let bytes = encode_named(&map, 64).expect("small");
+        assert_eq!(decode(&bytes, 64), Ok(map));
+    }
+}
