@@ -28,3 +28,8 @@ pub use {
     kinds::{Clash, Registration, Types},
     session::{Answer, Command, Context, Decide, EventSourced, Handle, Refused, Session, SessionId},
 };
+
+/// The README's example is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
