@@ -36,3 +36,8 @@ pub use {
     session::{Answer, Command, Context, Decide, EventSourced, Handle, Refused, Session, SessionId},
     session_ref::{Answered, CallOptions, SessionRef, Stale},
 };
+
+/// The README's example is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
