@@ -4,8 +4,11 @@
 //! command is acknowledged when both have it. When a node is lost, the others agree on a new view of the ring, the copies
 //! become primaries, and the links close round the gap.
 
-pub mod error;
 pub mod config;
+pub mod error;
+#[cfg(feature = "http")]
+#[allow(dead_code, unused_imports, reason = "the node starts it")]
+pub mod http;
 pub mod id;
 #[allow(dead_code, unused_imports, reason = "the runtime calls it")]
 mod kinds;
