@@ -34,7 +34,7 @@ pub(super) struct Bodies {
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub bytes: Bytes,
-    room: Option<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Bodies {
@@ -80,6 +80,6 @@ impl Bodies {
             }
             arrived.extend_from_slice(&data);
         }
-        Ok(Arrived { bytes: arrived.freeze(), room })
+        Ok(Arrived { bytes: arrived.freeze(), _room: room })
     }
 }

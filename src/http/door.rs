@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
+    Answered, Readiness,
     error::Error,
-    id::{NodeId, NodeName},
+    id::NodeName,
     json::{Document, PutReply},
     membership::View,
     session::SessionId,
@@ -27,32 +28,8 @@ pub(crate) struct Terms {
     pub deadline: Duration,
 }
 
-/// What came back, of which version of the session, and from whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answered<T> {
-    /// The reply.
-    pub reply: T,
-    /// The session's version after it; 0: there is no session.
-    pub version: u64,
-    /// The node that served it.
-    pub node: NodeId,
-}
-
 /// How an operation of the door ends.
 pub(crate) type Outcome<T> = Result<Answered<T>, Error>;
-
-/// Whether the node serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readiness {
-    /// It is not in a view yet.
-    Starting,
-    /// It is in the installed view.
-    Serving,
-    /// It is leaving.
-    Draining,
-    /// It has left.
-    Stopped,
-}
 
 /// One thing heard of a node.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ mod body;
 mod condition;
 mod door;
 mod look;
+mod node;
 mod patience;
 mod problem;
 mod request_key;
@@ -32,14 +33,8 @@ use std::sync::Arc;
 
 use axum::{Router, routing::get};
 
-pub use self::server::HttpError;
-pub(crate) use self::{
-    door::{Answered, Door, Events, Heard, Outcome, Readiness, Terms},
-    request_key::RequestKey,
-    server::Server,
-    settings::Settings,
-};
-use self::{problem::Problem, state::Shared};
+use self::{door::Door, problem::Problem, state::Shared};
+pub use self::{node::HttpServer, server::HttpError};
 
 fn routes<D: Door>(shared: Arc<Shared<D>>) -> Router {
     let session =

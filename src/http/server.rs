@@ -95,6 +95,11 @@ impl<D: Door> Server<D> {
         self.shared.open(door);
     }
 
+    /// `/readyz` says 503 from now on, so that no new caller is sent here; sessions are still answered.
+    pub(crate) fn drain(&self) {
+        self.shared.drain();
+    }
+
     /// Takes no new connection, ends those that idle and the streams, and waits for requests in progress, at most for
     /// `Settings::farewell`. Call it before the node stops, so that they can still be answered.
     pub(crate) async fn stop(mut self) {

@@ -17,12 +17,13 @@ use tokio::time::timeout;
 
 use super::{
     condition::{Conditions, etag},
-    door::{Answered, Door, Outcome, Terms},
+    door::{Door, Outcome, Terms},
     problem::Problem,
     request_key::RequestKey,
     state::Shared,
 };
 use crate::{
+    Answered,
     error::{Error, ErrorKind},
     json::{Document, Json},
     session::{Session as _, SessionId},

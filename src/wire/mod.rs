@@ -8,4 +8,5 @@ pub(crate) mod codec;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod limits;
+pub(crate) mod message;
 mod nesting;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check_config;
+mod node;
 
 /// Could not run: bad arguments, a bad file.
 const COULD_NOT_RUN: u8 = 2;
@@ -24,10 +25,13 @@ struct Arguments {
 enum Command {
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
+    /// Runs one node of the cluster.
+    Node(node::NodeArgs),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::CheckConfig(arguments) => arguments.run(),
+        Command::Node(arguments) => node::run(&arguments),
     }
 }

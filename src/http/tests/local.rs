@@ -11,8 +11,12 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
+    Answered, Readiness,
     error::{Error, ErrorKind},
-    http::{Answered, Door, Events, Heard, Outcome, Readiness, Terms, request_key::RequestKey},
+    http::{
+        door::{Door, Events, Heard, Outcome, Terms},
+        request_key::RequestKey,
+    },
     id::{ClientId, CommitNumber, NodeId, NodeName, RequestId},
     json::{Document, Get, Json, Patch, Put, PutReply},
     kinds::{Change, Kind, LiveSession, Occasion, Op, Registry, Stored, Types},

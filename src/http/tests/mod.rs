@@ -2,6 +2,7 @@
 
 mod client;
 mod local;
+mod over_nodes;
 mod patience;
 mod preconditions;
 mod sessions;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use self::{client::Client, local::Local};
-use super::{Readiness, Server, Settings};
+use super::{server::Server, settings::Settings};
 use crate::config::Limits;
 
 /// The largest document in these tests.

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, Local, Readiness, VALUE_MAX, closed, serving, settings};
+use super::{Client, Local, VALUE_MAX, closed, serving, settings};
+use crate::Readiness;
 
 #[tokio::test]
 async fn a_node_that_is_starting_or_draining_is_alive_but_not_ready() {
@@ -17,7 +18,7 @@ async fn a_node_that_is_starting_or_draining_is_alive_but_not_ready() {
     server.open(node.clone());
     assert_eq!(client.get("/readyz").await.status, 200);
 
-    node.become_ready(Readiness::Draining);
+    server.drain();
     assert_eq!(client.get("/readyz").await.problem().0, 503);
     assert_eq!(
         client.ask("PUT /v1/session/json/x", &[], "1").await.status,
