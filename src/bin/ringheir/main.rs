@@ -8,7 +8,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check_config;
+#[cfg(feature = "sim")]
+mod sim;
 
+/// The thing checked does not hold.
+#[cfg(feature = "sim")]
+const DOES_NOT_HOLD: u8 = 1;
 /// Could not run: bad arguments, a bad file.
 const COULD_NOT_RUN: u8 = 2;
 
@@ -24,10 +29,15 @@ struct Arguments {
 enum Command {
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
+    /// Runs seeds of the simulator: nodes, clients, faults and judgement over virtual time.
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::CheckConfig(arguments) => arguments.run(),
+        #[cfg(feature = "sim")]
+        Command::Sim(arguments) => arguments.run(),
     }
 }
