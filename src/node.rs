@@ -38,6 +38,9 @@ use crate::{
 
 pub use crate::runtime::shared::Readiness;
 
+#[cfg(test)]
+mod tests;
+
 /// Starts a [`Node`].
 #[derive(Debug, Default)]
 pub struct NodeBuilder {

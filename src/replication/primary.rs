@@ -544,7 +544,9 @@ impl Primary {
         if self.catch_up.is_some() {
             return None;
         }
-        if let Some(heir) = self.goal.primary.filter(|p| self.in_sync.contains(p)) {
+        // A deposed primary keeps nothing, so the arc moves only when another backup stays: never through a moment alone.
+        let another_stays = self.in_sync.len() > 1 || self.goal.backups.is_empty();
+        if let Some(heir) = self.goal.primary.filter(|p| another_stays && self.in_sync.contains(p)) {
             return Some(WishedChange::Move(heir));
         }
         let wanted_here = self.goal.backups.iter().all(|b| self.in_sync.contains(b));

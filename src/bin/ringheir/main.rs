@@ -9,7 +9,12 @@ use clap::{Parser, Subcommand};
 
 mod check_config;
 mod node;
+#[cfg(feature = "sim")]
+mod sim;
 
+/// The thing checked does not hold.
+#[cfg(feature = "sim")]
+const DOES_NOT_HOLD: u8 = 1;
 /// Could not run: bad arguments, a bad file.
 const COULD_NOT_RUN: u8 = 2;
 
@@ -27,11 +32,16 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Runs one node of the cluster.
     Node(node::NodeArgs),
+    /// Runs seeds of the simulator: nodes, clients, faults and judgement over virtual time.
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Node(arguments) => node::run(&arguments),
+        #[cfg(feature = "sim")]
+        Command::Sim(arguments) => arguments.run(),
     }
 }
