@@ -164,6 +164,8 @@ impl Keeper {
 
     /// Takes what the monitor knows now.
     pub fn hear(&mut self, hearing: Hearing) {
+        // Who has installed the newest view may become a voter, so this too may speak for a view.
+        self.stirred |= hearing.installed != self.hearing.installed;
         self.hearing = hearing;
     }
 
@@ -470,3 +472,6 @@ impl Keeper {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
