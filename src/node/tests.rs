@@ -130,7 +130,8 @@ async fn start_one(name: &str, names: &[&str], network: &MemoryNetwork) -> Node 
 async fn start(names: &[&str], network: &MemoryNetwork) -> Vec<Node> {
     let mut starting = tokio::task::JoinSet::new();
     for name in names {
-        let (name, names, network) = (name.to_string(), names.iter().map(ToString::to_string).collect::<Vec<_>>(), network.clone());
+        let (name, names, network) =
+            (name.to_string(), names.iter().map(ToString::to_string).collect::<Vec<_>>(), network.clone());
         starting.spawn(async move {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             start_one(&name, &names, &network).await
@@ -196,7 +197,8 @@ async fn a_retried_request_is_applied_once_across_a_failover() {
 async fn a_panic_in_a_handler_undoes_that_command_and_leaves_every_other_session_alone() {
     let network = MemoryNetwork::new();
     let nodes = start(&["a", "b", "c"], &network).await;
-    let (one, other) = (nodes[0].session::<Counter>("one").expect("id"), nodes[0].session::<Counter>("two").expect("id"));
+    let (one, other) =
+        (nodes[0].session::<Counter>("one").expect("id"), nodes[0].session::<Counter>("two").expect("id"));
     one.call(Add(3)).await.expect("done");
     other.call(Add(4)).await.expect("done");
     let panicked = one.call(AddThenPanic(100)).await.expect_err("it panics");

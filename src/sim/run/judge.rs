@@ -84,4 +84,3 @@ fn judge_backups(world: &World, violations: &mut Vec<String>) {
         }
     }
 }
-
