@@ -7,6 +7,8 @@
 pub mod config;
 pub mod error;
 mod event;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod id;
 mod kinds;
 pub mod membership;

@@ -393,18 +393,26 @@ impl fmt::Debug for Node {
 
 /// Receives a node's events.
 #[derive(Debug)]
-pub struct EventReceiver(broadcast::Receiver<Event>);
+pub struct EventReceiver {
+    events: broadcast::Receiver<Event>,
+    missed: u64,
+}
 
 impl EventReceiver {
     /// The next event; `None` when the node is gone. A receiver that is too slow misses the oldest.
     pub async fn recv(&mut self) -> Option<Event> {
         loop {
-            match self.0.recv().await {
+            match self.events.recv().await {
                 Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Lagged(events)) => self.missed += events,
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
+    }
+
+    /// How many events were missed since this was last asked.
+    pub fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
     }
 }
 
@@ -533,7 +541,7 @@ impl Node {
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> EventReceiver {
-        EventReceiver(self.0.shared.events.subscribe())
+        EventReceiver { events: self.0.shared.events.subscribe(), missed: 0 }
     }
 
     /// The nodes it is linked to now.

@@ -6,6 +6,7 @@ use clap::Args;
 use ringheir::{
     Node, Types,
     config::{ClusterFile, Environment},
+    http::HttpServer,
     id::NodeName,
     json::Json,
 };
@@ -70,10 +71,19 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
-    let name = match file.this_node(args.name.as_deref(), &environment) {
-        Ok(node) => node.name,
+    let entry = match file.this_node(args.name.as_deref(), &environment) {
+        Ok(node) => node,
         Err(why) => {
             eprintln!("{why}");
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+    };
+    let name = entry.name;
+    // Before the node, so that whoever asks hears "starting" and not a refused connection.
+    let http = match HttpServer::start(&file, entry).await {
+        Ok(http) => http,
+        Err(why) => {
+            eprintln!("{name}: {why}");
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -98,11 +108,18 @@ async fn serve(args: &NodeArgs) -> ExitCode {
         }
     };
     let view = node.view();
-    let http = node.config().http.as_ref().map(|a| format!(" at http://{}", a.as_str())).unwrap_or_default();
-    println!("ready: {name}{http}, view {}, {} members", view.number, view.members.len());
+    if let Some(http) = &http {
+        http.open(node.clone());
+    }
+    let at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
+    println!("ready: {name}{at}, view {}, {} members", view.number, view.members.len());
     let _ = std::io::stdout().flush();
     tokio::select! {
         () = told_to_stop(args.exit_with_stdin) => {
+            if let Some(http) = http {
+                http.drain();
+                http.stop().await;
+            }
             node.stop().await;
             ExitCode::SUCCESS
         }
