@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod arcs;
 mod ask;
+mod bench;
 mod check_config;
 mod clock;
 mod demo;
@@ -35,6 +36,8 @@ struct Arguments {
 enum Command {
     /// Starts a ring of real processes, kills some of them, and checks every acknowledged command.
     Demo(demo::Demo),
+    /// Measures this machine.
+    Bench(bench::Bench),
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
     /// Runs one node of the cluster.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => arguments.run(),
         Command::View(arguments) => arguments.run(),
         Command::Arcs(arguments) => arguments.run(),
+        Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Node(arguments) => node::run(&arguments),
         #[cfg(feature = "sim")]
