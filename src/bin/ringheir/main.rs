@@ -9,10 +9,13 @@ use clap::{Parser, Subcommand};
 
 mod arcs;
 mod ask;
+mod bench;
 mod check_config;
 mod clock;
 mod demo;
 mod node;
+#[cfg(feature = "sim")]
+mod sim;
 mod status;
 mod view;
 
@@ -33,10 +36,15 @@ struct Arguments {
 enum Command {
     /// Starts a ring of real processes, kills some of them, and checks every acknowledged command.
     Demo(demo::Demo),
+    /// Measures this machine.
+    Bench(bench::Bench),
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
     /// Runs one node of the cluster.
     Node(node::NodeArgs),
+    /// Runs seeds of the simulator: nodes, clients, faults and judgement over virtual time.
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
     /// Shows every node of a cluster, and whether every arc has its backup.
     Status(status::Status),
     /// Shows the agreed view: members, voters, links.
@@ -51,7 +59,10 @@ fn main() -> ExitCode {
         Command::Status(arguments) => arguments.run(),
         Command::View(arguments) => arguments.run(),
         Command::Arcs(arguments) => arguments.run(),
+        Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Node(arguments) => node::run(&arguments),
+        #[cfg(feature = "sim")]
+        Command::Sim(arguments) => arguments.run(),
     }
 }

@@ -47,7 +47,7 @@ async fn the_view_is_told_by_names() {
 }
 
 #[tokio::test]
-async fn events_are_told_as_they_happen_and_the_slow_are_told_what_they_missed() {
+async fn events_are_told_as_they_happen() {
     let (server, mut client) = serving().await;
     let mut listener = Client::connect(server.address()).await;
     listener.send("GET /v1/events HTTP/1.1\r\nhost: ring\r\n\r\n").await;

@@ -98,7 +98,9 @@ impl Cluster {
             let (now, jitter) = (self.now, self.jitter());
             let mut effects = Vec::new();
             let keeper = self.keepers.get_mut(&id).expect("just listed");
-            keeper.hear(Hearing { hears: installed.keys().copied().collect(), installed: installed.clone() });
+            let suspects =
+                keeper.view().members.iter().map(|m| m.node).filter(|n| !installed.contains_key(n)).collect();
+            keeper.hear(Hearing { hears: installed.keys().copied().collect(), suspects, installed: installed.clone() });
             for (peer, number) in installed.iter().filter(|(peer, _)| **peer != id) {
                 keeper.handle_installed(*peer, *number, now, &mut effects);
             }
