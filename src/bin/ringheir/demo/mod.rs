@@ -288,6 +288,8 @@ impl Demo {
             if let Some(view) = watcher::view_of(&mut peer).await {
                 let whole = view.members.len() == usize::from(self.nodes);
                 let protected = self.nodes == 1 || (view.fully_protected && view.unprotected() == 0);
+                // A node that joined late has its arcs handed over first.
+                let whole = whole && view.arcs.iter().all(|arc| arc.primary == arc.home);
                 watcher::saw(board, view);
                 if whole && protected {
                     eprintln!("ready after {:.1} s", board.now().as_nanos() as f64 / 1e9);

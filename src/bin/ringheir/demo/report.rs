@@ -148,7 +148,7 @@ impl Report<'_> {
                 let promoted = Spread::of(fault.promoted.values().filter_map(|first| *first));
                 match promoted {
                     Some(spread) => say(format_args!(
-                        "  its arcs served by another node   {:>8.1} ms (half of {} arcs within {:.1} ms)",
+                        "  its arcs served again             {:>8.1} ms (half of {} arcs within {:.1} ms)",
                         ms(spread.max),
                         fault.promoted.len(),
                         ms(spread.p50)
@@ -158,7 +158,7 @@ impl Report<'_> {
                 }
                 let never = fault.promoted.values().filter(|first| first.is_none()).count();
                 if never > 0 {
-                    say(format_args!("  {never} of its {} arcs never served by another node", fault.promoted.len()));
+                    say(format_args!("  {never} of its {} arcs never served again", fault.promoted.len()));
                 }
                 match fault.protected {
                     Some(protected) => {

@@ -60,6 +60,7 @@ pub(crate) struct Show {
     curve: Vec<u64>,
     events_known: usize,
     lines_drawn: usize,
+    acked_told: u64,
 }
 
 impl Show {
@@ -83,6 +84,7 @@ impl Show {
             curve: Vec::new(),
             events_known: 0,
             lines_drawn: 0,
+            acked_told: 0,
         }
     }
 
@@ -143,12 +145,16 @@ impl Show {
         }
     }
 
-    fn print_counts(&self) {
+    /// Nothing while nothing is acknowledged: at the end everything is read, and that may take a while.
+    fn print_counts(&mut self) {
         let rate: u64 = self.doors.iter().map(|door| self.rate(&door.name)).sum();
         let notes = self.board.notes();
         let unprotected = notes.view.as_ref().map_or(0, |view| view.unprotected());
         let at = self.board.now().since(notes.began).as_secs_f64();
         let (measure, wrong) = (&notes.measure, notes.wrong);
+        if std::mem::replace(&mut self.acked_told, measure.acked) == measure.acked {
+            return;
+        }
         eprintln!(
             "{at:>8.3} s  {rate} ops/s, {} acknowledged, {} retried, {} failed, {unprotected} arc(s) unprotected, {} wrong",
             measure.acked,
