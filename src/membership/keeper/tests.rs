@@ -98,7 +98,8 @@ impl Cluster {
             let (now, jitter) = (self.now, self.jitter());
             let mut effects = Vec::new();
             let keeper = self.keepers.get_mut(&id).expect("just listed");
-            let suspects = keeper.view().members.iter().map(|m| m.node).filter(|n| !installed.contains_key(n)).collect();
+            let suspects =
+                keeper.view().members.iter().map(|m| m.node).filter(|n| !installed.contains_key(n)).collect();
             keeper.hear(Hearing { hears: installed.keys().copied().collect(), suspects, installed: installed.clone() });
             for (peer, number) in installed.iter().filter(|(peer, _)| **peer != id) {
                 keeper.handle_installed(*peer, *number, now, &mut effects);
