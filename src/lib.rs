@@ -22,6 +22,10 @@ pub mod session;
 mod session_ref;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "sockets are the shell: nonces, link ids, back-off, deadlines are its own"
+)]
 pub(crate) mod transport;
 pub(crate) mod wire;
 

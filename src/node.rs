@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorRef};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     time,
@@ -23,7 +22,7 @@ use crate::{
         inbound::Gateway,
         monitor::{self, Orders},
         shared::{NodeSettings, Shared},
-        supervisor::{Supervisor, SupervisorStart},
+        supervisor::{Supervised, SupervisorStart},
         view_keeper::{Beginning, KeeperInput, KeeperStart},
         worker::WorkerInput,
     },
@@ -37,6 +36,9 @@ use crate::{
 };
 
 pub use crate::runtime::shared::Readiness;
+
+#[cfg(test)]
+mod tests;
 
 /// Starts a [`Node`].
 #[derive(Debug, Default)]
@@ -224,8 +226,7 @@ impl NodeBuilder {
             }
         }
         let start = SupervisorStart { shared: Arc::clone(&shared), keeper };
-        let (supervisor, _) =
-            Actor::spawn(None, Supervisor, start).await.map_err(|why| StartError::Actors(why.to_string()))?;
+        let supervisor = Supervised::start(start).await.map_err(|why| StartError::Actors(why.to_string()))?;
         if let Some(transport) = shared.transport.get() {
             for other in file.nodes().iter().filter(|n| n.name != config.name) {
                 transport.dial(other.name, other.cluster.as_str());
@@ -367,7 +368,7 @@ impl Starting {
 
 struct Inner {
     shared: Arc<Shared>,
-    supervisor: ActorRef<()>,
+    supervisor: Supervised,
     lock: std::sync::Mutex<Option<LifeLock>>,
     config: NodeConfig,
     member: Member,
@@ -376,7 +377,7 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.halt();
-        self.supervisor.stop(None);
+        self.supervisor.stop();
     }
 }
 
@@ -553,13 +554,13 @@ impl Node {
     /// Stops the node. The others notice at once, and its backups take over.
     pub async fn stop(&self) {
         self.kill();
-        let _ = self.0.supervisor.stop_and_wait(None, Some(Duration::from_secs(2))).await;
+        self.0.supervisor.stop_and_wait().await;
     }
 
     /// Stops the node as SIGKILL would: nothing is said to anyone, callers learn nothing.
     pub fn kill(&self) {
         self.0.shared.halt();
-        self.0.supervisor.stop(None);
+        self.0.supervisor.stop();
         if let Ok(mut lock) = self.0.lock.lock() {
             lock.take();
         }

@@ -12,15 +12,14 @@ use crate::{
     moment::Moment,
     replication::Durability,
     runtime::{
-        clock, router,
+        clock,
+        message::{CallRequest, Operation},
+        router,
         shared::Shared,
         worker::{StaleFailure, WorkerInput},
     },
     session::{Answer, Command, Runs, Session, decode_reply, encode_command},
-    wire::{
-        codec,
-        message::{CallRequest, Operation},
-    },
+    wire::codec,
 };
 
 /// A call gives up after this unless told otherwise; shorter than replies are kept, so that a retry is never too old.

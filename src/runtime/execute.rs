@@ -16,8 +16,8 @@ use crate::{
     moment::Moment,
     replication::{Body, Host, Known, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange},
     report::{ArcPart, ArcReport},
+    runtime::message::{CallOutcome, CallRequest, Operation},
     session::SessionId,
-    wire::message::{CallOutcome, CallRequest, Operation},
 };
 
 /// A command that was lost with two primaries is not given a third.
@@ -47,7 +47,9 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest
     let lost = primary.lost_at().is_some() && record.as_ref().is_none_or(|r| !r.exists());
     match known {
         Known::Answered(number, reply) => {
-            wait(state, host, arc, number, reply_to, CallOutcome::Done(reply, number.0), now);
+            // A command that changed nothing left the version as it was.
+            let version = record.as_ref().map_or(number, |r| r.version.min(number));
+            wait(state, host, arc, number, reply_to, CallOutcome::Done(reply, version.0), now);
             return;
         }
         Known::TooOld => {

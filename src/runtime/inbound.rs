@@ -20,8 +20,8 @@ use super::{
 use crate::{
     event::EventKind,
     id::{ArcId, NodeId},
+    runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedReply},
     transport::{Inbound, Lane, LockName, Peer, Refusal, life_lock},
-    wire::message::{CallOutcome, ControlMessage, DataMessage, ForwardedReply},
 };
 
 /// A lost peer's life lock is tried this often, and this many times, before only heartbeats speak for it.

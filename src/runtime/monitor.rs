@@ -17,8 +17,8 @@ use crate::{
     id::{NodeId, ViewNumber},
     membership::{DetectorSettings, Hearing, Monitor, MonitorSettings},
     moment::Moment,
+    runtime::message::HeartbeatMessage,
     transport::Heartbeats,
-    wire::message::HeartbeatMessage,
 };
 
 /// The thread looks up at least this often.

@@ -29,8 +29,8 @@ use crate::{
     id::{ArcId, ClientId, NodeId, RequestId, SessionKey},
     membership::View,
     moment::Moment,
+    runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, ForwardedReply},
     transport::{Class, NotSent},
-    wire::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, ForwardedReply},
 };
 
 /// A call that found nobody who answers yet looks again after this.
@@ -81,8 +81,9 @@ impl Calls {
 
     /// Draws an identity for a new request of this node.
     fn begin(&self, key: &SessionKey) -> RequestId {
-        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        // Drawn under the lock: a later number that were entered first would call the earlier one answered.
         let mut table = self.table();
+        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
         let unanswered = table.unanswered.entry(key.clone()).or_default();
         unanswered.insert(sequence);
         let first_unanswered = unanswered.first().copied().unwrap_or(sequence);
@@ -251,8 +252,11 @@ async fn carry(shared: &Shared, mut request: CallRequest, deadline: Moment) -> R
             },
             Came::NodeLost => {
                 in_doubt |= !is_question;
-                request.attempts = request.attempts.saturating_add(1);
                 wait_for_change(shared, &view, left).await;
+                // A link that broke is no death; a process that a newer view no longer names may have died of this command.
+                if shared.newest_view().is_some_and(|v| !v.is_member(primary)) {
+                    request.attempts = request.attempts.saturating_add(1);
+                }
             }
             Came::Moved => in_doubt |= !is_question,
         }

@@ -23,8 +23,8 @@ use crate::{
     membership::View,
     moment::Moment,
     replication::{Grants, Host, ReplicationSettings},
+    runtime::message::ControlMessage,
     transport::{Class, Lane, NotSent, Transport},
-    wire::message::ControlMessage,
 };
 
 /// What a node is doing.

@@ -21,6 +21,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 /// Workers look after what is due this often; the view keeper too.
 const TICK: Duration = Duration::from_millis(10);
+/// Actors are given this long to end.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// A node whose workers panicked this often is not worth keeping: its backups are.
 const RESTARTS_MAX: u32 = 16;
 
@@ -31,6 +33,28 @@ pub(crate) struct Supervisor;
 pub(crate) struct SupervisorStart {
     pub(crate) shared: Arc<Shared>,
     pub(crate) keeper: KeeperStart,
+}
+
+/// The running actors of a node, for whoever stops them.
+#[derive(Debug)]
+pub(crate) struct Supervised(ActorRef<()>);
+
+impl Supervised {
+    /// Starts the supervisor and everything under it.
+    pub(crate) async fn start(start: SupervisorStart) -> Result<Self, ractor::SpawnErr> {
+        let (supervisor, _) = Actor::spawn(None, Supervisor, start).await?;
+        Ok(Self(supervisor))
+    }
+
+    /// Stops it and everything under it, without waiting.
+    pub(crate) fn stop(&self) {
+        self.0.stop(None);
+    }
+
+    /// Stops it and waits a little until it has ended.
+    pub(crate) async fn stop_and_wait(&self) {
+        let _ = self.0.stop_and_wait(None, Some(STOP_WITHIN)).await;
+    }
 }
 
 /// What it keeps.

@@ -23,8 +23,8 @@ use crate::{
         KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
     },
     moment::Moment,
+    runtime::message::ControlMessage,
     transport::Class,
-    wire::message::ControlMessage,
 };
 
 /// Jitter of proposals; below the stagger.
@@ -197,8 +197,8 @@ impl KeeperState {
                 return;
             }
             KeeperInput::Message(from, message) => {
-                if let KeeperMessage::Chain(ChainMessage::Decided(view)) = &message
-                    && (view.cluster != keeper.view().cluster || view.check().is_err())
+                if let KeeperMessage::Chain(message) = &message
+                    && message.views().any(|view| view.cluster != keeper.view().cluster || view.check().is_err())
                 {
                     tracing::warn!(%from, "a view of another cluster, or one that contradicts itself, was refused");
                     return;

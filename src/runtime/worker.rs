@@ -24,10 +24,10 @@ use crate::{
     kinds::{Failure, LiveSession},
     membership::{Target, View},
     moment::Moment,
-    replication::{ArcContent, Broken, Effect, Frame, Host, LinkAck, Token},
+    replication::{Broken, Effect, Frame, Host, LinkAck, Token},
     report::ArcReport,
+    runtime::message::{CallOutcome, CallRequest, ControlMessage, DataMessage, ForwardedReply},
     transport::{Class, Lane},
-    wire::message::{CallOutcome, CallRequest, ControlMessage, DataMessage, ForwardedReply},
 };
 
 /// Decoded sessions kept for one arc; beyond it some are dropped, which costs a decode when they are touched again.
@@ -286,7 +286,7 @@ impl WorkerState {
                 Effect::SteppedDown(arc) => {
                     self.live.remove(&arc);
                 }
-                // Voters answer every heartbeat with a lease; a solo arc waits for the next.
+                // The voters' lease of a solo arc comes with the next heartbeat.
                 Effect::Confirm(_) | Effect::ToBackup { .. } => {}
             }
         }
@@ -300,9 +300,9 @@ impl WorkerState {
     }
 
     fn send_frame(&self, to: NodeId, frame: Frame) {
-        let catching_up = frame.messages.iter().all(|m| matches!(m.content, ArcContent::Chunk { .. }));
-        let class = if catching_up { Class::CatchUp } else { Class::Replicate };
-        self.send_data(to, class, &DataMessage::Frame(frame));
+        // Chunks share their stream's numbers with commits, so they share its class: held back, they would hold commits up.
+        // Their credit, a few chunks for each peer, bounds how long a commit waits behind them.
+        self.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
     }
 
     /// Sends on the data lane. What cannot be sent now is in the link's window and is sent again.

@@ -4,7 +4,6 @@
 //! never shares anything with another, so the threads change nothing but the time.
 
 use std::{
-    collections::BTreeMap,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -14,7 +13,7 @@ use std::{
     thread,
 };
 
-use super::run::{Planted, Report, run};
+use super::run::{Marks, Mix, Plan, Planted, Report, run};
 
 /// What a campaign came to.
 #[derive(Clone, Debug, Default)]
@@ -28,17 +27,26 @@ pub struct Campaign {
     /// Runs that violated something, by seed.
     pub failed: Vec<Report>,
     /// Interesting branches, and in how many runs each was reached.
-    pub marks: BTreeMap<&'static str, u64>,
+    pub marks: Marks,
 }
 
 /// Failed runs kept whole; more are only counted by stopping.
 const FAILED_MAX: usize = 20;
 
+/// What all runs of a campaign have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Common {
+    /// The mix of faults; `None`: each seed says its own.
+    pub mix: Option<Mix>,
+    /// A bug put in on purpose.
+    pub planted: Option<Planted>,
+}
+
 /// Runs seeds until all are done, or until `stop_at` runs have failed. `progress` is called now and then with the number of
 /// seeds done.
 pub fn campaign(
     seeds: Range<u64>,
-    planted: Option<Planted>,
+    common: Common,
     stop_at: usize,
     threads: usize,
     progress: &(dyn Fn(u64) + Sync),
@@ -54,7 +62,7 @@ pub fn campaign(
                     if seed >= seeds.end {
                         return;
                     }
-                    let report = run_caught(seed, planted);
+                    let report = run_caught(&Plan { seed, mix: common.mix, planted: common.planted, trace: false });
                     let mut result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     result.take(report);
                     if result.failed.len() >= stop_at.min(FAILED_MAX) {
@@ -67,18 +75,20 @@ pub fn campaign(
         }
     });
     let mut result = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    result.failed.sort_by_key(|r| r.seed);
+    result.failed.sort_by_key(|r| r.plan.seed);
     result
 }
 
-fn run_caught(seed: u64, planted: Option<Planted>) -> Report {
-    catch_unwind(AssertUnwindSafe(|| run(seed, planted))).unwrap_or_else(|panic| {
+/// One run, a panic of the code under test taken for a violation.
+#[must_use]
+pub fn run_caught(plan: &Plan) -> Report {
+    catch_unwind(AssertUnwindSafe(|| run(plan))).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
         Report {
-            seed,
+            plan: *plan,
             violations: vec![format!("an assertion of the code itself: {words}")],
-            marks: BTreeMap::new(),
+            marks: Marks::new(),
             operations: 0,
             events: 0,
             digest: 0,

@@ -6,32 +6,30 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     check::{Action, OperationNumber, Outcome},
-    node::{Answer, Request},
+    packet::{Answer, Request},
     random::Stream,
 };
 use crate::id::{ClientId, NodeId, NodeName, RequestId};
 
-/// One try is given up after this.
-pub const TRY: Duration = Duration::from_millis(250);
 /// An operation is given up after this.
-pub const DEADLINE: Duration = Duration::from_secs(3);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
 
 /// An operation on its way.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Its place in the history.
-    pub operation: OperationNumber,
+    pub(crate) operation: OperationNumber,
     /// What it is.
-    pub request: Request,
+    pub(crate) request: Request,
     /// When it was invoked, in nanoseconds of the world.
-    pub invoked: u64,
+    pub(crate) invoked: u64,
     /// The number of its first try.
-    pub first_attempt: u64,
+    pub(crate) first_attempt: u64,
 }
 
 /// What a client does after an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// The operation ended like this.
     End(Outcome),
     /// Try again, there if it was told where.
@@ -42,47 +40,49 @@ pub enum Next {
 
 /// One client.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     number: u32,
     chance: Stream,
     sequences: BTreeMap<u32, u64>,
     attempts: u64,
     /// What it waits for.
-    pub running: Option<Running>,
+    pub(crate) running: Option<Running>,
     /// Where it asks when it is not told otherwise.
-    pub contact: Option<NodeName>,
+    pub(crate) contact: Option<NodeName>,
 }
 
 impl Client {
     /// A client with its own stream of chance.
     #[must_use]
-    pub fn new(number: u32, chance: Stream) -> Self {
+    pub(crate) fn new(number: u32, chance: Stream) -> Self {
         Self { number, chance, sequences: BTreeMap::new(), attempts: 0, running: None, contact: None }
     }
 
-    /// Draws the next operation: the session and what to do. Values are unique over the whole run.
-    pub fn draw(&mut self, sessions: u32) -> Request {
+    /// Draws the next operation: the session and what to do.
+    pub(crate) fn draw(&mut self, sessions: u32) -> Request {
         let session = u32::try_from(self.chance.range(0, u64::from(sessions))).expect("below a u32");
-        let sequence = self.sequences.entry(session).or_default();
-        *sequence += 1;
-        let value = u64::from(self.number + 1) << 40 | u64::from(session) << 24 | *sequence;
-        let action = match self.chance.range(0, 100) {
+        let kind = self.chance.range(0, 100);
+        self.ask(session, |value| match kind {
             0..55 => Action::Write { value },
             55..92 => Action::Read,
             92..97 => Action::Create { value },
             _ => Action::Delete,
-        };
-        let id = RequestId {
-            client: ClientId(u128::from(self.number) + 1),
-            sequence: *sequence,
-            first_unanswered: *sequence,
-        };
+        })
+    }
+
+    /// A new operation on a session; the value it may write is unique over the whole run.
+    pub(crate) fn ask(&mut self, session: u32, action: impl Fn(u64) -> Action) -> Request {
+        let sequence = self.sequences.entry(session).or_default();
+        *sequence += 1;
+        let value = u64::from(self.number + 1) << 40 | u64::from(session) << 24 | *sequence;
+        let client = ClientId(u128::from(self.number) + 1);
+        let id = RequestId { client, sequence: *sequence, first_unanswered: *sequence };
         self.attempts += 1;
-        Request { client: self.number, attempt: self.attempts, session, action, id }
+        Request { client: self.number, attempt: self.attempts, session, action: action(value), id }
     }
 
     /// The running request as another try, and which node to ask among these.
-    pub fn retry(&mut self, nodes: &[NodeName], told: Option<NodeName>) -> Option<(Request, NodeName)> {
+    pub(crate) fn retry(&mut self, nodes: &[NodeName], told: Option<NodeName>) -> Option<(Request, NodeName)> {
         let contact = match told.or(self.contact.take()) {
             Some(name) => name,
             None => *self.chance.choose(nodes)?,
@@ -94,13 +94,13 @@ impl Client {
     }
 
     /// A pause before the next operation.
-    pub fn pause(&mut self, mean: Duration) -> Duration {
+    pub(crate) fn pause(&mut self, mean: Duration) -> Duration {
         self.chance.exponential(mean, mean * 10)
     }
 
     /// Takes an answer.
     #[must_use]
-    pub fn judge(&self, attempt: u64, answer: Answer) -> Next {
+    pub(crate) fn judge(&self, attempt: u64, answer: Answer) -> Next {
         let Some(running) = &self.running else { return Next::Ignore };
         // A late answer of an earlier try of the same operation is as good as one of the last.
         if attempt < running.first_attempt || attempt > running.request.attempt {

@@ -2,15 +2,23 @@
 //! network, records what callers were told, and judges the record. The same seed gives the same bytes.
 //!
 //! - [`random`]: the only source of chance, in streams independent by name.
+//! - [`run`]: one run by seed, its mixes of faults, its planted bugs; [`campaign`]: many.
+//! - [`fault_points`]: not by chance but one by one: a kill after every event of a commit, a promotion, a catch-up.
 //! - [`check`]: the judges of a finished run, pure and deterministic, one invariant a file.
 //!
-//! Nothing here reads a clock, starts a thread or opens a socket, and no other room knows that it exists.
+//! Nothing here reads a clock or opens a socket, and no other room knows that it exists.
 
 pub mod campaign;
 pub mod check;
 mod client;
+mod fault;
+pub mod fault_points;
 mod network;
 mod node;
+mod packet;
+mod queue;
 pub mod random;
+mod register;
 pub mod run;
+mod serving;
 mod world;

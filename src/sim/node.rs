@@ -9,87 +9,24 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-
-use super::check::{Action, Register, Reply};
+use super::{
+    check::{Action, Reply},
+    packet::{Answer, Output, Packet, Request},
+    register::{body_for, decode_reply, encode_reply, register_of, session_key, values_of},
+    serving::{Asked, Serving},
+};
 use crate::{
-    id::{ClusterId, NodeId, RequestId, SessionKey},
+    id::{ClusterId, NodeId},
     membership::{
-        ChainMessage, Founding, FoundingEffect, FoundingPlan, Hearing, Keeper, KeeperEffect, KeeperMessage,
-        KeeperSettings, Member, Monitor, MonitorSettings, Ping, Pong, View, answer_as_serving, targets,
+        ChainMessage, Founding, FoundingEffect, FoundingPlan, Keeper, KeeperEffect, KeeperMessage, KeeperSettings,
+        Member, Monitor, MonitorSettings, View, targets,
     },
     moment::Moment,
     replication::{
-        Body, Broken, Durability, Effect, Frame, Grants, Host, Known, LinkAck, NotHere, Record, ReplicationSettings,
-        ReplyEntry, SessionChange, Token,
+        Body, Broken, Durability, Effect, Grants, Host, Known, NotHere, ReplicationSettings, ReplyEntry, SessionChange,
+        Token,
     },
 };
-
-/// What travels between simulated processes.
-#[derive(Clone, Debug)]
-pub enum Packet {
-    /// Between view keepers.
-    Keeper(KeeperMessage),
-    /// A heartbeat.
-    Ping(Ping),
-    /// Its answer.
-    Pong(Pong),
-    /// Replication.
-    Frame(Frame),
-    /// Its acknowledgement: which stream, and what.
-    Ack(u16, LinkAck),
-}
-
-/// A client's request.
-#[derive(Clone, Copy, Debug)]
-pub struct Request {
-    /// Which client.
-    pub client: u32,
-    /// Which of its tries; the answer carries it back.
-    pub attempt: u64,
-    /// Which session.
-    pub session: u32,
-    /// What to do.
-    pub action: Action,
-    /// Its identity over retries.
-    pub id: RequestId,
-}
-
-/// A node's answer to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Done, with this reply.
-    Done(Reply),
-    /// Not executed here: ask that node, or anyone a little later.
-    Retry(Option<NodeId>),
-    /// It may have been executed; ask again with the same identity.
-    Unknown,
-    /// It may have been executed, and nobody remembers: do not ask again.
-    TooOld,
-    /// The session was lost with its last copy.
-    Lost,
-}
-
-/// What a node wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a packet.
-    Send(NodeId, Packet),
-    /// Answer a client's attempt.
-    Answer(u32, u64, Answer),
-    /// It installed a view.
-    Installed(Arc<View>),
-    /// It cannot go on under this id: it starts anew, or was refused.
-    Stopped(&'static str),
-}
-
-#[derive(Debug)]
-struct Serving {
-    keeper: Keeper,
-    monitor: Monitor,
-    host: Host,
-    grants: Grants,
-}
 
 #[derive(Debug)]
 enum Stage {
@@ -99,7 +36,7 @@ enum Stage {
 
 /// One process.
 #[derive(Debug)]
-pub struct SimNode {
+pub(crate) struct SimNode {
     member: Member,
     stage: Stage,
     replication: ReplicationSettings,
@@ -110,20 +47,31 @@ pub struct SimNode {
 impl SimNode {
     /// A process that starts blank.
     #[must_use]
-    pub fn start(member: Member, plan: FoundingPlan, cluster: ClusterId, replication: ReplicationSettings) -> Self {
+    pub(crate) fn start(
+        member: Member,
+        plan: FoundingPlan,
+        cluster: ClusterId,
+        replication: ReplicationSettings,
+    ) -> Self {
         let stage = Stage::Founding(Box::new(Founding::new(member.clone(), plan, cluster)));
         Self { member, stage, replication, pending: BTreeMap::new(), next_token: 0 }
     }
 
     /// Its id.
     #[must_use]
-    pub fn id(&self) -> NodeId {
+    pub(crate) fn id(&self) -> NodeId {
         self.member.node
+    }
+
+    /// Whether it has no view yet, and so wants to know whom it can reach.
+    #[must_use]
+    pub(crate) fn is_founding(&self) -> bool {
+        matches!(self.stage, Stage::Founding(_))
     }
 
     /// The view it has installed.
     #[must_use]
-    pub fn view(&self) -> Option<&Arc<View>> {
+    pub(crate) fn view(&self) -> Option<&Arc<View>> {
         match &self.stage {
             Stage::Serving(serving) => Some(serving.keeper.view()),
             _ => None,
@@ -132,7 +80,7 @@ impl SimNode {
 
     /// Its arcs.
     #[must_use]
-    pub fn host(&self) -> Option<&Host> {
+    pub(crate) fn host(&self) -> Option<&Host> {
         match &self.stage {
             Stage::Serving(serving) => Some(&serving.host),
             _ => None,
@@ -140,7 +88,7 @@ impl SimNode {
     }
 
     /// Looks after whatever is due.
-    pub fn tick(&mut self, connected: &BTreeSet<NodeId>, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
+    pub(crate) fn tick(&mut self, connected: &BTreeSet<NodeId>, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
         match &mut self.stage {
             Stage::Founding(founding) => {
                 let mut effects = Vec::new();
@@ -148,25 +96,17 @@ impl SimNode {
                 self.follow_founding(effects, now, out);
             }
             Stage::Serving(serving) => {
-                let number = serving.keeper.view().number;
-                let beat = serving.monitor.tick(now, number, true);
-                for (peer, ping) in beat.pings {
-                    out.push(Output::Send(peer, Packet::Ping(ping)));
-                }
-                serving.hear();
-                let mut keeping = Vec::new();
-                serving.keeper.tick(now, jitter, &mut keeping);
-                let mut effects = Vec::new();
-                serving.host.tick(now, &mut effects);
-                self.follow_keeper(keeping, now, out);
-                self.follow_host(effects, now, out);
+                let mut asked = Asked::default();
+                serving.tick(now, jitter, &mut asked, out);
+                self.follow_keeper(asked.keeping, now, out);
+                self.follow_host(asked.effects, now, out);
             }
         }
         self.flush(now, out);
     }
 
     /// A peer is proved dead.
-    pub fn handle_proof(&mut self, node: NodeId, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
+    pub(crate) fn handle_proof(&mut self, node: NodeId, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
         let Stage::Serving(serving) = &mut self.stage else { return };
         let (mut keeping, mut effects) = (Vec::new(), Vec::new());
         serving.keeper.handle_proof(node, now, jitter, &mut keeping);
@@ -177,14 +117,21 @@ impl SimNode {
     }
 
     /// A connection to a peer was closed.
-    pub fn handle_closed(&mut self, node: NodeId, now: Moment) {
+    pub(crate) fn handle_closed(&mut self, node: NodeId, now: Moment) {
         if let Stage::Serving(serving) = &mut self.stage {
             serving.monitor.hint(node, now);
         }
     }
 
     /// Takes a packet of a peer.
-    pub fn handle(&mut self, from: NodeId, packet: Packet, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
+    pub(crate) fn handle(
+        &mut self,
+        from: NodeId,
+        packet: Packet,
+        jitter: Duration,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
         match (&mut self.stage, packet) {
             (Stage::Founding(founding), Packet::Keeper(KeeperMessage::Founding(message))) => {
                 let mut effects = Vec::new();
@@ -197,10 +144,10 @@ impl SimNode {
                 self.follow_founding(effects, now, out);
             }
             (Stage::Serving(serving), packet) => {
-                let (mut keeping, mut effects) = (Vec::new(), Vec::new());
-                serving.handle(from, packet, jitter, now, &mut keeping, &mut effects, out);
-                self.follow_keeper(keeping, now, out);
-                self.follow_host(effects, now, out);
+                let mut asked = Asked::default();
+                serving.handle(from, packet, jitter, now, &mut asked, out);
+                self.follow_keeper(asked.keeping, now, out);
+                self.follow_host(asked.effects, now, out);
             }
             _ => {}
         }
@@ -208,7 +155,7 @@ impl SimNode {
     }
 
     /// Takes a client's request.
-    pub fn handle_request(&mut self, request: &Request, now: Moment, out: &mut Vec<Output>) {
+    pub(crate) fn handle_request(&mut self, request: &Request, now: Moment, out: &mut Vec<Output>) {
         let answer = |answer| Output::Answer(request.client, request.attempt, answer);
         let Stage::Serving(serving) = &mut self.stage else {
             out.push(answer(Answer::Retry(None)));
@@ -280,7 +227,7 @@ impl SimNode {
         monitor.watch(&view.members.iter().map(|m| m.node).collect(), now);
         let host = Host::new(me, Arc::clone(&view), 0, 1, 8 << 20, self.replication.clone());
         let keeper = Keeper::new(self.member.clone(), Arc::clone(&view), KeeperSettings::default(), now);
-        self.stage = Stage::Serving(Box::new(Serving { keeper, monitor, host, grants: Grants::default() }));
+        self.stage = Stage::Serving(Box::new(Serving { keeper, monitor, host, grants: Grants::default(), news: true }));
         self.install(&view, now, out);
     }
 
@@ -338,7 +285,10 @@ impl SimNode {
                         out.push(Output::Answer(client, attempt, Answer::Unknown));
                     }
                 }
-                Effect::Wish(wish) => serving.keeper.wish(wish),
+                Effect::Wish(wish) => {
+                    out.push(Output::Wished(wish.change));
+                    serving.keeper.wish(wish);
+                }
                 Effect::Confirm(node) => {
                     if let Some(ping) = serving.monitor.ask(node, now, serving.keeper.view().number) {
                         out.push(Output::Send(node, Packet::Ping(ping)));
@@ -348,104 +298,4 @@ impl SimNode {
             }
         }
     }
-}
-
-impl Serving {
-    fn hear(&mut self) {
-        let members = self.keeper.view().members.iter().map(|m| m.node);
-        let joining = self.keeper.joining().map(|(n, _)| n);
-        let heard = members.chain(joining);
-        let installed = heard.filter_map(|n| Some((n, self.monitor.installed_of(n)?.0))).collect();
-        self.keeper.hear(Hearing { hears: self.monitor.hears(), suspects: self.monitor.suspects(), installed });
-    }
-
-    fn watch(&mut self, now: Moment) {
-        let members = self.keeper.view().members.iter().map(|m| m.node);
-        let watched = members.chain(self.keeper.joining().map(|(n, _)| n)).collect();
-        self.monitor.watch(&watched, now);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one delivery")]
-    fn handle(
-        &mut self,
-        from: NodeId,
-        packet: Packet,
-        jitter: Duration,
-        now: Moment,
-        keeping: &mut Vec<KeeperEffect>,
-        effects: &mut Vec<Effect>,
-        out: &mut Vec<Output>,
-    ) {
-        let number = self.keeper.view().number;
-        match packet {
-            Packet::Keeper(KeeperMessage::Founding(message)) => {
-                if let Some(answer) = answer_as_serving(self.keeper.view(), &message) {
-                    out.push(Output::Send(from, Packet::Keeper(KeeperMessage::Founding(answer))));
-                }
-            }
-            Packet::Keeper(message) => {
-                let joins = matches!(message, KeeperMessage::Join(_));
-                self.hear();
-                self.keeper.handle(from, message, now, jitter, keeping);
-                if joins {
-                    self.watch(now);
-                }
-            }
-            Packet::Ping(ping) => {
-                if let Some(pong) = self.monitor.handle_ping(from, &ping, now, number, number) {
-                    self.grants.give(from, now, self.host.settings().lease);
-                    out.push(Output::Send(from, Packet::Pong(pong)));
-                }
-                self.keeper.handle_installed(from, ping.installed, now, keeping);
-            }
-            Packet::Pong(pong) => {
-                if let Some(answered) = self.monitor.handle_pong(from, &pong, now) {
-                    self.host.handle_grant(from, answered.sent, answered.stamp, now, effects);
-                    self.host.handle_installed(from, answered.installed, now, effects);
-                }
-                self.keeper.handle_installed(from, pong.installed, now, keeping);
-            }
-            Packet::Frame(frame) => self.host.handle_frame(from, frame, now, effects),
-            Packet::Ack(stream, ack) => self.host.handle_ack(from, stream, &ack, now, effects),
-        }
-    }
-}
-
-/// The key of a simulated session.
-#[must_use]
-pub fn session_key(session: u32) -> SessionKey {
-    SessionKey::new("register", session.to_string().as_bytes()).expect("short")
-}
-
-/// Every value ever written to a session, in order; a deletion is written as zero.
-#[must_use]
-pub fn values_of(record: &Record) -> Vec<u64> {
-    let bytes = record.image.iter().chain(&record.events).flat_map(|b| b.chunks_exact(8));
-    bytes.map(|b| u64::from_be_bytes(b.try_into().expect("chunks of eight"))).collect()
-}
-
-/// What a session with these values shows.
-#[must_use]
-pub fn register_of(values: &[u64]) -> Register {
-    Register { value: values.last().copied().filter(|v| *v != 0), version: values.len() as u64 }
-}
-
-/// Events most of the time, and an image now and then, so that both ways of keeping state are exercised.
-fn body_for(values: &[u64], value: Option<u64>) -> Body {
-    let event = Bytes::copy_from_slice(&value.unwrap_or(0).to_be_bytes());
-    let whole = || values.iter().flat_map(|v| v.to_be_bytes()).chain(event.iter().copied()).collect::<Bytes>();
-    match values.len() % 5 {
-        0 => Body::Image { bytes: whole(), state_version: 1 },
-        3 => Body::Events { events: vec![event.clone()], image: Some(whole()), state_version: 1 },
-        _ => Body::Events { events: vec![event], image: None, state_version: 1 },
-    }
-}
-
-fn encode_reply(reply: Reply) -> Bytes {
-    [reply.value.unwrap_or(0).to_be_bytes(), reply.version.to_be_bytes()].concat().into()
-}
-
-fn decode_reply(bytes: &Bytes) -> Reply {
-    let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("sixteen bytes"));
-    Reply { value: Some(number(0)).filter(|v| *v != 0), version: number(8) }
 }

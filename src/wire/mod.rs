@@ -8,5 +8,4 @@ pub(crate) mod codec;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod limits;
-pub(crate) mod message;
 mod nesting;

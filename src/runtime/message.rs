@@ -6,12 +6,12 @@
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::codec::{self, CodecFault};
 use crate::{
     id::{NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
     membership::{KeeperMessage, Ping, Pong},
     replication::{Durability, Frame, LinkAck},
+    wire::codec::{self, CodecFault},
 };
 
 /// On the data lane.

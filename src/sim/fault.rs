@@ -1,0 +1,55 @@
+//! What goes wrong in a simulated run. Plain data: when is drawn in `run`, how is carried out in `world`.
+
+use std::time::Duration;
+
+use crate::id::{ArcId, NodeName};
+
+/// Whom a fault hits: by name, or by the part it has when the fault comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Whoever runs under this name.
+    Named(NodeName),
+    /// The primary of this arc in the newest view.
+    Primary(ArcId),
+    /// Its first in-sync backup.
+    Backup(ArcId),
+    /// The node that catches up with it.
+    Learner(ArcId),
+}
+
+/// Whom a cut parts from whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// These from all others, both ways.
+    Group(Vec<NodeName>),
+    /// The primary of an arc with its first in-sync backup, from all others.
+    Island(ArcId),
+    /// What the primary of an arc says to the voters that hold no copy of it.
+    FromVoters(ArcId),
+    /// One direction.
+    OneWay(NodeName, NodeName),
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process ends at once; another starts under its name after this.
+    Kill(Whom, Duration),
+    /// A process starts under a name that none has, blank.
+    Start(NodeName),
+    /// The process stops for this long; its clock goes on.
+    Pause(Whom, Duration),
+    /// It goes on.
+    Resume(NodeName),
+    /// Messages are lost. `told`: both ends see their connection close, so that they ask at once instead of waiting.
+    Cut {
+        /// Between whom.
+        cut: Cut,
+        /// Whether connections close with it.
+        told: bool,
+    },
+    /// Every cut is mended.
+    Mend,
+    /// Everything that is wrong ends; dead nodes are started, paused ones resumed.
+    Heal,
+}

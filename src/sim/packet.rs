@@ -1,0 +1,70 @@
+//! What crosses between simulated processes, clients and the world. Plain data.
+
+use std::sync::Arc;
+
+use super::check::{Action, Reply};
+use crate::{
+    id::{NodeId, RequestId},
+    membership::{KeeperMessage, Ping, Pong, View, WishedChange},
+    replication::{Frame, LinkAck},
+};
+
+/// What travels between simulated processes.
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    /// Between view keepers.
+    Keeper(KeeperMessage),
+    /// A heartbeat.
+    Ping(Ping),
+    /// Its answer.
+    Pong(Pong),
+    /// Replication.
+    Frame(Frame),
+    /// Its acknowledgement: which stream, and what.
+    Ack(u16, LinkAck),
+}
+
+/// A client's request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// Which client.
+    pub(crate) client: u32,
+    /// Which of its tries; the answer carries it back.
+    pub(crate) attempt: u64,
+    /// Which session.
+    pub(crate) session: u32,
+    /// What to do.
+    pub(crate) action: Action,
+    /// Its identity over retries.
+    pub(crate) id: RequestId,
+}
+
+/// A node's answer to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Done, with this reply.
+    Done(Reply),
+    /// Not executed here: ask that node, or anyone a little later.
+    Retry(Option<NodeId>),
+    /// It may have been executed; ask again with the same identity.
+    Unknown,
+    /// It may have been executed, and nobody remembers: do not ask again.
+    TooOld,
+    /// The session was lost with its last copy.
+    Lost,
+}
+
+/// What a node wants done.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Send a packet.
+    Send(NodeId, Packet),
+    /// Answer a client's attempt.
+    Answer(u32, u64, Answer),
+    /// One of its primaries wished for a change of its arc.
+    Wished(WishedChange),
+    /// It installed a view.
+    Installed(Arc<View>),
+    /// It cannot go on under this id: it starts anew, or was refused.
+    Stopped(&'static str),
+}

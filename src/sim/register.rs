@@ -1,0 +1,51 @@
+//! The session that simulated nodes host: a register that keeps every value ever written to it, so that a finished run can
+//! be judged by what is in the stores. A deletion is written as zero.
+
+use bytes::Bytes;
+
+use super::check::{Register, Reply};
+use crate::{
+    id::SessionKey,
+    replication::{Body, Record},
+};
+
+/// The key of a simulated session.
+#[must_use]
+pub(crate) fn session_key(session: u32) -> SessionKey {
+    SessionKey::new("register", session.to_string().as_bytes()).expect("short")
+}
+
+/// Every value ever written to a session, in order.
+#[must_use]
+pub(crate) fn values_of(record: &Record) -> Vec<u64> {
+    let bytes = record.image.iter().chain(&record.events).flat_map(|b| b.chunks_exact(8));
+    bytes.map(|b| u64::from_be_bytes(b.try_into().expect("chunks of eight"))).collect()
+}
+
+/// What a session with these values shows.
+#[must_use]
+pub(crate) fn register_of(values: &[u64]) -> Register {
+    Register { value: values.last().copied().filter(|v| *v != 0), version: values.len() as u64 }
+}
+
+/// Events most of the time, and an image now and then, so that both ways of keeping state are exercised.
+pub(crate) fn body_for(values: &[u64], value: Option<u64>) -> Body {
+    let event = Bytes::copy_from_slice(&value.unwrap_or(0).to_be_bytes());
+    let whole = || values.iter().flat_map(|v| v.to_be_bytes()).chain(event.iter().copied()).collect::<Bytes>();
+    match values.len() % 5 {
+        0 => Body::Image { bytes: whole(), state_version: 1 },
+        3 => Body::Events { events: vec![event.clone()], image: Some(whole()), state_version: 1 },
+        _ => Body::Events { events: vec![event], image: None, state_version: 1 },
+    }
+}
+
+/// A reply as the bytes that a reply table keeps.
+pub(crate) fn encode_reply(reply: Reply) -> Bytes {
+    [reply.value.unwrap_or(0).to_be_bytes(), reply.version.to_be_bytes()].concat().into()
+}
+
+/// What `encode_reply` gave.
+pub(crate) fn decode_reply(bytes: &Bytes) -> Reply {
+    let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("sixteen bytes"));
+    Reply { value: Some(number(0)).filter(|v| *v != 0), version: number(8) }
+}

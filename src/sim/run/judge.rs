@@ -1,0 +1,86 @@
+//! The judgement of a finished run: every checker on what was recorded and on what the nodes hold in the end.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    replication::Replica,
+    sim::{
+        check::{FinalState, Verdict, acknowledged_survives, applied_once, linearizable},
+        node::SimNode,
+        register::{register_of, session_key, values_of},
+        world::World,
+    },
+};
+
+/// Says what was violated. Without healing there is no final state to judge.
+pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
+    violations.extend(world.wrong.iter().cloned());
+    let finals = finals(world);
+    let lost: Vec<u32> = (0..world.setting().sessions).filter(|s| !finals.contains_key(s)).collect();
+    let history = world.history.without_sessions(&lost);
+    match linearizable::check(&history, linearizable::STEPS_MAX) {
+        Verdict::Linearizable => {}
+        Verdict::Violation(explanation) => violations.push(format!("linearizability: {explanation}")),
+        Verdict::TooHard { sessions } => {
+            violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
+        }
+    }
+    if !healed {
+        return;
+    }
+    if let Err(fault) = applied_once::check(&history, &finals) {
+        violations.push(format!("applied once: {fault}"));
+    }
+    if let Err(fault) = acknowledged_survives::check(&history, &finals) {
+        violations.push(format!("acknowledged survives: {fault}"));
+    }
+    judge_backups(world, violations);
+}
+
+/// The final state of every session whose arc never lost its last copy.
+fn finals(world: &World) -> BTreeMap<u32, FinalState> {
+    let mut finals = BTreeMap::new();
+    let Some(view) = &world.newest else { return finals };
+    for session in 0..world.setting().sessions {
+        let key = session_key(session);
+        let Some(entry) = view.arc(key.arc(view.shape.arcs)).filter(|e| e.lost_at.is_none()) else { continue };
+        let host = world.node(entry.primary.name).and_then(SimNode::host);
+        let Some(primary) = host.and_then(|h| h.replica(key.arc(view.shape.arcs))).and_then(Replica::as_primary) else {
+            continue;
+        };
+        let values = primary.store().get(&key).map(values_of).unwrap_or_default();
+        let register = register_of(&values);
+        let applied = values.iter().copied().filter(|v| *v != 0).collect();
+        finals.insert(session, FinalState { value: register.value, version: register.version, applied });
+    }
+    finals
+}
+
+/// In a quiet world every in-sync backup holds exactly what its primary holds.
+fn judge_backups(world: &World, violations: &mut Vec<String>) {
+    let Some(view) = &world.newest else { return };
+    for (arc, entry) in view.entries() {
+        let replica = |name| world.node(name).and_then(SimNode::host).and_then(|h| h.replica(arc));
+        let Some(primary) = replica(entry.primary.name).and_then(Replica::as_primary) else { continue };
+        for backup in &entry.in_sync {
+            let Some(copy) = replica(backup.name).and_then(Replica::as_backup) else {
+                violations.push(format!("{backup} is called an in-sync backup of arc {arc} and is none"));
+                continue;
+            };
+            let differs = primary.store().iter().find(|(key, record)| {
+                let held = copy.store().get(key);
+                held.is_none_or(|h| h.version != record.version || values_of(h) != values_of(record))
+            });
+            if let Some((key, record)) = differs {
+                let held = copy.store().get(key).map(|h| (h.version, values_of(h)));
+                let (there, here) = ((record.version, values_of(record)), held);
+                violations.push(format!(
+                    "{backup} holds another {key} than {} of arc {arc}: {here:?} instead of {there:?}; folded {}, last {}",
+                    entry.primary,
+                    copy.folded(),
+                    copy.last(),
+                ));
+            }
+        }
+    }
+}

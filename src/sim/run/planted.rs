@@ -1,0 +1,52 @@
+//! Bugs put in on purpose: a campaign that does not catch one of these would not catch its like.
+
+use std::fmt;
+
+use super::Mix;
+use crate::replication::Rule;
+
+/// A bug put in on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Planted {
+    /// A rule of replication is switched off.
+    Without(Rule),
+    /// A restarted process keeps its id, though it forgot what it promised and held.
+    ReusedIds,
+}
+
+impl Planted {
+    /// Every planted bug.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        Rule::ALL.map(Self::Without).into_iter().chain([Self::ReusedIds]).collect()
+    }
+
+    /// The planted bug of this name, as `Display` writes it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|planted| planted.to_string() == name)
+    }
+
+    /// The mix of faults in which it shows soonest, measured.
+    #[must_use]
+    pub const fn shows_in(self) -> Mix {
+        match self {
+            _ => Mix::Storm,
+        }
+    }
+}
+
+impl fmt::Display for Planted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Without(rule) => {
+                f.write_str("without")?;
+                let name = format!("{rule:?}");
+                name.chars().try_for_each(|c| {
+                    if c.is_ascii_uppercase() { write!(f, "-{}", c.to_ascii_lowercase()) } else { write!(f, "{c}") }
+                })
+            }
+            Self::ReusedIds => f.write_str("reused-ids"),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What one simulated run is like: the cluster, its callers and its network. Drawn from the seed; a mix of faults and a
+//! planted bug bend it towards where they show.
+
+use std::time::Duration;
+
+use super::{Mix, Planted};
+use crate::{
+    id::NodeName,
+    membership::Agreement,
+    replication::ReplicationSettings,
+    sim::{network::Weather, random::Streams},
+};
+
+/// A run's setting.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// How many nodes.
+    pub(crate) nodes: u8,
+    /// How many of them vote, the first in ring order; they found the cluster, the others join it.
+    pub(crate) voters: u8,
+    /// How many arcs.
+    pub(crate) arcs: u16,
+    /// How many backups.
+    pub(crate) backups: u8,
+    /// Who may decide.
+    pub(crate) agreement: Agreement,
+    /// How many sessions.
+    pub(crate) sessions: u32,
+    /// How many clients, each with one operation at a time.
+    pub(crate) clients: u32,
+    /// A client's mean pause between operations.
+    pub(crate) pause: Duration,
+    /// A client gives up one try after this.
+    pub(crate) try_for: Duration,
+    /// A request is sent once more, much later and to anyone, with this probability.
+    pub(crate) ghosts: f64,
+    /// When clients begin no more operations.
+    pub(crate) clients_until: Duration,
+    /// How bad the network is until it heals.
+    pub(crate) weather: Weather,
+    /// Every survivor has proof of a death within this.
+    pub(crate) proof_within: Duration,
+    /// Whether faults may take the last copy of an arc.
+    pub(crate) may_lose: bool,
+    /// Whoever wishes, or is wished for, is killed before the next view with this probability.
+    pub(crate) kill_on_wish: f64,
+    /// Planted: a restarted process keeps its id.
+    pub(crate) reuse_ids: bool,
+    /// Settings of every node, planted bugs included.
+    pub(crate) replication: ReplicationSettings,
+}
+
+impl Setting {
+    /// Four nodes, one backup, a good network, one client that is told what to do: for runs whose every step is chosen.
+    #[must_use]
+    pub(crate) fn calm() -> Self {
+        Self {
+            nodes: 4,
+            voters: 4,
+            arcs: 4,
+            backups: 1,
+            agreement: Agreement::Majority,
+            sessions: 8,
+            clients: 2,
+            pause: Duration::from_millis(5),
+            try_for: Duration::from_millis(100),
+            ghosts: 0.0,
+            clients_until: Duration::ZERO,
+            weather: Weather {
+                delay_min: Duration::from_micros(50),
+                delay_mean: Duration::from_micros(500),
+                drop: 0.0,
+                duplicate: 0.0,
+            },
+            proof_within: Duration::from_millis(20),
+            may_lose: false,
+            kill_on_wish: 0.0,
+            reuse_ids: false,
+            replication: ReplicationSettings { chunk_bytes: 64, chunks_in_flight: 2, ..ReplicationSettings::default() },
+        }
+    }
+
+    /// What the seed says, bent by the mix and the planted bug.
+    #[must_use]
+    pub(crate) fn draw(seed: u64, mix: Mix, planted: Option<Planted>) -> Self {
+        let mut chance = Streams::new(seed).stream("setting");
+        let nodes = [3, 4, 4, 4, 5][usize::try_from(chance.range(0, 5)).expect("small")];
+        let bad = chance.chance(0.5);
+        let slowest = if bad { 8_000 } else { 800 };
+        let weather = Weather {
+            delay_min: Duration::from_micros(50),
+            delay_mean: Duration::from_micros(chance.range(100, slowest)),
+            drop: if bad { 0.03 } else { 0.0 },
+            duplicate: if bad { 0.03 } else { 0.0 },
+        };
+        let mut setting = Self {
+            nodes,
+            voters: nodes,
+            agreement: if chance.chance(0.3) { Agreement::MajorityOrProof } else { Agreement::Majority },
+            backups: if chance.chance(0.25) && nodes > 3 { 2 } else { 1 },
+            clients: 4,
+            pause: Duration::from_millis(chance.range(2, 30)),
+            try_for: Duration::from_millis(250),
+            clients_until: super::HEALED_BY + Duration::from_secs(1),
+            weather,
+            proof_within: Duration::from_millis(chance.range(2, 1_000)),
+            may_lose: chance.chance(0.1),
+            reuse_ids: planted == Some(Planted::ReusedIds),
+            ..Self::calm()
+        };
+        mix.bend(&mut setting, &mut chance);
+        if let Some(Planted::Without(rule)) = planted {
+            setting.replication.rules = setting.replication.rules.without(rule);
+        }
+        setting
+    }
+
+    /// The names of the nodes, in ring order.
+    #[must_use]
+    pub(crate) fn names(&self) -> Vec<NodeName> {
+        let name = |n: u8| NodeName::new(&char::from(b'a' + n).to_string()).expect("one letter");
+        (0..self.nodes).map(name).collect()
+    }
+}

@@ -1,0 +1,115 @@
+//! What callers do in a world: begin, try, try again elsewhere, and note what they were told.
+
+use std::time::Duration;
+
+use super::{Event, World};
+use crate::{
+    id::NodeName,
+    sim::{
+        check::{Action, Outcome},
+        client::{DEADLINE, Next, Running},
+        packet::{Answer, Request},
+    },
+};
+
+impl World {
+    /// Lets every client begin.
+    pub(crate) fn begin_clients(&mut self, from: Duration) {
+        for client in 0..self.setting.clients {
+            self.at(from + Duration::from_millis(u64::from(client)), Event::Next(client));
+        }
+    }
+
+    /// One operation of the caller's choice, now.
+    pub(crate) fn begin(&mut self, client: u32, session: u32, action: impl Fn(u64) -> Action) {
+        let request = self.clients[client as usize].ask(session, action);
+        self.invoke(client, request);
+    }
+
+    /// Whether a client waits for an answer.
+    #[must_use]
+    pub(crate) fn waits(&self, client: u32) -> bool {
+        self.clients[client as usize].running.is_some()
+    }
+
+    /// Where a client asks first.
+    pub(crate) fn send_client_to(&mut self, client: u32, contact: NodeName) {
+        self.clients[client as usize].contact = Some(contact);
+    }
+
+    pub(super) fn begin_drawn(&mut self, client: u32) {
+        if self.now() < self.setting.clients_until {
+            let request = self.clients[client as usize].draw(self.setting.sessions);
+            self.invoke(client, request);
+        }
+    }
+
+    fn invoke(&mut self, client: u32, request: Request) {
+        self.order += 1;
+        match self.history.invoke(request.session, client, self.order, request.action) {
+            Ok(operation) => {
+                let running = Running { operation, request, invoked: self.now, first_attempt: request.attempt };
+                self.clients[client as usize].running = Some(running);
+                self.send_request(client, None);
+            }
+            Err(fault) => self.wrong.push(fault.to_string()),
+        }
+    }
+
+    pub(super) fn send_request(&mut self, client: u32, told: Option<NodeName>) {
+        let it = &mut self.clients[client as usize];
+        let Some(running) = &it.running else { return };
+        if Duration::from_nanos(self.now - running.invoked) >= DEADLINE {
+            self.end(client, Outcome::Unknown);
+            return;
+        }
+        let Some((request, contact)) = it.retry(&self.names, told) else { return };
+        let delay = Duration::from_micros(self.chance.range(50, 2_000));
+        if !self.chance.chance(self.network.weather.drop) {
+            self.at(delay, Event::Request(contact, Box::new(request)));
+        }
+        if self.chance.chance(self.network.weather.duplicate) {
+            self.at(delay * 3, Event::Request(contact, Box::new(request)));
+        }
+        if self.chance.chance(self.setting.ghosts) {
+            let late = self.chance.duration(Duration::from_millis(1), Duration::from_millis(2_500));
+            let anyone = *self.chance.choose(&self.names).expect("a world has nodes");
+            self.mark("an old request came again");
+            self.at(late, Event::Request(anyone, Box::new(request)));
+        }
+        self.at(self.setting.try_for, Event::TryOver(client, request.attempt));
+    }
+
+    pub(super) fn answer(&mut self, client: u32, attempt: u64, answer: Answer) {
+        if answer == Answer::Lost {
+            self.mark("a caller was told that its session is lost");
+        }
+        match self.clients[client as usize].judge(attempt, answer) {
+            Next::Ignore => {}
+            Next::End(outcome) => self.end(client, outcome),
+            Next::Again(Some(told)) => self.send_request(client, Some(told.name)),
+            Next::Again(None) => {
+                if answer == Answer::Unknown {
+                    self.mark("a deposed primary said: outcome unknown");
+                }
+                // The time-out of this try sends it again.
+            }
+        }
+    }
+
+    fn end(&mut self, client: u32, outcome: Outcome) {
+        let it = &mut self.clients[client as usize];
+        let Some(running) = it.running.take() else { return };
+        let pause = it.pause(self.setting.pause);
+        match outcome {
+            Outcome::Unknown => self.mark("an outcome stayed unknown"),
+            Outcome::Done(_) => self.answered = true,
+            Outcome::NotDone => {}
+        }
+        self.order += 1;
+        if let Err(fault) = self.history.answer(running.operation, self.order, outcome) {
+            self.wrong.push(fault.to_string());
+        }
+        self.at(pause, Event::Next(client));
+    }
+}

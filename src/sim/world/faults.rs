@@ -1,0 +1,180 @@
+//! What goes wrong in a world, and how it ends.
+
+use std::time::Duration;
+
+use super::{Event, Process, World};
+use crate::{
+    id::{ClusterId, Incarnation, NodeId, NodeName},
+    membership::{FoundingPlan, Member, Role, Shape},
+    sim::{
+        fault::{Cut, Fault, Whom},
+        node::SimNode,
+    },
+};
+
+impl World {
+    pub(super) fn strike(&mut self, fault: Fault) {
+        match fault {
+            Fault::Kill(whom, down) => {
+                if let Some(name) = self.find(whom).filter(|name| self.may_kill(*name)) {
+                    self.mark("a kill");
+                    self.end_process(name);
+                    self.at(down, Event::Fault(Fault::Start(name)));
+                }
+            }
+            Fault::Start(name) => self.start(name),
+            Fault::Pause(whom, lasts) => {
+                if let Some(name) = self.find(whom)
+                    && let Some(process) = self.processes.get_mut(&name)
+                {
+                    process.paused = true;
+                    self.at(lasts, Event::Fault(Fault::Resume(name)));
+                }
+            }
+            Fault::Resume(name) => self.resume(name),
+            Fault::Cut { cut, told } => self.cut(&cut, told),
+            Fault::Mend => self.network.heal(),
+            Fault::Heal => {
+                self.network.heal();
+                self.network.weather.drop = 0.0;
+                self.setting.kill_on_wish = 0.0;
+                for name in self.names.clone() {
+                    self.resume(name);
+                    self.start(name);
+                }
+            }
+        }
+    }
+
+    /// Who that is now.
+    fn find(&self, whom: Whom) -> Option<NodeName> {
+        let entry = |arc| self.newest.as_ref().and_then(|view| view.arc(arc));
+        match whom {
+            Whom::Named(name) => Some(name),
+            Whom::Primary(arc) => entry(arc).map(|e| e.primary.name),
+            Whom::Backup(arc) => entry(arc).and_then(|e| e.in_sync.first()).map(|b| b.name),
+            Whom::Learner(arc) => entry(arc).and_then(|e| e.catching_up).map(|l| l.name),
+        }
+    }
+
+    /// Whether the cluster can be expected to go on without a process: a majority of the voters lives, and, unless the run is
+    /// one that may lose arcs, so does a copy of every arc.
+    fn may_kill(&self, name: NodeName) -> bool {
+        let Some(view) = &self.newest else { return true };
+        let stays = |n: &NodeId| n.name != name && self.alive.contains(n);
+        let voters = view.voters.iter().filter(|v| stays(v)).count();
+        let copy_stays = view.arcs.iter().all(|e| stays(&e.primary) || e.in_sync.iter().any(stays));
+        voters * 2 > view.voters.len() && (copy_stays || self.setting.may_lose)
+    }
+
+    fn start(&mut self, name: NodeName) {
+        if self.processes.contains_key(&name) {
+            return;
+        }
+        let drawn = (u128::from(self.chance.bits()) << 64) | u128::from(self.chance.bits());
+        let incarnation = if self.setting.reuse_ids { Incarnation(7) } else { Incarnation(drawn) };
+        let node = NodeId { name, incarnation };
+        let member = Member {
+            node,
+            role: Role::Host,
+            zone: None,
+            cluster_address: String::new(),
+            http_address: None,
+            workers: 1,
+            kinds: vec![],
+        };
+        let shape = Shape {
+            arcs: self.setting.arcs,
+            backups: self.setting.backups,
+            spread: 1,
+            voters_max: self.setting.voters,
+            agreement: self.setting.agreement,
+            ring: self.names.clone(),
+        };
+        let voters = self.names.iter().copied().take(usize::from(self.setting.voters)).collect();
+        let plan = FoundingPlan { digest: 1, shape, voters };
+        let cluster = ClusterId(u128::from(self.chance.bits()));
+        let process = Process {
+            node: SimNode::start(member, plan, cluster, self.setting.replication.clone()),
+            paused: false,
+            waiting: Vec::new(),
+            ahead: self.chance.range(1, 1 << 44),
+            fast: i64::try_from(self.chance.range(0, 1_000)).expect("small") - 500,
+        };
+        self.alive.insert(node);
+        self.processes.insert(name, process);
+        let first = Duration::from_micros(self.chance.range(0, 10_000));
+        self.at(first, Event::Tick(node));
+    }
+
+    /// Ends a process; the others see its connections close, and have proof of its death in their time.
+    pub(super) fn end_process(&mut self, name: NodeName) {
+        let Some(process) = self.processes.remove(&name) else { return };
+        let dead = process.node.id();
+        self.alive.remove(&dead);
+        let others: Vec<NodeId> = self.alive.iter().copied().collect();
+        for other in others {
+            let seen = self.chance.duration(Duration::from_micros(500), Duration::from_millis(5));
+            if self.network.connected(dead.name, other.name) {
+                self.at(seen, Event::Closed(other, dead));
+            }
+            let proved = self.chance.duration(Duration::from_millis(1), self.setting.proof_within);
+            self.at(proved, Event::Proof(other, dead));
+        }
+    }
+
+    fn resume(&mut self, name: NodeName) {
+        let Some(process) = self.processes.get_mut(&name).filter(|p| p.paused) else { return };
+        process.paused = false;
+        let waiting = std::mem::take(&mut process.waiting);
+        self.mark("a paused node went on");
+        for event in waiting {
+            self.at(Duration::from_micros(10), event);
+        }
+    }
+
+    fn cut(&mut self, cut: &Cut, told: bool) {
+        let mut parted: Vec<(NodeName, NodeName)> = Vec::new();
+        let mut part = |one: NodeName, other: NodeName| parted.extend([(one, other), (other, one)]);
+        match cut {
+            Cut::Group(group) => self.between(group, &mut part),
+            Cut::Island(arc) => {
+                let both: Vec<NodeName> =
+                    [Whom::Primary(*arc), Whom::Backup(*arc)].into_iter().filter_map(|w| self.find(w)).collect();
+                if both.len() == 2 {
+                    self.mark("a primary was cut off together with its backup");
+                    self.between(&both, &mut part);
+                }
+            }
+            Cut::FromVoters(arc) => {
+                let Some(view) = self.newest.clone() else { return };
+                let Some(entry) = view.arc(*arc) else { return };
+                self.mark("a primary was cut off from the voters alone");
+                parted = view
+                    .voters
+                    .iter()
+                    .filter(|v| !entry.holds(**v))
+                    .map(|voter| (entry.primary.name, voter.name))
+                    .collect();
+            }
+            Cut::OneWay(from, to) => parted.push((*from, *to)),
+        }
+        for (from, to) in parted {
+            self.network.cut(from, to);
+            let here = self.processes.get(&to).map(|p| p.node.id());
+            let there = self.processes.get(&from).map(|p| p.node.id());
+            if let (true, Some(here), Some(there)) = (told, here, there) {
+                let seen = self.chance.duration(Duration::from_micros(100), Duration::from_millis(5));
+                self.at(seen, Event::Closed(here, there));
+            }
+        }
+    }
+
+    fn between(&self, group: &[NodeName], part: &mut impl FnMut(NodeName, NodeName)) {
+        for one in group {
+            for other in self.names.iter().filter(|n| !group.contains(n)) {
+                part(*one, *other);
+            }
+        }
+    }
+}

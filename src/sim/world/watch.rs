@@ -1,0 +1,118 @@
+//! What a world notes about views: that no number is decided twice, that each step is allowed, that everything stands.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use super::World;
+use crate::{
+    id::{NodeId, ViewNumber},
+    membership::View,
+    sim::{check::OneDecision, node::SimNode},
+};
+
+impl World {
+    pub(super) fn installed(&mut self, node: NodeId, view: Arc<View>) {
+        self.note_cluster(node, &view);
+        let mut hasher = DefaultHasher::new();
+        view.hash(&mut hasher);
+        if let Err(two) = self.decisions.report(node, view.number, hasher.finish()) {
+            self.wrong.push(two.to_string());
+        }
+        if let Err(fault) = view.check() {
+            self.wrong.push(format!("{node} installed {fault}"));
+        }
+        if self.newest.as_ref().is_none_or(|n| n.number < view.number) {
+            self.judge_step(&view);
+            self.newest = Some(view);
+        }
+    }
+
+    /// One cluster is founded, ever: but a founding whose every witness died before it answered anyone never was.
+    fn note_cluster(&mut self, node: NodeId, view: &View) {
+        let known = self.clusters.contains_key(&view.cluster);
+        self.clusters.entry(view.cluster).or_default().insert(node);
+        if known || self.clusters.len() == 1 {
+            return;
+        }
+        let others = self.clusters.iter().filter(|(cluster, _)| **cluster != view.cluster);
+        let living: Vec<NodeId> =
+            others.flat_map(|(_, nodes)| nodes).copied().filter(|n| self.alive.contains(n)).collect();
+        if self.answered || !living.is_empty() {
+            let answered = if self.answered { "callers were answered" } else { "nobody was answered" };
+            self.wrong.push(format!(
+                "{node} installed view {} of a second cluster {:?}, while {living:?} serve the first and {answered}",
+                view.number, view.cluster
+            ));
+            return;
+        }
+        self.mark("a founding that nobody survived was repeated");
+        self.newest = None;
+        self.decisions = OneDecision::default();
+    }
+
+    /// What one view may do to the one before.
+    fn judge_step(&mut self, view: &View) {
+        let Some(before) = self.newest.clone() else { return };
+        let adjacent = view.number == before.number.next();
+        for (arc, entry) in view.entries() {
+            let Some(old) = before.arc(arc) else { continue };
+            if entry.since != old.since && adjacent && entry.lost_at != Some(view.number) {
+                let handed_over = view.is_member(old.primary);
+                self.mark(if handed_over { "an arc was handed over" } else { "a promotion" });
+                if old.catching_up.is_some() && !handed_over {
+                    self.mark("a promotion during a catch-up");
+                }
+                if !old.in_sync.contains(&entry.primary) {
+                    self.wrong
+                        .push(format!("view {} promotes {} of arc {arc}, not in sync", view.number, entry.primary));
+                }
+            }
+            if entry.lost_at == Some(view.number) {
+                self.mark("an arc lost with its last copy");
+                let alive: Vec<NodeId> =
+                    [old.primary].iter().chain(&old.in_sync).copied().filter(|n| self.alive.contains(n)).collect();
+                if adjacent && !alive.is_empty() {
+                    self.wrong.push(format!("arc {arc} was called lost while {alive:?} held it"));
+                }
+            }
+            if entry.in_sync.len() > old.in_sync.len() {
+                self.mark("a backup caught up");
+            }
+            if adjacent && old.catching_up.is_some_and(|c| !view.is_member(c)) {
+                self.mark("a catch-up was cut short");
+            }
+        }
+    }
+
+    /// Whether nothing is asked and everything stands: one view everywhere, every arc served and fully protected.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        let Some(newest) = &self.newest else { return false };
+        let everywhere = self.processes.values().all(|p| p.node.view().is_some_and(|v| v.number == newest.number));
+        let all_in = self.processes.values().all(|p| newest.is_member(p.node.id()));
+        let served = newest.entries().all(|(arc, entry)| {
+            let primary = self.node(entry.primary.name).filter(|n| n.id() == entry.primary);
+            primary.and_then(SimNode::host).is_some_and(|h| h.serve(arc).is_ok())
+        });
+        everywhere && all_in && served && newest.fully_protected()
+    }
+
+    /// Whether the faults took the majority that could have decided the next view: a view that a killed voter was in may be
+    /// decided after the kill was allowed. Nothing can heal then but the operator's word.
+    #[must_use]
+    pub(crate) fn is_beyond_healing(&self) -> bool {
+        let Some(view) = &self.newest else { return false };
+        let living = view.voters.iter().filter(|v| self.alive.contains(v)).count();
+        living * 2 <= view.voters.len()
+    }
+
+    /// A short description of what does not stand, for a liveness failure.
+    #[must_use]
+    pub(crate) fn what_is_missing(&self) -> String {
+        let views: Vec<(NodeId, Option<ViewNumber>)> =
+            self.processes.values().map(|p| (p.node.id(), p.node.view().map(|v| v.number))).collect();
+        format!("newest {:?}; installed {views:?}", self.newest)
+    }
+}
