@@ -67,6 +67,15 @@ impl Response {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// One for tests: a status, perhaps with one header after it.
+    #[cfg(test)]
+    pub(crate) fn test(head: &str, body: &str) -> Self {
+        let (status, header) = head.split_once(' ').unwrap_or((head, ""));
+        let headers = header.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let status = status.parse().expect("a status");
+        Self { status, headers: headers.into_iter().collect(), body: body.as_bytes().to_vec() }
+    }
+
     /// Whether the connection may carry another request.
     fn keeps_alive(&self) -> bool {
         !self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))

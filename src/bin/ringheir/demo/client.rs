@@ -174,7 +174,7 @@ impl Client {
             next = self.common.board.now().max(next) + self.common.pace;
             let which = self.choose();
             let write = self.chance.next() % 100 < WRITES;
-            if write && !self.sessions[which].ledger.is_uncertain() {
+            if write && !self.sessions[which].ledger.wants_reading() {
                 self.write(which).await;
             } else {
                 self.read(which).await;
@@ -353,7 +353,65 @@ fn understand(response: &Response, is_read: bool) -> Answer {
         404 if is_read => Answer::Done(Seen::Absent),
         404 | 412 => Answer::Contradiction,
         410 => Answer::Lost,
-        408 | 425 | 429 | 500 | 502 | 503 | 504 => Answer::Again,
-        _ => said(),
+        // A problem says itself whether the same request may be sent again.
+        _ => match problem_retry(&response.body).as_deref() {
+            Some("safe" | "same_id") => Answer::Again,
+            Some(_) => said(),
+            None if matches!(response.status, 408 | 425 | 429 | 502 | 503 | 504) => Answer::Again,
+            None => said(),
+        },
+    }
+}
+
+/// What `application/problem+json` says of sending the request again.
+fn problem_retry(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        retry: String,
+    }
+    serde_json::from_slice::<Problem>(body).ok().map(|problem| problem.retry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(head: &str, body: &str) -> Response {
+        Response::test(head, body)
+    }
+
+    #[test]
+    fn an_answer_shows_version_and_document() {
+        let body = r#"{"n": 2, "w": {"1": "t.1", "2": "t.2"}, "more": 0}"#;
+        let document: Document = serde_json::from_str(body).expect("a document");
+        let there = |document| Answer::Done(Seen::There { version: 7, document });
+        assert_eq!(understand(&response("200 ETag: \"7\"", body), true), there(Some(document)));
+        assert_eq!(understand(&response("201 ETag: \"7\"", ""), false), there(None));
+        assert_eq!(understand(&response("404", ""), true), Answer::Done(Seen::Absent));
+    }
+
+    #[test]
+    fn success_without_a_version_or_a_read_without_a_document_is_no_acknowledgement() {
+        assert!(matches!(understand(&response("200", "{}"), false), Answer::Refused(_)));
+        assert!(matches!(understand(&response("200 ETag: \"7\"", "[]"), true), Answer::Refused(_)));
+    }
+
+    #[test]
+    fn only_what_may_be_sent_again_is_sent_again() {
+        for (status, retry, again) in [
+            ("503", r#"{"retry": "safe"}"#, true),
+            ("504", r#"{"retry": "same_id"}"#, true),
+            ("409", r#"{"retry": "safe"}"#, true),
+            ("503", "no problem+json", true),
+            ("500", r#"{"retry": "useless"}"#, false),
+            ("500", "", false),
+            ("400", r#"{"retry": "useless"}"#, false),
+        ] {
+            let answer = understand(&response(status, retry), false);
+            assert_eq!(answer == Answer::Again, again, "{status} {retry}: {answer:?}");
+        }
+        assert_eq!(understand(&response("410", r#"{"retry": "useless"}"#), false), Answer::Lost);
+        assert_eq!(understand(&response("412", ""), false), Answer::Contradiction);
+        assert_eq!(understand(&response("404", ""), false), Answer::Contradiction);
     }
 }

@@ -1,12 +1,17 @@
 //! The ledger of one session: what its only client was told, and whether what it sees later can be true.
 //!
 //! Each write is one merge patch that adds a value of its own under its number and takes away the number `KEPT` before it;
-//! so the document, merged on the server, keeps the last writes one by one, and the version counts all of them. Who holds the
-//! ledger is the only one who writes the session, one write at a time, so every version and every document can be foretold.
+//! so the document, merged on the server, keeps the last writes one by one. Versions rise with every write that is applied,
+//! by no fixed step. Who holds the ledger is the only one who writes the session, one write at a time, so the documents can
+//! be foretold, and a version may only change when it writes.
 //!
-//! - lost: an acknowledged write that a later acknowledgement or the final reading does not count or show.
-//! - duplicated: the version counts more writes than were made, or a write that was taken away is there again.
+//! - lost: an acknowledged write that a later acknowledgement or the final reading does not show, or a version that went back.
+//! - duplicated: the version rose though nobody wrote; a write that was taken away is there again; a retry was refused by the
+//!   very version that its first execution made.
 //! - stale: a read that lags behind an acknowledgement given before it was asked.
+//!
+//! What it cannot see: a write without an expected version that is applied twice in a row before its acknowledgement; a merge
+//! patch leaves no trace of that. Three of four writes expect a version for that reason.
 //!
 //! A write without an answer may have happened, and may yet: both are right until it is seen.
 //! Invariant: each wrong thing is counted once; after it the ledger goes on from what it saw.
@@ -92,11 +97,22 @@ impl std::ops::AddAssign for Wrong {
     }
 }
 
+/// What a document says of writes applied more than once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Some were, and are counted.
+    Again,
+    /// Nothing.
+    Nothing,
+}
+
 /// When something was seen; it says what to call a session that lags.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// As the answer to a write: the history itself has it so.
+    /// As the answer to a write, which has raised the version.
     Acknowledged,
+    /// A read after a write was refused for its version: the history itself has it so.
+    Contradicted,
     /// A read while the clients run: an older copy may have answered.
     Read,
     /// The newest that any node shows at the end.
@@ -114,14 +130,16 @@ pub(crate) struct Ledger {
     last_acked: u64,
     /// Writes that happened for certain: acknowledged, or without an answer and seen since.
     happened: u64,
+    /// The version after the last write that is known to have happened; 0 before the first.
+    version: u64,
     /// Writes without an answer that have not been seen (yet).
     open: BTreeSet<u64>,
-    /// Writes that had no answer and were seen since.
+    /// A write got no answer, and nothing was read since.
+    unread: bool,
+    /// Writes whose traces in the document say nothing any more: without an answer and seen since, or applied again.
     late: BTreeSet<u64>,
     /// Acknowledged writes known to be gone.
     gone: BTreeSet<u64>,
-    /// What the version is off by, after duplicates and losses that were counted.
-    offset: i128,
     wrong: Wrong,
     first_wrong: Option<String>,
 }
@@ -134,10 +152,11 @@ impl Ledger {
             written: 0,
             last_acked: 0,
             happened: 0,
+            version: 0,
             open: BTreeSet::new(),
+            unread: false,
             late: BTreeSet::new(),
             gone: BTreeSet::new(),
-            offset: 0,
             wrong: Wrong::default(),
             first_wrong: None,
         }
@@ -158,29 +177,23 @@ impl Ledger {
         self.happened > 0
     }
 
-    /// Whether a write had no answer and was not seen since: a read should tell before the next write.
-    pub(crate) fn is_uncertain(&self) -> bool {
-        !self.open.is_empty()
+    /// Whether a write had no answer: a read should tell what became of it before the next write.
+    pub(crate) const fn wants_reading(&self) -> bool {
+        self.unread
     }
 
-    /// The next write to make. Every other one expects a version, where that is certain, so that both ways are tried.
+    /// The next write to make. Three of four expect a version, where it is certain, so that both ways are tried.
     pub(crate) fn next_write(&mut self) -> Write {
         self.written += 1;
         let number = self.written;
         let forgotten = if number > KEPT { format!(r#", "{}": null"#, number - KEPT) } else { String::new() };
         let body = format!(r#"{{"n": {number}, "w": {{"{number}": "{}"{forgotten}}}}}"#, self.value(number));
-        let certain = !self.is_uncertain() && self.exists() && number.is_multiple_of(2);
-        let expected = if certain { u64::try_from(self.least_version()).ok() } else { None };
-        Write { number, body, expected }
+        let certain = self.open.is_empty() && self.exists() && !number.is_multiple_of(4);
+        Write { number, body, expected: certain.then_some(self.version) }
     }
 
     fn value(&self, number: u64) -> String {
         format!("{}.{number}", self.tag)
-    }
-
-    /// The version if no open write has happened.
-    fn least_version(&self) -> i128 {
-        i128::from(self.happened) + self.offset
     }
 
     /// Write `number` was acknowledged, with what the answer showed.
@@ -193,6 +206,7 @@ impl Ledger {
     /// Write `number` got no answer until its deadline.
     pub(crate) fn unanswered(&mut self, number: u64) {
         self.open.insert(number);
+        self.unread = true;
     }
 
     /// Write `number` was refused for good: it did not happen and will not.
@@ -200,7 +214,7 @@ impl Ledger {
         self.wrong.false_answers += 1;
         self.note(format!("write {number} was refused: {why}"));
         // Should it have happened after all, it is not to be taken for a duplicate.
-        self.open.insert(number);
+        self.unanswered(number);
     }
 
     /// Write `number` expected a version and was told that the session has another, though nobody else writes it. What a
@@ -208,19 +222,17 @@ impl Ledger {
     /// stopped it.
     pub(crate) fn contradicted(&mut self, number: u64, seen: &Seen) {
         if seen.document().is_some_and(|document| document.w.contains_key(&number)) {
-            self.happened += 1;
-            self.last_acked = number;
             self.wrong.duplicated += 1;
             self.note(format!("a retry of write {number} was executed again, and stopped by its own version"));
-            self.judge(seen, When::Acknowledged);
+            self.acknowledged(number, seen);
         } else {
             let before = self.wrong;
-            self.judge(seen, When::Acknowledged);
+            self.judge(seen, When::Contradicted);
             if self.wrong == before {
                 self.wrong.false_answers += 1;
                 self.note(format!("write {number} was told of a version that the session has not"));
             }
-            self.open.insert(number);
+            self.unanswered(number);
         }
     }
 
@@ -241,58 +253,55 @@ impl Ledger {
     }
 
     fn judge(&mut self, seen: &Seen, when: When) {
-        let version = i128::from(seen.version());
-        let least = self.least_version();
-        if version < least {
-            let missing = u64::try_from(least - version).unwrap_or(u64::MAX);
-            if when == When::Read {
+        let (version, known) = (seen.version(), self.version);
+        if when == When::Read {
+            self.unread = false;
+            if version < known {
                 self.wrong.stale += 1;
-                self.note(format!("a read showed version {version} after {least} was acknowledged"));
+                self.note(format!("a read showed version {version} after {known} was acknowledged"));
                 return;
             }
-            self.wrong.lost += missing;
-            self.note(format!("version {version} where {least} was acknowledged: {missing} write(s) gone"));
-            self.offset -= least - version;
-            // Which ones went the window may show; they are counted already.
-            self.gone.extend(self.shown_numbers().collect::<Vec<_>>());
-            return;
         }
-        if let Some(document) = seen.document() {
-            self.settle_open(document);
-        }
-        // An open write that happened unseen is counted by the version alone. A document shows each, until taken away.
-        let has_document = seen.document().is_some();
-        let unseen = self.open.iter().filter(|number| !has_document || *number + KEPT <= self.written).count();
-        let most = self.least_version() + i128::try_from(unseen).unwrap_or(i128::MAX);
-        if version > most {
-            let surplus = u64::try_from(version - most).unwrap_or(u64::MAX);
-            self.wrong.duplicated += surplus;
-            self.note(format!("version {version} where at most {most} writes were made"));
-            self.offset += version - most;
-            // What the document shows of it is counted by that.
-            if let Some(document) = seen.document() {
-                let again = self.applied_again(document);
-                self.late.extend(again);
-                if document.n < self.last_acked {
-                    self.late.insert(document.n);
-                }
+        let gone_before = self.gone.len();
+        let settled = seen.document().is_some_and(|document| self.settle_open(document));
+        let by_document = seen.document().map(|document| self.judge_document(document, when));
+        self.version = version;
+        if version == 0 {
+            let lost = self.happened - self.gone.len().try_into().unwrap_or(self.happened).min(self.happened);
+            self.wrong.lost += lost;
+            if lost > 0 {
+                self.note(format!("there is no session, after {lost} acknowledged write(s)"));
             }
+            self.gone.extend(1..=self.written);
             return;
         }
-        if let Some(document) = seen.document() {
-            self.judge_document(document);
+        let went_back = if when == When::Acknowledged { version <= known } else { version < known };
+        if went_back {
+            // The document says which; if it shows all that it can show, it was an earlier one.
+            if self.gone.len() == gone_before {
+                self.wrong.lost += 1;
+            }
+            self.note(format!("the version went back from {known} to {version}"));
+        } else if version > known && when != When::Acknowledged && !settled {
+            // An open write that was taken away again by a later one happened unseen.
+            let unseen = self.open.iter().any(|number| number + KEPT <= self.written);
+            if !unseen && by_document != Some(Verdict::Again) {
+                self.wrong.duplicated += 1;
+                self.note(format!("the version rose from {known} to {version} though nobody wrote"));
+            }
         }
     }
 
-    /// Open writes that the document shows have happened.
-    fn settle_open(&mut self, document: &Document) {
+    /// Open writes that the document shows have happened; gives back whether there were any.
+    fn settle_open(&mut self, document: &Document) -> bool {
         let seen: Vec<u64> =
             self.open.iter().copied().filter(|number| document.w.get(number) == Some(&self.value(*number))).collect();
-        for number in seen {
-            self.open.remove(&number);
-            self.late.insert(number);
+        for number in &seen {
+            self.open.remove(number);
+            self.late.insert(*number);
             self.happened += 1;
         }
+        !seen.is_empty()
     }
 
     /// Acknowledged writes that a document of now must show: the last ones, unless a write that has no answer may have
@@ -312,7 +321,7 @@ impl Ledger {
         document.w.keys().copied().filter(|number| taken(*number) && !self.late.contains(number)).collect()
     }
 
-    fn judge_document(&mut self, document: &Document) {
+    fn judge_document(&mut self, document: &Document, when: When) -> Verdict {
         let missing: Vec<u64> =
             self.shown_numbers().filter(|number| document.w.get(number) != Some(&self.value(*number))).collect();
         if !missing.is_empty() {
@@ -326,15 +335,24 @@ impl Ledger {
             self.wrong.duplicated += again.len() as u64;
             self.note(format!("applied again after they were taken away: writes {again:?}"));
             self.late.extend(again);
-        } else if unwritten {
+            self.late.insert(document.n);
+            return Verdict::Again;
+        }
+        if unwritten {
             self.wrong.false_answers += 1;
             self.note("the document shows a write that nobody made".to_owned());
         } else if missing.is_empty() && document.n != self.last_acked && !self.late.contains(&document.n) {
-            self.wrong.duplicated += 1;
+            // Above an answer to a write lies nothing; under a read may lie what was applied again.
             self.note(format!("write {} is on top, though {} was acknowledged after it", document.n, self.last_acked));
-            // Not counted again for as long as it stays.
             self.late.insert(document.n);
+            if when == When::Acknowledged {
+                self.wrong.false_answers += 1;
+            } else {
+                self.wrong.duplicated += 1;
+                return Verdict::Again;
+            }
         }
+        Verdict::Nothing
     }
 
     fn note(&mut self, what: String) {

@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::*;
 
+/// Other sessions share the numbers that versions are taken from.
+const STEP: u64 = 3;
+
 /// A session store that does what it is told, honestly or not.
 #[derive(Clone, Default)]
 struct Store {
@@ -26,7 +29,7 @@ impl Store {
                 shown.insert(number.clone(), value.clone());
             }
         }
-        self.version += 1;
+        self.version += STEP;
     }
 
     fn seen(&self) -> Seen {
@@ -84,9 +87,9 @@ fn a_write_without_an_answer_may_have_happened_or_not_or_happen_late() {
                 store.apply(&open);
             }
             ledger.unanswered(open.number);
-            assert!(ledger.is_uncertain());
+            assert!(ledger.wants_reading());
             ledger.read(&store.seen());
-            assert_eq!(ledger.is_uncertain(), happens != "at once");
+            assert!(!ledger.wants_reading());
             for _ in 0..20 {
                 write(&mut ledger, &mut store);
                 ledger.read(&store.seen());
@@ -132,9 +135,10 @@ fn an_acknowledged_write_that_the_end_does_not_show_is_lost() {
 
 #[test]
 fn a_write_lost_in_the_middle_is_found_by_the_next_acknowledgement_and_counted_once() {
-    for only_version in [false, true] {
+    for (only_version, jump) in [(false, 0), (true, 0), (false, 100)] {
         let (mut ledger, store, _) = after(5);
         let mut without = store.clone();
+        without.version += jump;
         write(&mut ledger, &mut store.clone());
         for _ in 0..30 {
             let next = ledger.next_write();
@@ -183,27 +187,17 @@ fn a_retry_applied_twice_at_once_is_duplicated() {
 }
 
 #[test]
-fn a_retry_applied_twice_within_its_own_acknowledgement_is_duplicated() {
-    let (mut ledger, mut store, _) = after(5);
-    let twice = ledger.next_write();
-    store.apply(&twice);
-    store.apply(&twice);
-    ledger.acknowledged(twice.number, &store.version_only());
-    assert_eq!(ledger.wrong(), wrong(0, 1, 0));
-}
-
-#[test]
 fn an_old_write_applied_again_much_later_is_duplicated_even_if_the_version_hides_it() {
     let (mut ledger, mut store, made) = after(30);
     store.apply(&made[3]);
-    store.version -= 1;
+    store.version -= STEP;
     ledger.read(&store.seen());
     ledger.read(&store.seen());
     assert_eq!(ledger.wrong(), wrong(0, 1, 0), "{:?}", ledger.first_wrong());
 
     let (mut ledger, mut store, made) = after(8);
     store.apply(&made[6]);
-    store.version -= 1;
+    store.version -= STEP;
     ledger.read(&store.seen());
     ledger.read(&store.seen());
     assert_eq!(ledger.wrong(), wrong(0, 1, 0), "{:?}", ledger.first_wrong());
@@ -238,7 +232,7 @@ fn a_write_that_never_happened_does_not_hide_a_duplicate() {
 fn a_retry_stopped_by_its_own_version_was_executed_twice() {
     let (mut ledger, mut store, _) = after(5);
     let conditioned = ledger.next_write();
-    assert_eq!(conditioned.expected, Some(5));
+    assert_eq!(conditioned.expected, Some(5 * STEP));
     store.apply(&conditioned);
     ledger.contradicted(conditioned.number, &store.seen());
     ledger.finally(&[store.seen()]);
