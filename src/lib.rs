@@ -4,27 +4,46 @@
 //! command is acknowledged when both have it. When a node is lost, the others agree on a new view of the ring, the copies
 //! become primaries, and the links close round the gap.
 
-pub mod error;
 pub mod config;
+pub mod error;
+mod event;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod id;
-#[allow(dead_code, unused_imports, reason = "the runtime calls it")]
 mod kinds;
 pub mod membership;
+mod memory_network;
 pub mod moment;
+mod node;
 pub mod replication;
+mod report;
+mod runtime;
 pub mod session;
+mod session_ref;
 #[cfg(feature = "sim")]
 pub mod sim;
-
-#[allow(dead_code, reason = "used by the node, which is built on top of it")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "sockets are the shell: nonces, link ids, back-off, deadlines are its own"
+)]
 pub(crate) mod transport;
-#[allow(dead_code, reason = "used by the node, which is built on top of it")]
 pub(crate) mod wire;
 
 #[cfg(feature = "http")]
 pub use kinds::json;
 pub use {
     error::{Error, ErrorKind},
+    event::{Event, EventKind},
     kinds::{Clash, Registration, Types},
+    memory_network::MemoryNetwork,
+    node::{EventReceiver, Node, NodeBuilder, Readiness, StartError},
+    replication::Durability,
+    report::{ArcPart, ArcReport},
     session::{Answer, Command, Context, Decide, EventSourced, Handle, Refused, Session, SessionId},
+    session_ref::{Answered, CallOptions, SessionRef, Stale},
 };
+
+/// The README's example is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

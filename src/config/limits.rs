@@ -44,7 +44,7 @@ pub struct Limits {
     ///
     /// They count towards the memory of a session. 1 to 4,096.
     pub replies_per_client: usize,
-    /// Clients whose replies one session remembers; the client silent for longest is forgotten first.
+    /// Clients whose replies one session remembers; a new client beyond them is told to wait.
     ///
     /// A forgotten client's retry is answered "unknown", never executed. 1 to 65,536.
     pub clients_per_session: usize,

@@ -159,9 +159,9 @@ impl Chain {
             ChainMessage::Prepare { base, ballot } => {
                 let asked = base.number;
                 self.learn(base, out);
-                if asked < self.view.number
-                    || self.promised.is_some_and(|p| p >= ballot)
-                    || !self.view.is_voter(self.me)
+                // A ballot promised before is promised again: a refusal to a repeated question would end a proposal that
+                // this node supports.
+                if asked < self.view.number || self.promised.is_some_and(|p| p > ballot) || !self.view.is_voter(self.me)
                 {
                     self.refuse(from, asked, ballot, out);
                     return;
@@ -336,3 +336,6 @@ impl Chain {
         self.advance(dead, out);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ use crate::{
 
 /// How long a process that heard one cluster serve listens for another before it joins.
 const LISTEN: Duration = Duration::from_millis(150);
+/// A cluster that was heard to serve and gives no view for this long is gone: this process goes on as if it had not heard
+/// it. No second cluster comes of it, for founding still needs a blank from every voter.
+const JOIN_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a starting process says what it is.
 const SAY: Duration = Duration::from_millis(50);
 /// A blank that has not repeated itself for this long is no longer counted.
@@ -32,6 +35,7 @@ const ACCEPTED_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What founding asks of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
 pub enum FoundingEffect {
     /// Send this.
     Send(NodeId, KeeperMessage),
@@ -103,6 +107,11 @@ impl Founding {
     pub fn tick(&mut self, connected: &BTreeSet<NodeId>, now: Moment, out: &mut Vec<FoundingEffect>) {
         if self.finished {
             return;
+        }
+        if self.joining.is_some() && self.serving_since.is_some_and(|at| now.since(at) >= JOIN_PATIENCE) {
+            self.joining = None;
+            self.serving.clear();
+            self.serving_since = None;
         }
         if self.said.is_none_or(|at| now.since(at) >= SAY) {
             self.said = Some(now);
@@ -186,7 +195,8 @@ impl Founding {
                     return;
                 }
                 accepted.insert(from);
-                if view.members.iter().all(|m| accepted.contains(&m.node)) {
+                // Once somebody is known to serve, this founding must not stand beside it; `join` gives it up.
+                if self.serving.is_empty() && view.members.iter().all(|m| accepted.contains(&m.node)) {
                     let view = Arc::clone(view);
                     for member in view.members.iter().filter(|m| m.node != self.member.node) {
                         send(member.node, FoundingMessage::Founded(Arc::clone(&view)), out);
@@ -213,7 +223,8 @@ impl Founding {
     fn handle_found(&mut self, from: NodeId, view: Arc<View>, now: Moment, out: &mut Vec<FoundingEffect>) {
         let repeated = self.accepted.as_ref().is_some_and(|(accepted, ..)| *accepted == view);
         let names_me = view.is_member(self.member.node) && view.number == ViewNumber(1) && view.check().is_ok();
-        if repeated || (self.accepted.is_none() && names_me) {
+        // Who heard a cluster serve joins that and helps to found no other.
+        if repeated || (self.accepted.is_none() && self.serving.is_empty() && names_me) {
             if !repeated {
                 let cluster = view.cluster;
                 self.accepted = Some((view, from, now));
@@ -301,3 +312,6 @@ pub fn answer_as_serving(view: &Arc<View>, message: &FoundingMessage) -> Option<
 fn send(to: NodeId, message: FoundingMessage, out: &mut Vec<FoundingEffect>) {
     out.push(FoundingEffect::Send(to, KeeperMessage::Founding(message)));
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,8 @@ const JOINS_MAX: usize = 256;
 pub struct Hearing {
     /// Nodes heard both ways.
     pub hears: BTreeSet<NodeId>,
+    /// Nodes watched and no longer heard. A member that the monitor does not watch yet is in neither set, and counts as heard.
+    pub suspects: BTreeSet<NodeId>,
     /// The view each said it has installed.
     pub installed: BTreeMap<NodeId, ViewNumber>,
 }
@@ -162,6 +164,8 @@ impl Keeper {
 
     /// Takes what the monitor knows now.
     pub fn hear(&mut self, hearing: Hearing) {
+        // Who has installed the newest view may become a voter, so this too may speak for a view.
+        self.stirred |= hearing.installed != self.hearing.installed;
         self.hearing = hearing;
     }
 
@@ -331,8 +335,9 @@ impl Keeper {
                 && self.view().is_member(*node)
                 && self.hearing.installed.get(node).is_some_and(|installed| *installed < newest)
         };
-        let mut heard: BTreeSet<NodeId> =
-            self.hearing.hears.iter().copied().filter(|n| !self.dead.contains(n) && !stuck(n)).collect();
+        let members = self.view().members.iter().map(|m| m.node).filter(|n| !self.hearing.suspects.contains(n));
+        let known = members.chain(self.hearing.hears.iter().copied());
+        let mut heard: BTreeSet<NodeId> = known.filter(|n| !self.dead.contains(n) && !stuck(n)).collect();
         heard.insert(self.member.node);
         heard
     }
@@ -467,3 +472,6 @@ impl Keeper {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,19 @@ pub enum ChainMessage {
     },
 }
 
+impl ChainMessage {
+    /// The views it carries; each is checked before it is believed.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
+        match self {
+            Self::Prepare { base: view, .. } | Self::Accept { value: view, .. } | Self::Decided(view) => Some(view),
+            Self::Promise { accepted, .. } => accepted.as_ref().map(|(_, view)| view),
+            Self::Refuse { newest, .. } => newest.as_ref(),
+            Self::Accepted { .. } | Self::Fetch { .. } => None,
+        }
+        .into_iter()
+    }
+}
+
 /// A conditional change of one arc, made by its primary against one view; it may enter the next view and no later one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wish {

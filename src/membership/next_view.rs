@@ -85,12 +85,10 @@ pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<Vie
     for (arc, target) in (0u16..).map(ArcId).zip(&targets) {
         let old = &base.arcs[usize::from(arc.0)];
         let mut entry = ArcEntry { home: view.arcs[usize::from(arc.0)].home, ..ArcEntry::clone(old) };
-        if let Some(wish) = wishes.get(&arc) {
-            grant(&mut entry, wish, &live, number);
-        }
-        settle_copies(&mut entry, target, &live, &known.dead, number);
+        let granted = wishes.get(&arc).copied().filter(|wish| grant(&mut entry, wish, &live, number));
+        settle_copies(&mut entry, target, &view, &live, &known.dead);
         if live.contains(&entry.primary) {
-            entry.catching_up = whom_to_catch_up(&entry, target, &live, wishes.get(&arc).copied());
+            entry.catching_up = whom_to_catch_up(&entry, target, &live, granted);
         } else {
             entry.catching_up = None;
         }
@@ -161,15 +159,15 @@ fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
     }
 }
 
-/// Applies a primary's wish if it was made against this very entry.
-fn grant(entry: &mut ArcEntry, wish: &Wish, live: &BTreeSet<NodeId>, number: ViewNumber) {
+/// Applies a primary's wish if it was made against this very entry; says whether it did.
+fn grant(entry: &mut ArcEntry, wish: &Wish, live: &BTreeSet<NodeId>, number: ViewNumber) -> bool {
     let stands = wish.from == entry.primary
         && live.contains(&wish.from)
         && wish.since == entry.since
         && wish.expected == entry.in_sync
         && wish.change.fits(entry);
     if !stands {
-        return;
+        return false;
     }
     match wish.change {
         WishedChange::Add(node) if live.contains(&node) => entry.in_sync.push(node),
@@ -179,37 +177,34 @@ fn grant(entry: &mut ArcEntry, wish: &Wish, live: &BTreeSet<NodeId>, number: Vie
             entry.primary = node;
             entry.since = number;
         }
-        WishedChange::Add(_) | WishedChange::Move(_) => {}
+        WishedChange::Add(_) | WishedChange::Move(_) => return false,
     }
+    true
 }
 
 /// Drops removed backups, promotes for a removed primary, and records an arc whose every copy is proved gone.
-fn settle_copies(
-    entry: &mut ArcEntry,
-    target: &Target,
-    live: &BTreeSet<NodeId>,
-    dead: &BTreeSet<NodeId>,
-    number: ViewNumber,
-) {
+fn settle_copies(entry: &mut ArcEntry, target: &Target, view: &View, live: &BTreeSet<NodeId>, dead: &BTreeSet<NodeId>) {
     if live.contains(&entry.primary) {
         entry.in_sync.retain(|b| live.contains(b));
         return;
     }
-    let wanted = target.primary.filter(|t| entry.in_sync.contains(t));
-    let ranked =
-        || target.backups.iter().chain(&entry.in_sync).copied().find(|b| entry.in_sync.contains(b) && live.contains(b));
-    if let Some(promoted) = wanted.or_else(ranked) {
+    let is_host = |n: &NodeId| view.member(*n).is_some_and(|m| m.role == Role::Host);
+    let ranked = || {
+        let preferred = target.primary.iter().chain(&target.backups).chain(&entry.in_sync).copied();
+        preferred.filter(|b| entry.in_sync.contains(b) && live.contains(b))
+    };
+    if let Some(promoted) = ranked().find(is_host).or_else(|| ranked().next()) {
         entry.primary = promoted;
         entry.in_sync.retain(|b| *b != promoted && live.contains(b));
-        entry.since = number;
+        entry.since = view.number;
     } else if dead.contains(&entry.primary)
         && entry.in_sync.iter().all(|b| dead.contains(b))
         && let Some(heir) = target.primary
     {
         entry.primary = heir;
         entry.in_sync.clear();
-        entry.since = number;
-        entry.lost_at = Some(number);
+        entry.since = view.number;
+        entry.lost_at = Some(view.number);
     }
     // Otherwise the copies are on processes that may live: the entry stays as it is, and the arc is Recovering.
 }
@@ -231,3 +226,6 @@ fn whom_to_catch_up(entry: &ArcEntry, target: &Target, live: &BTreeSet<NodeId>, 
     });
     still.or_else(|| wanted().next())
 }
+
+#[cfg(test)]
+mod tests;

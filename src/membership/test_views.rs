@@ -94,3 +94,12 @@ pub(crate) fn with(view: &View, newcomer: Member) -> View {
     joined.members.sort_by_key(|m| ring.iter().position(|n| *n == m.node.name));
     joined
 }
+
+/// A number below `below`, drawn from a seed that moves on (splitmix64): for drivers that shuffle, lose and double.
+pub(crate) fn chance(seed: &mut u64, below: u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut drawn = *seed;
+    drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (drawn ^ (drawn >> 31)) % below
+}

@@ -78,3 +78,72 @@ pub fn transition(old: Option<&View>, new: &View, me: NodeId) -> Vec<Turn> {
     }
     turns
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::membership::{
+        ArcEntry, View,
+        test_views::{founded, node},
+    };
+
+    fn changed(view: &View, number: u64, arc: usize, change: impl FnOnce(&mut ArcEntry)) -> View {
+        let mut next = view.clone();
+        next.number = ViewNumber(number);
+        let entry = Arc::make_mut(&mut next.arcs[arc]);
+        change(entry);
+        entry.changed = next.number;
+        next
+    }
+
+    #[test]
+    fn a_first_view_owes_every_arc_that_concerns_the_node() {
+        let view = founded(&["a", "b", "c"], 3, 1);
+        let turns = transition(None, &view, node("a", 1));
+        let parts: Vec<_> = turns.iter().map(|t| (t.arc.0, t.before, t.after, t.deposed)).collect();
+        let primary = Part::Primary(ViewNumber(1));
+        assert_eq!(parts, [(0, Part::Away, primary, None), (2, Part::Away, Part::Backup, None)]);
+        assert_eq!(turns.iter().filter(|t| t.is_promotion()).count(), 1);
+    }
+
+    #[test]
+    fn equal_entries_owe_nothing_whether_or_not_they_are_shared() {
+        let view = founded(&["a", "b", "c"], 3, 1);
+        let mut copied = view.clone();
+        copied.number = ViewNumber(2);
+        copied.arcs = view.arcs.iter().map(|e| Arc::new(ArcEntry::clone(e))).collect();
+        assert_eq!(transition(Some(&view), &copied, node("a", 1)), []);
+    }
+
+    #[test]
+    fn across_a_gap_since_tells_a_new_promotion_from_having_stayed() {
+        let three = founded(&["a", "b", "c"], 3, 1);
+        let me = node("a", 1);
+        // Between the views 3 and 7, a lost arc 0 to b and got it back: the same name, another promotion.
+        let lost_and_back = changed(&three, 7, 0, |e| e.since = ViewNumber(6));
+        let turns = transition(Some(&three), &lost_and_back, me);
+        assert_eq!((turns.len(), turns[0].is_promotion()), (1, true));
+        assert_eq!((turns[0].before, turns[0].after), (Part::Primary(ViewNumber(1)), Part::Primary(ViewNumber(6))));
+        assert_eq!(turns[0].deposed, Some(me), "its own former self is what it succeeds");
+        // It stayed primary all the while and gained a backup: a change, no promotion.
+        let stayed = changed(&three, 7, 0, |e| e.in_sync.push(node("c", 1)));
+        let turns = transition(Some(&three), &stayed, me);
+        assert_eq!((turns.len(), turns[0].is_promotion()), (1, false));
+    }
+
+    #[test]
+    fn each_node_is_owed_its_own_side_of_a_change() {
+        let old = founded(&["a", "b", "c"], 3, 1);
+        let [a, b, c] = ["a", "b", "c"].map(|n| node(n, 1));
+        let new = changed(&old, 2, 0, |e| {
+            (e.primary, e.since, e.catching_up) = (b, ViewNumber(2), Some(c));
+            e.in_sync.clear();
+        });
+        let turn = |me| transition(Some(&old), &new, me).into_iter().map(|t| (t.before, t.after, t.deposed)).next();
+        let since = |n| Part::Primary(ViewNumber(n));
+        assert_eq!(turn(a), Some((since(1), Part::Away, Some(a))));
+        assert_eq!(turn(b), Some((Part::Backup, since(2), Some(a))));
+        assert_eq!(turn(c), Some((Part::Away, Part::CatchingUp, Some(a))));
+        assert_eq!(turn(node("d", 1)), None);
+    }
+}

@@ -12,6 +12,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -38,6 +39,9 @@ pub enum Durability {
     /// At once; a promotion may lose what had not arrived, never more than the window.
     Async,
 }
+
+/// Those whose lease ran out are asked for another at most this often.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
@@ -82,6 +86,7 @@ pub struct Primary {
     passes: u64,
     waiting: VecDeque<Waiting>,
     leased: VecDeque<Token>,
+    asked: Option<Moment>,
     lost_at: Option<ViewNumber>,
 }
 
@@ -126,6 +131,7 @@ impl Primary {
             passes: 0,
             waiting: VecDeque::new(),
             leased: VecDeque::new(),
+            asked: None,
             lost_at: entry.lost_at,
         };
         for backup in entry.in_sync.clone() {
@@ -426,14 +432,22 @@ impl Primary {
         granted
     }
 
-    fn ask_for_leases(&self, around: &Around<'_>, out: &mut Vec<Effect>) {
+    fn ask_for_leases(&mut self, around: &Around<'_>, out: &mut Vec<Effect>) {
         let voters = if self.in_sync.is_empty() { around.surroundings.view.voters.as_slice() } else { &[] };
-        for node in self.union(around.settings.rules).chain(voters.iter().copied()) {
-            let held = around.surroundings.leases.until(node, self.changed, around.surroundings.view.number);
-            if node != around.surroundings.me && held <= around.now {
-                out.push(Effect::Confirm(node));
-            }
+        if self.asked.is_some_and(|at| around.now.since(at) < ASK_AGAIN) {
+            return;
         }
+        self.asked = Some(around.now);
+        let lacking = |node: &NodeId| {
+            let held = around.surroundings.leases.until(*node, self.changed, around.surroundings.view.number);
+            *node != around.surroundings.me && held <= around.now
+        };
+        // A backup answers anything on its link with a lease: one round trip, for every reply that waits.
+        let backups: Vec<NodeId> = self.union(around.settings.rules).filter(lacking).collect();
+        for backup in backups {
+            self.send(backup, ArcContent::Committed, out);
+        }
+        out.extend(voters.iter().copied().filter(lacking).map(Effect::Confirm));
     }
 }
 
@@ -544,7 +558,9 @@ impl Primary {
         if self.catch_up.is_some() {
             return None;
         }
-        if let Some(heir) = self.goal.primary.filter(|p| self.in_sync.contains(p)) {
+        // A deposed primary keeps nothing, so the arc moves only when another backup stays: never through a moment alone.
+        let another_stays = self.in_sync.len() > 1 || self.goal.backups.is_empty();
+        if let Some(heir) = self.goal.primary.filter(|p| another_stays && self.in_sync.contains(p)) {
             return Some(WishedChange::Move(heir));
         }
         let wanted_here = self.goal.backups.iter().all(|b| self.in_sync.contains(b));

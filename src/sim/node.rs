@@ -47,7 +47,12 @@ pub(crate) struct SimNode {
 impl SimNode {
     /// A process that starts blank.
     #[must_use]
-    pub(crate) fn start(member: Member, plan: FoundingPlan, cluster: ClusterId, replication: ReplicationSettings) -> Self {
+    pub(crate) fn start(
+        member: Member,
+        plan: FoundingPlan,
+        cluster: ClusterId,
+        replication: ReplicationSettings,
+    ) -> Self {
         let stage = Stage::Founding(Box::new(Founding::new(member.clone(), plan, cluster)));
         Self { member, stage, replication, pending: BTreeMap::new(), next_token: 0 }
     }
@@ -119,7 +124,14 @@ impl SimNode {
     }
 
     /// Takes a packet of a peer.
-    pub(crate) fn handle(&mut self, from: NodeId, packet: Packet, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
+    pub(crate) fn handle(
+        &mut self,
+        from: NodeId,
+        packet: Packet,
+        jitter: Duration,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
         match (&mut self.stage, packet) {
             (Stage::Founding(founding), Packet::Keeper(KeeperMessage::Founding(message))) => {
                 let mut effects = Vec::new();

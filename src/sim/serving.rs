@@ -40,7 +40,7 @@ impl Serving {
         let joining = self.keeper.joining().map(|(n, _)| n);
         let heard = members.chain(joining);
         let installed = heard.filter_map(|n| Some((n, self.monitor.installed_of(n)?.0))).collect();
-        self.keeper.hear(Hearing { hears: self.monitor.hears(), installed });
+        self.keeper.hear(Hearing { hears: self.monitor.hears(), suspects: self.monitor.suspects(), installed });
     }
 
     /// Watches the members and whoever wants to be one.

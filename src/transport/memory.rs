@@ -175,6 +175,7 @@ impl MemoryNet {
     }
 
     /// Loses heartbeats from `from` to `to`, and nothing else; or stops losing them.
+    #[cfg(test)]
     pub(crate) fn drop_heartbeats(&self, from: NodeName, to: NodeName, lost: bool) {
         self.0.fault(from, to, |fault| fault.no_heartbeats = lost);
     }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check_config;
+mod node;
 #[cfg(feature = "sim")]
 mod sim;
 
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
+    /// Runs one node of the cluster.
+    Node(node::NodeArgs),
     /// Runs seeds of the simulator: nodes, clients, faults and judgement over virtual time.
     #[cfg(feature = "sim")]
     Sim(sim::Sim),
@@ -37,6 +40,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::CheckConfig(arguments) => arguments.run(),
+        Command::Node(arguments) => node::run(&arguments),
         #[cfg(feature = "sim")]
         Command::Sim(arguments) => arguments.run(),
     }

@@ -66,7 +66,10 @@ fn read_planted(name: &str) -> Result<Planted, String> {
 impl Sim {
     pub(crate) fn run(&self) -> ExitCode {
         if let Some(path) = self.paths.first() {
-            eprintln!("{}: scenario files cannot be run yet; runs by seed can: ringheir sim --seeds 1000", path.display());
+            eprintln!(
+                "{}: scenario files cannot be run yet; runs by seed can: ringheir sim --seeds 1000",
+                path.display()
+            );
             return ExitCode::from(COULD_NOT_RUN);
         }
         // A planted bug makes the code's own assertions speak; the report has what they said.
@@ -114,7 +117,8 @@ impl Sim {
             }
         };
         let common = Common { mix: self.mix, planted: self.planted };
-        let result = campaign(self.from..self.from.saturating_add(self.seeds), common, self.failures, threads, &progress);
+        let result =
+            campaign(self.from..self.from.saturating_add(self.seeds), common, self.failures, threads, &progress);
         let took = began.elapsed();
         if terminal {
             eprint!("\r{:40}\r", "");

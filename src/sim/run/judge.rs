@@ -22,7 +22,7 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
         Verdict::Linearizable => {}
         Verdict::Violation(explanation) => violations.push(format!("linearizability: {explanation}")),
         Verdict::TooHard { sessions } => {
-            violations.push(format!("linearizability: too hard for sessions {sessions:?}"))
+            violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
         }
     }
     if !healed {
@@ -84,4 +84,3 @@ fn judge_backups(world: &World, violations: &mut Vec<String>) {
         }
     }
 }
-

@@ -41,7 +41,8 @@ impl World {
             return;
         }
         let others = self.clusters.iter().filter(|(cluster, _)| **cluster != view.cluster);
-        let living: Vec<NodeId> = others.flat_map(|(_, nodes)| nodes).copied().filter(|n| self.alive.contains(n)).collect();
+        let living: Vec<NodeId> =
+            others.flat_map(|(_, nodes)| nodes).copied().filter(|n| self.alive.contains(n)).collect();
         if self.answered || !living.is_empty() {
             let answered = if self.answered { "callers were answered" } else { "nobody was answered" };
             self.wrong.push(format!(

@@ -81,6 +81,7 @@ impl HeartbeatSocket {
     }
 
     /// Counts the datagrams that were dropped; readable from anywhere.
+    #[cfg(test)]
     pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.dropped)
     }

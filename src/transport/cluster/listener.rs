@@ -67,6 +67,7 @@ impl Strangers {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.locked().1.len()
     }

@@ -115,7 +115,7 @@ impl fmt::Display for StartError {
                     "cannot listen on {address}: {source}; is another process there, or is the address not this host's?"
                 )
             }
-            Self::Gateway(_) => f.write_str("this node id runs in this process already"),
+            Self::Gateway(why) => write!(f, "this node id runs in this process already: {why:?}"),
         }
     }
 }
@@ -227,11 +227,13 @@ impl ClusterTransport {
     }
 
     /// The address that is listened on, with the port that was taken.
+    #[cfg(test)]
     pub(crate) fn bound(&self) -> SocketAddr {
         self.core.bound
     }
 
     /// Connections that are not authenticated yet.
+    #[cfg(test)]
     pub(crate) fn strangers(&self) -> usize {
         self.core.strangers.count()
     }

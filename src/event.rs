@@ -1,0 +1,82 @@
+//! What a node tells of itself: views, promotions, losses, protection. For people, pages and tests; nothing depends on it.
+
+use serde::Serialize;
+
+use crate::id::NodeId;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Milliseconds since the node was started.
+    pub at_ms: u64,
+    /// What happened.
+    pub what: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A view was installed.
+    ViewInstalled {
+        /// Its number.
+        number: u64,
+        /// The members' names, in ring order.
+        members: Vec<String>,
+    },
+    /// This node serves arcs that another served before.
+    Promoted {
+        /// Which arcs.
+        arcs: Vec<u16>,
+        /// In which view.
+        view: u64,
+    },
+    /// This node does not hear another any more.
+    Suspected {
+        /// Whom.
+        node: NodeId,
+    },
+    /// It hears it again.
+    Trusted {
+        /// Whom.
+        node: NodeId,
+    },
+    /// A process is proved dead.
+    ProvedDead {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node is linked.
+    PeerUp {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node's link was lost.
+    PeerDown {
+        /// Which.
+        node: NodeId,
+    },
+    /// Every arc has its backups.
+    FullyProtected {
+        /// As of this view.
+        view: u64,
+    },
+    /// Some arcs have no in-sync backup, or none reachable.
+    Unprotected {
+        /// How many.
+        arcs: usize,
+        /// As of this view.
+        view: u64,
+    },
+    /// A worker panicked and was started again with everything it held.
+    WorkerRestarted {
+        /// Which worker.
+        worker: u16,
+    },
+    /// The node stops.
+    Stopping {
+        /// Why.
+        why: String,
+    },
+}

@@ -1,0 +1,357 @@
+//! A few keepers in one memory, with perfect ears and a network that delays, reorders and loses by seed.
+
+use super::*;
+use crate::membership::{
+    ArcEntry, WishedChange,
+    test_views::{chance, founded, member, name, node},
+};
+
+const STEP: Duration = Duration::from_millis(5);
+
+struct Cluster {
+    seed: u64,
+    now: Moment,
+    keepers: BTreeMap<NodeId, Keeper>,
+    wire: Vec<(Moment, NodeId, NodeId, KeeperMessage)>,
+    delay: (u64, u64),
+    lost: u64,
+    installed: Vec<(Moment, NodeId, Arc<View>)>,
+    refused: Vec<(NodeId, JoinRefusal)>,
+    proposers: Vec<NodeId>,
+}
+
+impl Cluster {
+    fn of(names: &[&str]) -> Self {
+        let view = Arc::new(founded(names, 6, 1));
+        let mut cluster = Self {
+            seed: 1,
+            now: Moment::START + Duration::from_secs(1),
+            keepers: BTreeMap::new(),
+            wire: Vec::new(),
+            delay: (0, 1),
+            lost: 0,
+            installed: Vec::new(),
+            refused: Vec::new(),
+            proposers: Vec::new(),
+        };
+        for n in names {
+            cluster.start(node(n, 1), &view);
+        }
+        cluster
+    }
+
+    fn start(&mut self, id: NodeId, view: &Arc<View>) {
+        let keeper = Keeper::new(member(id), Arc::clone(view), KeeperSettings::default(), self.now);
+        self.keepers.insert(id, keeper);
+    }
+
+    /// The process stops. Messages already sent still arrive.
+    fn kill(&mut self, id: NodeId) {
+        self.keepers.remove(&id);
+    }
+
+    fn follow(&mut self, me: NodeId, effects: Vec<KeeperEffect>) {
+        for effect in effects {
+            match effect {
+                KeeperEffect::Send(to, message) => {
+                    if matches!(message, KeeperMessage::Chain(ChainMessage::Prepare { .. })) {
+                        self.proposers.push(me);
+                        self.proposers.dedup();
+                    }
+                    if chance(&mut self.seed, 100) >= self.lost {
+                        let (least, spread) = self.delay;
+                        let late = Duration::from_millis(least + chance(&mut self.seed, spread));
+                        self.wire.push((self.now + late, me, to, message));
+                    }
+                }
+                KeeperEffect::Installed(view) => {
+                    assert_eq!(view.check(), Ok(()));
+                    for (.., other) in self.installed.iter().filter(|(.., v)| v.number == view.number) {
+                        assert_eq!(*other, view, "two views of one number");
+                    }
+                    self.installed.push((self.now, me, view));
+                }
+                KeeperEffect::Refused(refusal) => self.refused.push((me, refusal)),
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        self.now = self.now + STEP;
+        for _ in 0..200 {
+            let due: Vec<usize> = (0..self.wire.len()).filter(|i| self.wire[*i].0 <= self.now).collect();
+            if due.is_empty() {
+                break;
+            }
+            let drawn = usize::try_from(chance(&mut self.seed, due.len() as u64)).expect("below a length");
+            let (_, from, to, message) = self.wire.remove(due[drawn]);
+            let (now, jitter) = (self.now, self.jitter());
+            if let Some(keeper) = self.keepers.get_mut(&to) {
+                let mut effects = Vec::new();
+                keeper.handle(from, message, now, jitter, &mut effects);
+                self.follow(to, effects);
+            }
+        }
+        let installed: BTreeMap<NodeId, ViewNumber> =
+            self.keepers.iter().map(|(id, k)| (*id, k.view().number)).collect();
+        for id in installed.keys().copied() {
+            let (now, jitter) = (self.now, self.jitter());
+            let mut effects = Vec::new();
+            let keeper = self.keepers.get_mut(&id).expect("just listed");
+            let suspects =
+                keeper.view().members.iter().map(|m| m.node).filter(|n| !installed.contains_key(n)).collect();
+            keeper.hear(Hearing { hears: installed.keys().copied().collect(), suspects, installed: installed.clone() });
+            for (peer, number) in installed.iter().filter(|(peer, _)| **peer != id) {
+                keeper.handle_installed(*peer, *number, now, &mut effects);
+            }
+            keeper.tick(now, jitter, &mut effects);
+            self.follow(id, effects);
+        }
+    }
+
+    fn jitter(&mut self) -> Duration {
+        Duration::from_millis(chance(&mut self.seed, 30))
+    }
+
+    fn run(&mut self, millis: u64) {
+        for _ in 0..millis / 5 {
+            self.step();
+        }
+    }
+
+    /// The one view that all have.
+    fn common(&self) -> Arc<View> {
+        let views: BTreeMap<ViewNumber, &Arc<View>> =
+            self.keepers.values().map(|k| (k.view().number, k.view())).collect();
+        assert_eq!(views.len(), 1, "they differ: {views:?}");
+        Arc::clone(views.values().next().expect("one"))
+    }
+
+    fn names_of(&self) -> Vec<String> {
+        self.common().members.iter().map(|m| m.node.to_string()).collect()
+    }
+
+    fn entry(&self, arc: u16) -> Arc<ArcEntry> {
+        Arc::clone(self.common().arc(ArcId(arc)).expect("one of six"))
+    }
+
+    fn wish(&mut self, arc: u16, change: WishedChange) {
+        let entry = self.entry(arc);
+        let wish = Wish {
+            arc: ArcId(arc),
+            from: entry.primary,
+            since: entry.since,
+            base: self.common().number,
+            expected: entry.in_sync.clone(),
+            change,
+        };
+        self.keepers.get_mut(&entry.primary).expect("it lives").wish(wish);
+    }
+}
+
+#[test]
+fn a_calm_cluster_makes_no_views() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.run(5_000);
+    assert!(cluster.installed.is_empty() && cluster.proposers.is_empty());
+}
+
+#[test]
+fn one_lost_member_is_removed_by_one_view_that_its_successor_proposes_at_once() {
+    for (gone, successor) in [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")] {
+        let mut cluster = Cluster::of(&["a", "b", "c", "d"]);
+        cluster.kill(node(gone, 1));
+        cluster.run(15);
+        assert_eq!(cluster.common().number, ViewNumber(2));
+        cluster.run(5_000);
+        assert_eq!(cluster.common().number, ViewNumber(2));
+        assert!(!cluster.common().is_member(node(gone, 1)));
+        assert_eq!(cluster.proposers, [node(successor, 1)]);
+    }
+}
+
+#[test]
+fn several_members_lost_at_once_are_removed_by_one_view() {
+    let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
+    cluster.kill(node("a", 1));
+    cluster.kill(node("b", 1));
+    cluster.run(2_000);
+    assert_eq!((cluster.common().number, cluster.common().members.len()), (ViewNumber(2), 3));
+    assert_eq!(cluster.proposers, [node("c", 1)], "the first living one after the lost");
+}
+
+#[test]
+fn without_a_majority_nothing_changes() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.kill(node("a", 1));
+    cluster.kill(node("b", 1));
+    cluster.run(5_000);
+    assert_eq!(cluster.common().number, ViewNumber(1));
+}
+
+#[test]
+fn wishes_of_several_primaries_are_one_view() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.wish(0, WishedChange::Add(node("c", 1)));
+    cluster.run(5);
+    cluster.wish(1, WishedChange::Move(node("c", 1)));
+    cluster.wish(2, WishedChange::Add(node("b", 1)));
+    cluster.run(100);
+    let view = cluster.common();
+    assert_eq!(view.number, ViewNumber(2));
+    assert_eq!(view.arcs[0].in_sync, [node("b", 1), node("c", 1)]);
+    assert_eq!(view.arcs[1].primary, node("c", 1));
+    assert_eq!(view.arcs[2].in_sync, [node("a", 1), node("b", 1)]);
+    assert_eq!(cluster.proposers, [node("a", 1)], "the first in ring order gathers them");
+}
+
+#[test]
+fn a_wish_made_against_an_older_view_is_forgotten() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let base = cluster.common();
+    cluster.wish(0, WishedChange::Add(node("c", 1)));
+    cluster.run(100);
+    let stale = Wish {
+        arc: ArcId(1),
+        from: node("b", 1),
+        since: ViewNumber(1),
+        base: base.number,
+        expected: base.arcs[1].in_sync.clone(),
+        change: WishedChange::Add(node("a", 1)),
+    };
+    cluster.keepers.get_mut(&node("b", 1)).expect("it lives").wish(stale);
+    cluster.run(500);
+    assert_eq!(cluster.common().number, ViewNumber(2));
+}
+
+#[test]
+fn a_restarted_name_replaces_its_old_process_and_votes_again() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.kill(node("c", 1));
+    let view = cluster.common();
+    cluster.start(node("c", 2), &view);
+    cluster.run(3_000);
+    assert_eq!(cluster.names_of(), ["a#00000001", "b#00000001", "c#00000002"]);
+    assert_eq!(cluster.common().voters.len(), 3, "{:?}", cluster.common());
+    assert_eq!(cluster.refused, []);
+    // And its vote counts: with it, the loss of another is no loss of the majority.
+    cluster.kill(node("a", 1));
+    cluster.run(1_000);
+    assert_eq!(cluster.common().members.len(), 2);
+}
+
+#[test]
+fn a_second_process_of_a_living_name_is_refused_and_changes_nothing() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let view = cluster.common();
+    cluster.start(node("c", 2), &view);
+    cluster.run(600);
+    assert_eq!(cluster.refused, [], "a quick restart may find its old self in the view for a while");
+    cluster.run(1_400);
+    assert!(cluster.refused.contains(&(node("c", 2), JoinRefusal::NameLives(name("c")))));
+    assert_eq!(cluster.common().number, ViewNumber(1));
+}
+
+#[test]
+fn a_newcomer_is_let_in_and_told() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let view = cluster.common();
+    cluster.start(node("n", 1), &view);
+    cluster.run(1_000);
+    assert!(cluster.common().is_member(node("n", 1)));
+    assert_eq!(cluster.common().voters.len(), 3, "no more than voters_max");
+}
+
+#[test]
+fn a_new_description_is_carried_by_a_view() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let described = Member { http_address: Some("c:8080".into()), ..member(node("c", 1)) };
+    cluster.keepers.get_mut(&node("c", 1)).expect("it lives").describe(described.clone());
+    cluster.run(1_000);
+    assert_eq!(cluster.common().member(node("c", 1)).map(|m| &**m), Some(&described));
+    assert_eq!(cluster.common().number, ViewNumber(2));
+}
+
+#[test]
+fn a_proposer_that_dies_with_its_proposal_half_way_is_succeeded_and_its_value_kept() {
+    let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
+    cluster.delay = (10, 1);
+    cluster.kill(node("a", 1));
+    let accepts = |c: &Cluster| {
+        c.wire.iter().filter(|(.., m)| matches!(m, KeeperMessage::Chain(ChainMessage::Accept { .. }))).count()
+    };
+    while accepts(&cluster) == 0 {
+        cluster.step();
+        assert!(cluster.now < Moment::START + Duration::from_secs(2), "nobody proposed");
+    }
+    // Only e hears of it.
+    let b = node("b", 1);
+    cluster.kill(b);
+    cluster.wire.retain(|(_, from, to, _)| *from != b || *to == node("e", 1));
+    let died = cluster.now;
+    cluster.run(2_000);
+    let view = cluster.common();
+    assert_eq!(view.members.iter().map(|m| m.node).collect::<Vec<_>>(), ["c", "d", "e"].map(|n| node(n, 1)));
+    let second = cluster.installed.iter().find(|(.., v)| v.number == ViewNumber(2)).expect("numbers have no gaps");
+    assert!(second.0.since(died) < Duration::from_millis(400), "{:?}", second.0.since(died));
+    assert_eq!(cluster.proposers[0], b);
+}
+
+#[test]
+fn a_value_that_was_accepted_and_then_forgotten_by_its_proposer_is_finished() {
+    // The wish's value reached one acceptor; the proposer is cut down; nothing else speaks for a view but the loss itself.
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.delay = (10, 1);
+    cluster.wish(1, WishedChange::Add(node("a", 1)));
+    for _ in 0..100 {
+        cluster.step();
+        if cluster.keepers.values().any(|k| k.chain.has_unfinished() && k.member.node != node("a", 1)) {
+            break;
+        }
+    }
+    cluster.kill(node("a", 1));
+    cluster.wire.clear();
+    cluster.run(2_000);
+    let second = cluster.installed.iter().find(|(.., v)| v.number == ViewNumber(2)).expect("decided");
+    assert_eq!(second.2.arcs[1].in_sync, [node("c", 1), node("a", 1)], "a value that may have been decided stands");
+    assert!(!cluster.common().is_member(node("a", 1)), "and the next view removes the lost");
+}
+
+#[test]
+fn proposers_far_apart_do_not_cut_each_other_off_for_ever() {
+    for delay in [5, 15, 20, 30, 35] {
+        let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
+        cluster.delay = (delay, 1);
+        cluster.kill(node("a", 1));
+        cluster.run(1_500);
+        assert!(!cluster.common().is_member(node("a", 1)), "{delay} ms one way");
+    }
+}
+
+#[test]
+fn whatever_is_lost_and_reordered_the_living_come_to_one_view_without_the_dead() {
+    for seed in 0..150 {
+        let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
+        cluster.seed = seed;
+        cluster.lost = chance(&mut cluster.seed, 20);
+        cluster.delay = (0, 1 + chance(&mut cluster.seed, 60));
+        let mut gone = BTreeSet::new();
+        for _ in 0..2 {
+            let text = ["a", "b", "c", "d", "e"][usize::try_from(chance(&mut cluster.seed, 5)).expect("below 5")];
+            cluster.kill(node(text, 1));
+            gone.insert(node(text, 1));
+            let pause = chance(&mut cluster.seed, 200);
+            cluster.run(pause);
+        }
+        let again = node(gone.first().expect("at least one").name.as_str(), 2);
+        let view = Arc::new(founded(&["a", "b", "c", "d", "e"], 6, 1));
+        cluster.start(again, &view);
+        cluster.run(3_000);
+        cluster.lost = 0;
+        cluster.run(2_000);
+        let view = cluster.common();
+        assert!(gone.iter().all(|n| !view.is_member(*n)), "seed {seed}: {view:?}");
+        assert!(view.is_voter(again), "seed {seed}: {view:?}");
+        assert_eq!(view.members.len(), cluster.keepers.len(), "seed {seed}: {view:?}");
+    }
+}

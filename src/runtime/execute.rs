@@ -1,0 +1,239 @@
+//! One command on the primary: look up what its session is, whether it was answered before, run it, append what it changed.
+//!
+//! The order is what makes it safe: nothing runs before a bound is checked, nothing is appended that could not be encoded, and
+//! every answer, refusals included, leaves only through the host, when the copies or a lease vouch for it.
+
+use std::sync::Arc;
+
+use super::{
+    shared::Shared,
+    worker::{ReplyTo, StaleFailure, StaleRead, Waiting, WorkerState},
+};
+use crate::{
+    id::{ArcId, CommitNumber, SessionKey},
+    kinds::{Change, Failure, Kind, Occasion, Op, Stored},
+    membership::View,
+    moment::Moment,
+    replication::{Body, Host, Known, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange},
+    report::{ArcPart, ArcReport},
+    runtime::message::{CallOutcome, CallRequest, Operation},
+    session::SessionId,
+};
+
+/// A command that was lost with two primaries is not given a third.
+const ATTEMPTS_MAX: u8 = 2;
+
+/// Runs one command or question on the arc's primary, if that is here.
+pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest, reply_to: ReplyTo, now: Moment) {
+    let view = Arc::clone(&host.surroundings().view);
+    let arc = request.key.arc(view.shape.arcs);
+    let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
+    let primary = match host.serve(arc) {
+        Ok(primary) => primary,
+        Err(not_here) => {
+            state.reply(reply_to, not_served(not_here));
+            return;
+        }
+    };
+    let Ok(kind) = state.shared.registry.kind(request.key.kind()) else {
+        state.reply(reply_to, CallOutcome::NoSuchKind);
+        return;
+    };
+    let record = primary.store().get(&request.key).cloned();
+    let known = match (&request.request, record.as_ref().and_then(|r| r.replies.as_ref())) {
+        (Some(id), Some(table)) if !request.operation.is_question() => table.look_up(id, &limits, now),
+        _ => Known::New,
+    };
+    let lost = primary.lost_at().is_some() && record.as_ref().is_none_or(|r| !r.exists());
+    match known {
+        Known::Answered(number, reply) => {
+            // A command that changed nothing left the version as it was.
+            let version = record.as_ref().map_or(number, |r| r.version.min(number));
+            wait(state, host, arc, number, reply_to, CallOutcome::Done(reply, version.0), now);
+            return;
+        }
+        Known::TooOld => {
+            state.reply(reply_to, CallOutcome::TooOld);
+            return;
+        }
+        Known::Full => {
+            state.reply(reply_to, CallOutcome::Busy);
+            return;
+        }
+        Known::New => {}
+    }
+    if request.attempts >= ATTEMPTS_MAX {
+        state.reply(reply_to, CallOutcome::Poisoned);
+        return;
+    }
+    let depends_on = record.as_ref().map(|r| r.version).unwrap_or_default();
+    if lost && !may_begin_on_lost(&request) {
+        // "Lost" is a reading of the state too: it leaves under the lease.
+        wait(state, host, arc, depends_on, reply_to, CallOutcome::Lost, now);
+        return;
+    }
+    let ran = execute(state, &*kind, arc, &request, record.as_ref(), now, value_max);
+    let (change, reply) = match ran {
+        (change, Ok(reply)) => (change, reply),
+        (_, Err(failure)) => {
+            wait(state, host, arc, depends_on, reply_to, CallOutcome::Failed(failure), now);
+            return;
+        }
+    };
+    let body = match change {
+        Change::None if request.request.is_none() || request.operation.is_question() => {
+            wait(state, host, arc, depends_on, reply_to, CallOutcome::Done(reply, depends_on.0), now);
+            return;
+        }
+        Change::None => Body::Unchanged,
+        Change::Image { bytes, state_version } => Body::Image { bytes, state_version },
+        Change::Events { image: Some(image), state_version, .. } => {
+            Body::Events { events: Vec::new(), image: Some(image), state_version }
+        }
+        Change::Events { bytes, image: None, state_version } => {
+            Body::Events { events: bytes, image: None, state_version }
+        }
+        Change::Deleted => Body::Deleted,
+    };
+    let unchanged = body == Body::Unchanged;
+    let entry = request.request.map(|request| ReplyEntry { request, reply: reply.clone() });
+    let token = state.draw_token();
+    let change = SessionChange { key: request.key, body, reply: entry };
+    let number = host.append(arc, vec![change], token, request.durability, now, &mut state.effects);
+    let version = if unchanged { depends_on } else { number };
+    state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0) });
+}
+
+fn not_served(not_here: NotHere) -> CallOutcome {
+    match not_here {
+        NotHere::Elsewhere { primary, view } => CallOutcome::Elsewhere(primary, view),
+        NotHere::Starting => CallOutcome::Starting,
+        NotHere::Recovering => CallOutcome::Recovering,
+        NotHere::Full => CallOutcome::Busy,
+    }
+}
+
+fn may_begin_on_lost(request: &CallRequest) -> bool {
+    request.creating || matches!(request.operation, Operation::Create(_))
+}
+
+/// Lets an answer leave when everything it shows is committed and the leases run.
+fn wait(
+    state: &mut WorkerState,
+    host: &mut Host,
+    arc: ArcId,
+    depends_on: CommitNumber,
+    reply_to: ReplyTo,
+    outcome: CallOutcome,
+    now: Moment,
+) {
+    let token = state.draw_token();
+    state.waiting.insert(token, Waiting { reply_to, outcome });
+    host.answer(arc, depends_on, token, now, &mut state.effects);
+}
+
+fn execute(
+    state: &mut WorkerState,
+    kind: &dyn Kind,
+    arc: ArcId,
+    request: &CallRequest,
+    record: Option<&Record>,
+    now: Moment,
+    value_max: usize,
+) -> (Change, Result<bytes::Bytes, Failure>) {
+    let Ok(id) = SessionId::new(request.key.id()) else { return (Change::None, Err(Failure::NoSuchSession)) };
+    let stored = stored_of(record);
+    let occasion = Occasion {
+        id: &id,
+        request: request.request,
+        now,
+        version: record.filter(|r| r.exists()).map_or(0, |r| r.version.0),
+        expected: request.expected,
+        value_max,
+    };
+    let op = match &request.operation {
+        Operation::Call(command, payload) => Op::Call { command, payload, may_create: true },
+        Operation::Ask(question, payload) => Op::Answer { question, payload },
+        Operation::Create(initial) => Op::Create { initial: initial.as_deref() },
+        Operation::GetOrCreate(initial) => Op::GetOrCreate { initial: initial.as_deref() },
+        Operation::Delete => Op::Delete,
+    };
+    let ran = kind.run(state.live_of(arc, &request.key), stored, op, &occasion);
+    (ran.change, ran.outcome)
+}
+
+fn stored_of(record: Option<&Record>) -> Stored<'_> {
+    record.filter(|r| r.exists()).map_or(Stored::ABSENT, |r| Stored {
+        image: r.image.as_ref(),
+        events: &r.events,
+        state_version: r.state_version,
+    })
+}
+
+/// Answers a question from this node's copy: committed state, perhaps old. `heard` is when the arc's primary was last heard.
+pub(super) fn read_stale(
+    shared: &Shared,
+    host: &Host,
+    request: &CallRequest,
+    heard: impl Fn(ArcId) -> Option<Moment>,
+    now: Moment,
+) -> StaleRead {
+    let view = &host.surroundings().view;
+    let arc = request.key.arc(view.shape.arcs);
+    let Operation::Ask(question, payload) = &request.operation else { return Err(StaleFailure::NoCopy) };
+    let since = view.arc(arc).map(|e| e.since).unwrap_or_default();
+    let (store, as_of) = match host.replica(arc) {
+        Some(Replica::Primary(primary)) if primary.is_serving() && shows_only_committed(primary, &request.key) => {
+            (primary.store(), now)
+        }
+        Some(Replica::Backup(backup)) if backup.follows(since) => (backup.store(), heard(arc).unwrap_or(Moment::START)),
+        Some(Replica::Backup(_) | Replica::Primary(_)) => return Err(StaleFailure::NotFollowing),
+        Some(Replica::Learner(_)) | None => return Err(StaleFailure::NoCopy),
+    };
+    let kind = shared.registry.kind(request.key.kind()).map_err(|_| StaleFailure::NoSuchKind)?;
+    let id = SessionId::new(request.key.id()).map_err(|_| StaleFailure::NoCopy)?;
+    let record = store.get(&request.key);
+    let version = record.filter(|r| r.exists()).map_or(0, |r| r.version.0);
+    let occasion =
+        Occasion { id: &id, request: None, now, version, expected: None, value_max: shared.settings.value_max };
+    let answered = kind.answer_stored(stored_of(record), question, payload, &occasion).map_err(StaleFailure::Failed)?;
+    Ok((answered, version, as_of))
+}
+
+fn shows_only_committed(primary: &Primary, key: &SessionKey) -> bool {
+    primary.store().get(key).is_none_or(|record| record.version <= primary.committed())
+}
+
+/// What a worker holds, arc by arc.
+pub(super) fn report(host: &Host) -> Vec<ArcReport> {
+    let view = &host.surroundings().view;
+    host.replicas().filter_map(|(arc, replica)| report_one(view, arc, replica)).collect()
+}
+
+fn report_one(view: &View, arc: ArcId, replica: &Replica) -> Option<ArcReport> {
+    let entry = view.arc(arc)?;
+    let (part, sessions, last, committed) = match replica {
+        Replica::Primary(primary) => (part_of(primary), primary.store().len(), primary.last(), primary.committed()),
+        Replica::Backup(backup) => (ArcPart::Backup, backup.store().len(), backup.last(), backup.committed()),
+        Replica::Learner(learner) => {
+            (ArcPart::CatchingUp, learner.sessions(), CommitNumber::default(), CommitNumber::default())
+        }
+    };
+    Some(ArcReport {
+        arc: arc.0,
+        part,
+        since: entry.since.0,
+        primary: entry.primary,
+        in_sync: entry.in_sync.clone(),
+        catching_up: entry.catching_up,
+        lost_at: entry.lost_at.map(|v| v.0),
+        sessions: sessions as u64,
+        last: last.0,
+        committed: committed.0,
+        lag: last.0.saturating_sub(committed.0),
+    })
+}
+
+fn part_of(primary: &Primary) -> ArcPart {
+    if primary.is_serving() { ArcPart::Active } else { ArcPart::Promoting }
+}

@@ -1,0 +1,150 @@
+//! Where the transport's bytes come in: decodes them and hands them to the actor they are for, on the reader's own task.
+//!
+//! One hop from the socket to the worker. It never blocks and decides nothing; what cannot be decoded is dropped with a line in
+//! the log, and whoever sent it sends it again or gives up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    monitor::Orders,
+    shared::Shared,
+    view_keeper::KeeperInput,
+    worker::{ReplyTo, WorkerInput},
+};
+use crate::{
+    event::EventKind,
+    id::{ArcId, NodeId},
+    runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedReply},
+    transport::{Inbound, Lane, LockName, Peer, Refusal, life_lock},
+};
+
+/// A lost peer's life lock is tried this often, and this many times, before only heartbeats speak for it.
+const PROOF_EVERY: Duration = Duration::from_millis(3);
+const PROOF_TRIES: u32 = 20_000;
+
+/// The receiving side of a node.
+pub(crate) struct Gateway {
+    shared: Weak<Shared>,
+    orders: Orders,
+    locks: Mutex<BTreeMap<NodeId, LockName>>,
+}
+
+impl Gateway {
+    pub(crate) fn new(shared: &Arc<Shared>, orders: Orders) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::downgrade(shared), orders, locks: Mutex::default() })
+    }
+
+    fn handle_data(shared: &Shared, from: NodeId, message: &[u8]) {
+        match DataMessage::decode(message, shared.settings.message_max) {
+            Ok(Some(DataMessage::Frame(frame))) => {
+                if let Some(worker) = shared.worker_of(ArcId(frame.stream)) {
+                    let _ = worker.cast(WorkerInput::Frame(from, frame));
+                }
+            }
+            Ok(Some(DataMessage::Ack(stream, ack))) => {
+                if let Some(worker) = shared.worker_of(ArcId(stream)) {
+                    let _ = worker.cast(WorkerInput::Ack(from, stream, ack));
+                }
+            }
+            Ok(None) => {}
+            Err(fault) => tracing::warn!(%from, %fault, "a data message could not be read"),
+        }
+    }
+
+    fn handle_control(shared: &Shared, from: NodeId, message: &[u8]) {
+        match ControlMessage::decode(message, shared.settings.message_max) {
+            Ok(Some(ControlMessage::Keeper(message))) => shared.tell_keeper(KeeperInput::Message(from, message)),
+            Ok(Some(ControlMessage::Call(forwarded))) => {
+                let worker = shared.arc_of(&forwarded.request.key).and_then(|arc| shared.worker_of(arc));
+                match worker {
+                    Some(worker) => {
+                        let reply_to = ReplyTo::There(from, forwarded.call);
+                        let _ = worker.cast(WorkerInput::Call(Box::new(forwarded.request), reply_to));
+                    }
+                    None => {
+                        let reply = ForwardedReply { call: forwarded.call, outcome: CallOutcome::Starting };
+                        let _ =
+                            shared.send_control(from, crate::transport::Class::Reply, &ControlMessage::Reply(reply));
+                    }
+                }
+            }
+            Ok(Some(ControlMessage::Reply(reply))) => shared.calls.handle_reply(from, reply),
+            Ok(None) => {}
+            Err(fault) => tracing::warn!(%from, %fault, "a control message could not be read"),
+        }
+    }
+
+    fn lock_of(&self, node: NodeId) -> Option<LockName> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+}
+
+impl Inbound for Gateway {
+    fn peer_up(&self, peer: &Peer) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.node, peer.lock.clone());
+        shared.tell_workers(|| WorkerInput::Connected(peer.node));
+        shared.tell(EventKind::PeerUp { node: peer.node });
+    }
+
+    fn peer_down(&self, node: NodeId) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if shared.is_stopped() {
+            return;
+        }
+        self.orders.hint(node);
+        shared.calls.handle_lost(node);
+        shared.tell(EventKind::PeerDown { node });
+        if let Some(lock) = self.lock_of(node) {
+            seek_proof(self.shared.clone(), node, lock);
+        }
+    }
+
+    fn message(&self, from: NodeId, lane: Lane, message: Bytes) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        match lane {
+            Lane::Data => Self::handle_data(&shared, from, &message),
+            Lane::Control => Self::handle_control(&shared, from, &message),
+        }
+    }
+
+    fn refused(&self, address: &str, refusal: &Refusal) {
+        tracing::trace!(%address, %refusal, "not linked");
+    }
+}
+
+/// Tries the lost process's life lock until it is free, which is proof, or the process is back, or the node stops.
+fn seek_proof(shared: Weak<Shared>, node: NodeId, lock: LockName) {
+    tokio::spawn(async move {
+        for attempt in 0..PROOF_TRIES {
+            let Some(node_shared) = shared.upgrade() else { return };
+            if node_shared.is_stopped() {
+                return;
+            }
+            match life_lock::proved_dead(&lock) {
+                life_lock::Proof::Dead => {
+                    tracing::info!(%node, "proved dead: its life lock is free");
+                    node_shared.tell(EventKind::ProvedDead { node });
+                    node_shared.tell_keeper(KeeperInput::Proof(node));
+                    node_shared.tell_workers(|| WorkerInput::Proof(node));
+                    return;
+                }
+                life_lock::Proof::CannotTell => return,
+                life_lock::Proof::Alive => {}
+            }
+            let back = node_shared.transport.get().is_some_and(|t| t.peers().iter().any(|p| p.node == node));
+            if back {
+                return;
+            }
+            drop(node_shared);
+            // Dense at first, for a kill frees the lock within a millisecond or two.
+            tokio::time::sleep(if attempt < 50 { PROOF_EVERY } else { PROOF_EVERY * 30 }).await;
+        }
+    });
+}

@@ -1,0 +1,212 @@
+//! What nodes say to each other as bytes: one leading byte for the kind of message, then its body.
+//!
+//! Bodies are compact arrays, for both ends version them together. A message of an unknown kind is skipped, so that a newer
+//! node may say more. Nothing here acts on what it decodes.
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{NodeId, RequestId, SessionKey, ViewNumber},
+    kinds::Failure,
+    membership::{KeeperMessage, Ping, Pong},
+    replication::{Durability, Frame, LinkAck},
+    wire::codec::{self, CodecFault},
+};
+
+/// On the data lane.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum DataMessage {
+    /// Commits and chunks.
+    Frame(Frame),
+    /// Their acknowledgement, and of which stream.
+    Ack(u16, LinkAck),
+}
+
+/// On the control lane.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ControlMessage {
+    /// Between view keepers.
+    Keeper(KeeperMessage),
+    /// A call for a session whose primary the receiver is thought to be.
+    Call(ForwardedCall),
+    /// Its outcome.
+    Reply(ForwardedReply),
+}
+
+/// On the heartbeat socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeartbeatMessage {
+    /// Are you there?
+    Ping(Ping),
+    /// Yes.
+    Pong(Pong),
+}
+
+/// A call on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForwardedCall {
+    /// Names it at the sender.
+    pub(crate) call: u64,
+    /// What to do.
+    pub(crate) request: CallRequest,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForwardedReply {
+    /// Its name at the sender.
+    pub(crate) call: u64,
+    /// The outcome.
+    pub(crate) outcome: CallOutcome,
+}
+
+/// One command for one session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CallRequest {
+    /// Which session.
+    pub(crate) key: SessionKey,
+    /// What to do with it.
+    pub(crate) operation: Operation,
+    /// Its identity over retries.
+    pub(crate) request: Option<RequestId>,
+    /// When it counts as done.
+    pub(crate) durability: Durability,
+    /// Only if the session has this version; 0 means "if it does not exist".
+    pub(crate) expected: Option<u64>,
+    /// How many primaries were lost while they had it.
+    pub(crate) attempts: u8,
+    /// Whether the caller says outright that the session may begin here.
+    pub(crate) creating: bool,
+}
+
+/// What to do with a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Operation {
+    /// A command that may change it: name and encoded body.
+    Call(String, Bytes),
+    /// A question.
+    Ask(String, Bytes),
+    /// Make it; it must not exist. With its encoded first state, or the type's own.
+    Create(Option<Bytes>),
+    /// Make it unless it exists.
+    GetOrCreate(Option<Bytes>),
+    /// Remove it.
+    Delete,
+}
+
+impl Operation {
+    /// Whether it can change anything.
+    pub(crate) const fn is_question(&self) -> bool {
+        matches!(self, Self::Ask(..))
+    }
+}
+
+/// What a primary, or a node that is none, says to a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum CallOutcome {
+    /// Done: the encoded reply, and the session's version.
+    Done(Bytes, u64),
+    /// Not done, for a reason of the session or its type.
+    Failed(Failure),
+    /// Not executed: another node is the primary, as of this view.
+    Elsewhere(NodeId, ViewNumber),
+    /// Not executed: the primary does not answer yet.
+    Starting,
+    /// Not executed: the only copy is out of reach.
+    Recovering,
+    /// Not executed: a bound is reached.
+    Busy,
+    /// Not executed: every copy of the session was lost.
+    Lost,
+    /// Executed or not, nobody can tell here: ask again with the same identity.
+    Unknown,
+    /// Older than what is remembered: it may have been executed, and is not to be asked again.
+    TooOld,
+    /// Not executed: primaries died while they had it.
+    Poisoned,
+    /// Not executed: the kind is not registered there.
+    NoSuchKind,
+}
+
+const FRAME: u8 = 1;
+const ACK: u8 = 2;
+const KEEPER: u8 = 10;
+const CALL: u8 = 11;
+const REPLY: u8 = 12;
+const PING: u8 = 20;
+const PONG: u8 = 21;
+
+fn with_kind<T: Serialize>(kind: u8, body: &T, max: usize) -> Result<Bytes, CodecFault> {
+    let body = codec::encode_compact(body, max)?;
+    let mut message = BytesMut::with_capacity(body.len() + 1);
+    message.extend_from_slice(&[kind]);
+    message.extend_from_slice(&body);
+    Ok(message.freeze())
+}
+
+impl DataMessage {
+    /// As bytes.
+    pub(crate) fn encode(&self, max: usize) -> Result<Bytes, CodecFault> {
+        match self {
+            Self::Frame(frame) => with_kind(FRAME, frame, max),
+            Self::Ack(stream, ack) => with_kind(ACK, &(stream, ack), max),
+        }
+    }
+
+    /// From bytes; `None` for a kind that this node does not know.
+    pub(crate) fn decode(bytes: &[u8], max: usize) -> Result<Option<Self>, CodecFault> {
+        let Some((kind, body)) = bytes.split_first() else { return Ok(None) };
+        Ok(match *kind {
+            FRAME => Some(Self::Frame(codec::decode(body, max)?)),
+            ACK => {
+                let (stream, ack) = codec::decode(body, max)?;
+                Some(Self::Ack(stream, ack))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl ControlMessage {
+    /// As bytes.
+    pub(crate) fn encode(&self, max: usize) -> Result<Bytes, CodecFault> {
+        match self {
+            Self::Keeper(message) => with_kind(KEEPER, message, max),
+            Self::Call(call) => with_kind(CALL, call, max),
+            Self::Reply(reply) => with_kind(REPLY, reply, max),
+        }
+    }
+
+    /// From bytes; `None` for a kind that this node does not know.
+    pub(crate) fn decode(bytes: &[u8], max: usize) -> Result<Option<Self>, CodecFault> {
+        let Some((kind, body)) = bytes.split_first() else { return Ok(None) };
+        Ok(match *kind {
+            KEEPER => Some(Self::Keeper(codec::decode(body, max)?)),
+            CALL => Some(Self::Call(codec::decode(body, max)?)),
+            REPLY => Some(Self::Reply(codec::decode(body, max)?)),
+            _ => None,
+        })
+    }
+}
+
+impl HeartbeatMessage {
+    /// As bytes.
+    pub(crate) fn encode(&self) -> Bytes {
+        let encoded = match self {
+            Self::Ping(ping) => with_kind(PING, ping, 512),
+            Self::Pong(pong) => with_kind(PONG, pong, 512),
+        };
+        encoded.expect("a few numbers fit in 512 bytes")
+    }
+
+    /// From bytes; `None` for garbage and for a kind that this node does not know.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, body) = bytes.split_first()?;
+        match *kind {
+            PING => codec::decode(body, 512).ok().map(Self::Ping),
+            PONG => codec::decode(body, 512).ok().map(Self::Pong),
+            _ => None,
+        }
+    }
+}

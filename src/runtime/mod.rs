@@ -1,0 +1,28 @@
+//! ACTORS: what owns time, chance and IO, around the pure rooms.
+//!
+//! ```text
+//!               callers (any task)                     peers
+//!                    │ router::call                      │ transport
+//!                    ▼                                   ▼
+//!   supervisor ─► worker 0..n ◄────────────────── inbound::Gateway (readers' tasks)
+//!        │           │  Host (pure), live sessions       │
+//!        │           └─► transport: frames, acks         │
+//!        └─────► view keeper ◄──────────────────────────┘
+//!                    ▲   Founding, Keeper (pure)
+//!                    │
+//!             heartbeat thread: Monitor (pure)
+//! ```
+//!
+//! The restart strategies are in `supervisor`. No decision that a pure room could take is taken here.
+
+pub(crate) mod chance;
+pub(crate) mod clock;
+mod execute;
+pub(crate) mod inbound;
+pub(crate) mod message;
+pub(crate) mod monitor;
+pub(crate) mod router;
+pub(crate) mod shared;
+pub(crate) mod supervisor;
+pub(crate) mod view_keeper;
+pub(crate) mod worker;

@@ -1,0 +1,187 @@
+//! What the actors, threads and callers of one node share: read by all, written by few, locked for a few instructions.
+//!
+//! It decides nothing. The granting lock is the one place where a lease is given and where a newer view stops leases of
+//! older ones, so that a worker that promotes counts every grant ever given under an older view.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ractor::ActorRef;
+use tokio::sync::{broadcast, watch};
+
+use super::{clock, router::Calls, view_keeper::KeeperInput, worker::WorkerInput};
+use crate::{
+    event::{Event, EventKind},
+    id::{ArcId, NodeId, SessionKey, ViewNumber},
+    kinds::Registry,
+    membership::View,
+    moment::Moment,
+    replication::{Grants, Host, ReplicationSettings},
+    runtime::message::ControlMessage,
+    transport::{Class, Lane, NotSent, Transport},
+};
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// Founding, joining, or waiting to be let in.
+    Starting,
+    /// In the ring.
+    Serving,
+    /// Stopped, or about to be.
+    Stopped,
+}
+
+/// Leases this node gives, and the newest view it knows.
+#[derive(Debug, Default)]
+pub(crate) struct Granting {
+    pub(crate) grants: Grants,
+    pub(crate) stamp: ViewNumber,
+}
+
+/// Settings of one node that hold for its life.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeSettings {
+    pub(crate) replication: ReplicationSettings,
+    pub(crate) workers: u16,
+    pub(crate) window_bytes: usize,
+    pub(crate) message_max: usize,
+    pub(crate) value_max: usize,
+    pub(crate) calls_max: usize,
+    pub(crate) max_hops: u32,
+    pub(crate) heartbeat: Duration,
+    pub(crate) suspect_after: Duration,
+}
+
+/// The shared part of one node.
+pub(crate) struct Shared {
+    pub(crate) me: NodeId,
+    pub(crate) settings: NodeSettings,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) view: ArcSwapOption<View>,
+    pub(crate) views: watch::Sender<Option<Arc<View>>>,
+    pub(crate) readiness: watch::Sender<Readiness>,
+    pub(crate) granting: Mutex<Granting>,
+    pub(crate) workers: ArcSwap<Vec<ActorRef<WorkerInput>>>,
+    /// Each worker's arcs outlive the worker: a restarted one takes them up again.
+    pub(crate) hosts: Vec<Mutex<Option<Host>>>,
+    /// The view each worker has installed.
+    pub(crate) installed: Vec<AtomicU64>,
+    /// Bumped by each worker as it goes; the heartbeat thread is silent when one stands still.
+    pub(crate) progress: Vec<AtomicU64>,
+    pub(crate) keeper: OnceLock<ActorRef<KeeperInput>>,
+    pub(crate) transport: OnceLock<Arc<dyn Transport>>,
+    pub(crate) calls: Calls,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) stopped: AtomicBool,
+    pub(crate) started: Moment,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shared({})", self.me)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(me: NodeId, settings: NodeSettings, registry: Arc<Registry>) -> Arc<Self> {
+        let workers = usize::from(settings.workers);
+        Arc::new(Self {
+            me,
+            registry,
+            view: ArcSwapOption::empty(),
+            views: watch::Sender::new(None),
+            readiness: watch::Sender::new(Readiness::Starting),
+            granting: Mutex::default(),
+            workers: ArcSwap::default(),
+            hosts: (0..workers).map(|_| Mutex::new(None)).collect(),
+            installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            keeper: OnceLock::new(),
+            transport: OnceLock::new(),
+            calls: Calls::new(me, settings.calls_max),
+            events: broadcast::Sender::new(1024),
+            stopped: AtomicBool::new(false),
+            started: clock::now(),
+            settings,
+        })
+    }
+
+    /// The newest view installed.
+    pub(crate) fn newest_view(&self) -> Option<Arc<View>> {
+        self.view.load_full()
+    }
+
+    /// The view that every worker has installed.
+    pub(crate) fn installed_everywhere(&self) -> ViewNumber {
+        ViewNumber(self.installed.iter().map(|i| i.load(Ordering::Acquire)).min().unwrap_or(0))
+    }
+
+    /// The worker that has an arc.
+    pub(crate) fn worker_of(&self, arc: ArcId) -> Option<ActorRef<WorkerInput>> {
+        self.workers.load().get(usize::from(arc.0 % self.settings.workers)).cloned()
+    }
+
+    /// Hands something to every worker.
+    pub(crate) fn tell_workers(&self, input: impl Fn() -> WorkerInput) {
+        for worker in self.workers.load().iter() {
+            let _ = worker.cast(input());
+        }
+    }
+
+    /// Hands something to the view keeper.
+    pub(crate) fn tell_keeper(&self, input: KeeperInput) {
+        if let Some(keeper) = self.keeper.get() {
+            let _ = keeper.cast(input);
+        }
+    }
+
+    pub(crate) fn granting(&self) -> MutexGuard<'_, Granting> {
+        self.granting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a control message; what cannot be sent is lost, as on any network, and said again by whoever needs it.
+    pub(crate) fn send_control(&self, to: NodeId, class: Class, message: &ControlMessage) -> Result<(), NotSent> {
+        let Some(transport) = self.transport.get() else { return Err(NotSent::NoPeer) };
+        match message.encode(self.settings.message_max) {
+            Ok(bytes) => transport.send(to, Lane::Control, class, bytes),
+            Err(fault) => {
+                tracing::error!(%to, %fault, "a control message could not be encoded");
+                Err(NotSent::TooLong)
+            }
+        }
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn tell(&self, what: EventKind) {
+        let at_ms = u64::try_from(clock::now().since(self.started).as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(node = %self.me, ?what, "event");
+        let _ = self.events.send(Event { at_ms, what });
+    }
+
+    /// The arc of a session in the installed view.
+    pub(crate) fn arc_of(&self, key: &SessionKey) -> Option<ArcId> {
+        self.view.load().as_ref().map(|view| key.arc(view.shape.arcs))
+    }
+
+    /// Stops everything that is not an actor: no more is sent, received or granted. Returns whether it was the first to.
+    pub(crate) fn halt(&self) -> bool {
+        let first = !self.stopped.swap(true, Ordering::AcqRel);
+        if let Some(transport) = self.transport.get() {
+            transport.stop();
+        }
+        self.readiness.send_replace(Readiness::Stopped);
+        first
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}

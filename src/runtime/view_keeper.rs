@@ -1,0 +1,285 @@
+//! The view keeper's actor: gives the pure `Founding` and `Keeper` their time, their chance and their messages, and hands on
+//! what they decide.
+//!
+//! It is the only writer of the node's view. Its order on a new view matters: first it stops granting leases under older
+//! views, then it publishes the view, then it hands it to the workers.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+
+use super::{
+    chance, clock,
+    monitor::Orders,
+    shared::{Readiness, Shared},
+    worker::WorkerInput,
+};
+use crate::{
+    event::EventKind,
+    id::{ClusterId, NodeId, NodeName, ViewNumber},
+    membership::{
+        ArcState, ChainMessage, Change, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
+        KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
+    },
+    moment::Moment,
+    runtime::message::ControlMessage,
+    transport::Class,
+};
+
+/// Jitter of proposals; below the stagger.
+const JITTER: Duration = Duration::from_millis(20);
+
+/// What the keeper is told.
+pub(crate) enum KeeperInput {
+    /// A peer's message.
+    Message(NodeId, KeeperMessage),
+    /// Primaries of this node wish for changes.
+    Wishes(Vec<Wish>),
+    /// A peer has a newer view.
+    Fetch(NodeId),
+    /// What the monitor knows now, and whom it began to suspect or to trust.
+    Hearing(Hearing, Vec<Change>),
+    /// A peer said which view it has installed.
+    Installed(NodeId, ViewNumber),
+    /// A process is proved dead.
+    Proof(NodeId),
+    /// What this node is has changed.
+    Describe(Member),
+    /// Time passed.
+    Tick,
+}
+
+// With ractor's cluster feature a message says whether it may leave the process; this one never does.
+impl ractor::Message for KeeperInput {}
+
+/// How the start of a node ends.
+#[derive(Debug)]
+pub(crate) enum Beginning {
+    /// It is in an installed view.
+    In,
+    /// These voters are still missing.
+    Missing(Vec<NodeName>),
+    /// This incarnation cannot be in the cluster any more: start another.
+    StartAnew,
+    /// Two clusters serve under the configured addresses.
+    TwoClusters(ClusterId, ClusterId),
+    /// It was not let in.
+    Refused(JoinRefusal),
+}
+
+/// The actor.
+pub(crate) struct ViewKeeper;
+
+/// What it is started with.
+pub(crate) struct KeeperStart {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) orders: Orders,
+    pub(crate) member: Member,
+    pub(crate) founding: Founding,
+    pub(crate) beginning: mpsc::Sender<Beginning>,
+}
+
+enum Stage {
+    Founding(Box<Founding>),
+    Serving(Box<Keeper>),
+}
+
+/// What it keeps.
+pub(crate) struct KeeperState {
+    shared: Arc<Shared>,
+    orders: Orders,
+    member: Member,
+    stage: Stage,
+    beginning: mpsc::Sender<Beginning>,
+    told_missing: Vec<NodeName>,
+    unprotected: Option<usize>,
+    watched: BTreeSet<NodeId>,
+}
+
+impl Actor for ViewKeeper {
+    type Msg = KeeperInput;
+    type State = KeeperState;
+    type Arguments = KeeperStart;
+
+    async fn pre_start(&self, _: ActorRef<KeeperInput>, start: KeeperStart) -> Result<KeeperState, ActorProcessingErr> {
+        Ok(KeeperState {
+            shared: start.shared,
+            orders: start.orders,
+            member: start.member,
+            stage: Stage::Founding(Box::new(start.founding)),
+            beginning: start.beginning,
+            told_missing: Vec::new(),
+            unprotected: None,
+            watched: BTreeSet::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<KeeperInput>,
+        input: KeeperInput,
+        state: &mut KeeperState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = clock::now();
+        match state.stage {
+            Stage::Founding(_) => state.found(input, now),
+            Stage::Serving(_) => state.keep(input, now),
+        }
+        Ok(())
+    }
+}
+
+impl KeeperState {
+    fn found(&mut self, input: KeeperInput, now: Moment) {
+        let Stage::Founding(founding) = &mut self.stage else { return };
+        let mut effects = Vec::new();
+        match input {
+            KeeperInput::Message(from, KeeperMessage::Founding(message)) => {
+                founding.handle(from, message, now, &mut effects);
+            }
+            KeeperInput::Message(_, KeeperMessage::Chain(ChainMessage::Decided(view))) => {
+                founding.handle_decided(view, &mut effects);
+            }
+            KeeperInput::Tick => {
+                let peers = self.shared.transport.get().map(|t| t.peers()).unwrap_or_default();
+                let connected: BTreeSet<NodeId> = peers.into_iter().map(|p| p.node).collect();
+                founding.tick(&connected, now, &mut effects);
+                let missing = founding.missing(now);
+                if missing != self.told_missing {
+                    self.told_missing.clone_from(&missing);
+                    let _ = self.beginning.try_send(Beginning::Missing(missing));
+                }
+            }
+            KeeperInput::Describe(member) => self.member = member,
+            _ => {}
+        }
+        for effect in effects {
+            match effect {
+                FoundingEffect::Send(to, message) => self.send(to, message),
+                FoundingEffect::Founded(view) | FoundingEffect::Join(view) => {
+                    self.begin_to_serve(&view, now);
+                    return;
+                }
+                FoundingEffect::TwoClusters(one, other) => {
+                    let _ = self.beginning.try_send(Beginning::TwoClusters(one, other));
+                }
+                FoundingEffect::StartAnew => {
+                    let _ = self.beginning.try_send(Beginning::StartAnew);
+                }
+            }
+        }
+    }
+
+    fn begin_to_serve(&mut self, view: &Arc<View>, now: Moment) {
+        if let Err(fault) = view.check() {
+            tracing::error!(%fault, "a view was refused");
+            return;
+        }
+        let settings =
+            KeeperSettings { suspect_after: self.shared.settings.suspect_after, ..KeeperSettings::default() };
+        let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
+        self.stage = Stage::Serving(Box::new(keeper));
+        self.install(view);
+        self.watch();
+        self.keep(KeeperInput::Tick, now);
+    }
+
+    fn keep(&mut self, input: KeeperInput, now: Moment) {
+        let jitter = chance::jitter(JITTER);
+        let Stage::Serving(keeper) = &mut self.stage else { return };
+        let mut effects = Vec::new();
+        match input {
+            KeeperInput::Message(from, KeeperMessage::Founding(message)) => {
+                if let Some(answer) = answer_as_serving(keeper.view(), &message) {
+                    self.send(from, KeeperMessage::Founding(answer));
+                }
+                return;
+            }
+            KeeperInput::Message(from, message) => {
+                if let KeeperMessage::Chain(message) = &message
+                    && message.views().any(|view| view.cluster != keeper.view().cluster || view.check().is_err())
+                {
+                    tracing::warn!(%from, "a view of another cluster, or one that contradicts itself, was refused");
+                    return;
+                }
+                keeper.handle(from, message, now, jitter, &mut effects);
+            }
+            KeeperInput::Wishes(wishes) => wishes.into_iter().for_each(|wish| keeper.wish(wish)),
+            KeeperInput::Fetch(from) => {
+                let fetch = ChainMessage::Fetch { have: keeper.view().number };
+                self.send(from, KeeperMessage::Chain(fetch));
+                return;
+            }
+            KeeperInput::Hearing(hearing, changes) => {
+                keeper.hear(hearing);
+                keeper.tick(now, jitter, &mut effects);
+                for change in changes {
+                    self.shared.tell(match change {
+                        Change::Suspect(node) => EventKind::Suspected { node },
+                        Change::Trust(node) => EventKind::Trusted { node },
+                    });
+                }
+            }
+            KeeperInput::Installed(peer, number) => keeper.handle_installed(peer, number, now, &mut effects),
+            KeeperInput::Proof(node) => keeper.handle_proof(node, now, jitter, &mut effects),
+            KeeperInput::Describe(member) => {
+                self.member = member.clone();
+                keeper.describe(member);
+            }
+            KeeperInput::Tick => keeper.tick(now, jitter, &mut effects),
+        }
+        for effect in effects {
+            match effect {
+                KeeperEffect::Send(to, message) => self.send(to, message),
+                KeeperEffect::Installed(view) => self.install(&view),
+                KeeperEffect::Refused(refusal) => {
+                    let _ = self.beginning.try_send(Beginning::Refused(refusal));
+                }
+            }
+        }
+        self.watch();
+    }
+
+    fn install(&mut self, view: &Arc<View>) {
+        let shared = &self.shared;
+        shared.granting().stamp = view.number;
+        shared.view.store(Some(Arc::clone(view)));
+        let goals = Arc::new(targets(view));
+        shared.tell_workers(|| WorkerInput::Install(Arc::clone(view), Arc::clone(&goals)));
+        shared.views.send_replace(Some(Arc::clone(view)));
+        shared.calls.handle_view(view);
+        let members = view.members.iter().map(|m| m.node.name.to_string()).collect();
+        shared.tell(EventKind::ViewInstalled { number: view.number.0, members });
+        if view.is_member(shared.me) && *shared.readiness.borrow() == Readiness::Starting {
+            shared.readiness.send_replace(Readiness::Serving);
+            let _ = self.beginning.try_send(Beginning::In);
+        }
+        let unprotected = view.arcs.iter().filter(|e| view.state_of(e) != ArcState::Protected).count();
+        if self.unprotected != Some(unprotected) {
+            self.unprotected = Some(unprotected);
+            let view_number = view.number.0;
+            shared.tell(if view.fully_protected() {
+                EventKind::FullyProtected { view: view_number }
+            } else {
+                EventKind::Unprotected { arcs: unprotected, view: view_number }
+            });
+        }
+    }
+
+    /// Keeps the monitor watching members and those who ask to come in.
+    fn watch(&mut self) {
+        let Stage::Serving(keeper) = &self.stage else { return };
+        let members = keeper.view().members.iter().map(|m| m.node);
+        let watched: BTreeSet<NodeId> = members.chain(keeper.joining().map(|(n, _)| n)).collect();
+        if watched != self.watched {
+            self.orders.watch(watched.clone());
+            self.watched = watched;
+        }
+    }
+
+    fn send(&self, to: NodeId, message: KeeperMessage) {
+        // What is not sent is said again: proposals, joins and wishes are repeated, decisions are gossiped.
+        let _ = self.shared.send_control(to, Class::View, &ControlMessage::Keeper(message));
+    }
+}

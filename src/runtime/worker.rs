@@ -1,0 +1,349 @@
+//! The worker: a ractor actor that hosts many arcs with all their sessions, and runs their commands.
+//!
+//! It owns nothing that must not be lost: its `Host` lies in the shared part of the node, so that a worker that panics outside
+//! it is started again with everything it held (one_for_one, at most a few times). A panic *inside* the host leaves the lock
+//! poisoned: what it holds can no longer be vouched for, and the node stops, so that its backups take over. A panic of user
+//! code is caught where the code runs and never comes here.
+//!
+//! It takes its messages one by one and sends what they produced when its mailbox is empty behind them: it casts `Flush` to
+//! itself, which queues behind whatever had arrived. That is the batching: one frame a backup for all of them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use super::{clock, execute, shared::Shared, view_keeper::KeeperInput};
+use crate::{
+    event::EventKind,
+    id::{ArcId, NodeId, SessionKey, ViewNumber},
+    kinds::{Failure, LiveSession},
+    membership::{Target, View},
+    moment::Moment,
+    replication::{Broken, Effect, Frame, Host, LinkAck, Token},
+    report::ArcReport,
+    runtime::message::{CallOutcome, CallRequest, ControlMessage, DataMessage, ForwardedReply},
+    transport::{Class, Lane},
+};
+
+/// Decoded sessions kept for one arc; beyond it some are dropped, which costs a decode when they are touched again.
+const LIVE_MAX: usize = 16_384;
+
+/// What a worker is told.
+pub(crate) enum WorkerInput {
+    /// A command or a question.
+    Call(Box<CallRequest>, ReplyTo),
+    /// A read of this node's copy, wherever the primary is.
+    ReadStale(Box<CallRequest>, oneshot::Sender<StaleRead>),
+    /// A frame of a peer's link.
+    Frame(NodeId, Frame),
+    /// An acknowledgement of a peer.
+    Ack(NodeId, u16, LinkAck),
+    /// A newer view, and what placement wants of it.
+    Install(Arc<View>, Arc<Vec<Target>>),
+    /// A peer granted a lease, counted from when this node had asked.
+    Grant { by: NodeId, sent: Moment, stamp: ViewNumber },
+    /// A peer has installed a view.
+    Installed(NodeId, ViewNumber),
+    /// A process is proved dead.
+    Proof(NodeId),
+    /// A connection to a peer is new.
+    Connected(NodeId),
+    /// Time passed.
+    Tick,
+    /// Send what has gathered.
+    Flush,
+    /// What is here?
+    Report(oneshot::Sender<Vec<ArcReport>>),
+    /// Panic, to show that a restart loses nothing.
+    #[cfg(test)]
+    Crash,
+}
+
+// With ractor's cluster feature a message says whether it may leave the process; this one never does.
+impl ractor::Message for WorkerInput {}
+
+/// Where a reply goes.
+pub(crate) enum ReplyTo {
+    /// To a caller in this process.
+    Here(oneshot::Sender<CallOutcome>),
+    /// To another node's router.
+    There(NodeId, u64),
+}
+
+/// What a copy says, and since when it may have been outrun.
+pub(crate) type StaleRead = Result<(Bytes, u64, Moment), StaleFailure>;
+
+/// Why a copy says nothing.
+#[derive(Debug)]
+pub(crate) enum StaleFailure {
+    /// This node holds no copy of the arc.
+    NoCopy,
+    /// Its primary has not told it where the history goes on.
+    NotFollowing,
+    /// The type's own.
+    Failed(Failure),
+    /// The kind is not registered here.
+    NoSuchKind,
+}
+
+/// The actor.
+pub(crate) struct Worker;
+
+/// A reply that waits for the copies or for a lease.
+pub(super) struct Waiting {
+    pub(super) reply_to: ReplyTo,
+    pub(super) outcome: CallOutcome,
+}
+
+/// What a worker keeps between messages; all of it can be made again.
+pub(crate) struct WorkerState {
+    pub(super) shared: Arc<Shared>,
+    pub(super) number: u16,
+    pub(super) live: HashMap<ArcId, HashMap<SessionKey, LiveSession>>,
+    pub(super) waiting: HashMap<Token, Waiting>,
+    pub(super) next_token: u64,
+    pub(super) effects: Vec<Effect>,
+    flush_sent: bool,
+    ticks: u64,
+    heard_committed: HashMap<ArcId, Moment>,
+}
+
+impl Actor for Worker {
+    type Msg = WorkerInput;
+    type State = WorkerState;
+    type Arguments = (Arc<Shared>, u16);
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<WorkerInput>,
+        (shared, number): (Arc<Shared>, u16),
+    ) -> Result<WorkerState, ActorProcessingErr> {
+        Ok(WorkerState {
+            shared,
+            number,
+            live: HashMap::new(),
+            waiting: HashMap::new(),
+            // Tokens of a worker that was started again must not be taken for those of the one before it.
+            next_token: clock::now().as_nanos(),
+            effects: Vec::new(),
+            flush_sent: false,
+            ticks: 0,
+            heard_committed: HashMap::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<WorkerInput>,
+        input: WorkerInput,
+        state: &mut WorkerState,
+    ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        assert!(!matches!(input, WorkerInput::Crash), "told to crash");
+        let shared = Arc::clone(&state.shared);
+        let has_outbox = {
+            let Ok(mut host) = shared.hosts[usize::from(state.number)].lock() else {
+                return Err("a panic inside the host left its arcs in doubt".into());
+            };
+            state.take(input, &mut host);
+            host.as_ref().is_some_and(Host::has_outbox)
+        };
+        state.follow();
+        if has_outbox && !state.flush_sent {
+            state.flush_sent = myself.cast(WorkerInput::Flush).is_ok();
+        }
+        Ok(())
+    }
+}
+
+impl WorkerState {
+    fn take(&mut self, input: WorkerInput, slot: &mut Option<Host>) {
+        let now = clock::now();
+        let input = match (input, &mut *slot) {
+            (WorkerInput::Install(view, goals), slot) => {
+                self.install(&view, &goals, slot, now);
+                return;
+            }
+            (WorkerInput::Call(_, reply_to), None) => {
+                self.reply(reply_to, CallOutcome::Starting);
+                return;
+            }
+            (WorkerInput::ReadStale(_, answer), None) => {
+                let _ = answer.send(Err(StaleFailure::NoCopy));
+                return;
+            }
+            (WorkerInput::Report(answer), None) => {
+                let _ = answer.send(Vec::new());
+                return;
+            }
+            (WorkerInput::Tick, None) => {
+                self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
+                return;
+            }
+            (_, None) => return,
+            (input, Some(_)) => input,
+        };
+        let Some(host) = slot.as_mut() else { return };
+        match input {
+            WorkerInput::Call(request, reply_to) => execute::run(self, host, *request, reply_to, now),
+            WorkerInput::ReadStale(request, answer) => {
+                let heard = |arc| self.heard_committed.get(&arc).copied();
+                let _ = answer.send(execute::read_stale(&self.shared, host, &request, heard, now));
+            }
+            WorkerInput::Frame(from, frame) => {
+                for message in frame.messages.iter() {
+                    self.heard_committed.insert(message.arc, now);
+                }
+                host.handle_frame(from, frame, now, &mut self.effects);
+            }
+            WorkerInput::Ack(from, stream, ack) => host.handle_ack(from, stream, &ack, now, &mut self.effects),
+            WorkerInput::Grant { by, sent, stamp } => host.handle_grant(by, sent, stamp, now, &mut self.effects),
+            WorkerInput::Installed(peer, number) => host.handle_installed(peer, number, now, &mut self.effects),
+            WorkerInput::Proof(node) => host.handle_proof(node, now, &mut self.effects),
+            WorkerInput::Connected(peer) => host.handle_connected(peer, now, &mut self.effects),
+            WorkerInput::Tick => {
+                host.tick(now, &mut self.effects);
+                self.ticks += 1;
+                if self.ticks.is_multiple_of(500) {
+                    host.sweep(now);
+                }
+                self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
+            }
+            WorkerInput::Flush => {
+                self.flush_sent = false;
+                host.flush(now, &mut self.effects);
+            }
+            WorkerInput::Report(answer) => {
+                let _ = answer.send(execute::report(host));
+            }
+            WorkerInput::Install(..) => {}
+            #[cfg(test)]
+            WorkerInput::Crash => {}
+        }
+    }
+
+    fn install(&mut self, view: &Arc<View>, goals: &[Target], slot: &mut Option<Host>, now: Moment) {
+        let settings = &self.shared.settings;
+        let host = slot.get_or_insert_with(|| {
+            Host::new(
+                self.shared.me,
+                Arc::clone(view),
+                self.number,
+                settings.workers,
+                settings.window_bytes,
+                settings.replication.clone(),
+            )
+        });
+        let installed = &self.shared.installed[usize::from(self.number)];
+        if installed.load(Ordering::Acquire) >= view.number.0 {
+            return;
+        }
+        // Counted only now: the keeper stopped granting under older views before it sent this.
+        let grants = self.shared.granting().grants.clone();
+        host.install(Arc::clone(view), goals, &grants, now, &mut self.effects);
+        installed.store(view.number.0, Ordering::Release);
+    }
+
+    /// Carries out what the host asked for.
+    fn follow(&mut self) {
+        let mut promoted: Vec<ArcId> = Vec::new();
+        let mut wishes = Vec::new();
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Frame { to, frame } => self.send_frame(to, frame),
+                Effect::Ack { to, stream, mut ack } => {
+                    let mut granting = self.shared.granting();
+                    // Another worker may have installed a newer view: what this one grants would be of the older.
+                    if granting.stamp == ack.stamp {
+                        granting.grants.give(to, clock::now(), self.shared.settings.replication.lease);
+                    } else {
+                        ack.stamp = ViewNumber::default();
+                    }
+                    drop(granting);
+                    self.send_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
+                }
+                Effect::Release(token) => {
+                    if let Some(waiting) = self.waiting.remove(&token) {
+                        self.reply(waiting.reply_to, waiting.outcome);
+                    }
+                }
+                Effect::Fail(token, Broken::Deposed) => {
+                    if let Some(waiting) = self.waiting.remove(&token) {
+                        self.reply(waiting.reply_to, CallOutcome::Unknown);
+                    }
+                }
+                Effect::Wish(wish) => wishes.push(wish),
+                Effect::NeedsView { of, .. } => self.shared.tell_keeper(KeeperInput::Fetch(of)),
+                Effect::Serving { arc, .. } => {
+                    self.live.remove(&arc);
+                    promoted.push(arc);
+                }
+                Effect::SteppedDown(arc) => {
+                    self.live.remove(&arc);
+                }
+                // The voters' lease of a solo arc comes with the next heartbeat.
+                Effect::Confirm(_) | Effect::ToBackup { .. } => {}
+            }
+        }
+        if !wishes.is_empty() {
+            self.shared.tell_keeper(KeeperInput::Wishes(wishes));
+        }
+        if !promoted.is_empty() {
+            let view = self.shared.installed[usize::from(self.number)].load(Ordering::Acquire);
+            self.shared.tell(EventKind::Promoted { arcs: promoted.iter().map(|a| a.0).collect(), view });
+        }
+    }
+
+    fn send_frame(&self, to: NodeId, frame: Frame) {
+        // Chunks share their stream's numbers with commits, so they share its class: held back, they would hold commits up.
+        // Their credit, a few chunks for each peer, bounds how long a commit waits behind them.
+        self.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
+    }
+
+    /// Sends on the data lane. What cannot be sent now is in the link's window and is sent again.
+    fn send_data(&self, to: NodeId, class: Class, message: &DataMessage) {
+        let Some(transport) = self.shared.transport.get() else { return };
+        match message.encode(self.shared.settings.message_max) {
+            Ok(bytes) => {
+                let _ = transport.send(to, Lane::Data, class, bytes);
+            }
+            Err(fault) => tracing::error!(%to, %fault, "a frame could not be encoded; its backup will be dropped"),
+        }
+    }
+
+    pub(super) fn reply(&self, reply_to: ReplyTo, outcome: CallOutcome) {
+        match reply_to {
+            ReplyTo::Here(answer) => {
+                let _ = answer.send(outcome);
+            }
+            ReplyTo::There(node, call) => {
+                let reply = ControlMessage::Reply(ForwardedReply { call, outcome });
+                // If it cannot be sent, its caller asks again with the same identity.
+                let _ = self.shared.send_control(node, Class::Reply, &reply);
+            }
+        }
+    }
+
+    pub(super) fn draw_token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    /// The decoded session, if there is one; bounded.
+    pub(super) fn live_of(&mut self, arc: ArcId, key: &SessionKey) -> &mut LiveSession {
+        let sessions = self.live.entry(arc).or_default();
+        if sessions.len() >= LIVE_MAX && !sessions.contains_key(key) {
+            let mut left = 0;
+            sessions.retain(|_, _| {
+                left += 1;
+                left % 2 == 0
+            });
+        }
+        sessions.entry(key.clone()).or_default()
+    }
+}

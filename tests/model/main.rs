@@ -1,0 +1,116 @@
+//! The view chain, checked exhaustively within small bounds: no two different views of one number are ever decided.
+//!
+//! Stateright drives the very structs that the node runs (`membership::Chain`), never a rewriting of them. What the model
+//! adds is the world: a network that holds every message ever sent and may deliver each of them at any moment, any number of
+//! times, in any order or never (loss, delay, duplication and reordering at once); crashes; and, where proofs of death count,
+//! their arrival at each survivor at any moment after the crash. Time does not exist: whatever a clock could cause is
+//! allowed at every moment.
+//!
+//! | test | voters | proposals | last view | a proposer chooses | refusals, fetches | crashes | states |
+//! |---|---|---|---|---|---|---|---|
+//! | three voters that shrink | 3 | a: 2, b: 1 | 3 | fewer voters | lost | 1 | 43 thousand |
+//! | three voters that stay | 3 | a: 2, b: 1 | 3 | the same voters | lost | 1 | 47 thousand |
+//! | three who all propose | 3 | a, b, c: 1 | 3 | fewer voters | lost | 1 | 92 thousand |
+//! | with every answer | 3 | a: 2, b: 1 | 3 | fewer voters | delivered | 1 | 159 thousand |
+//! | two, of which one survives | 2 | a, b: 3 | 3 | fewer voters | lost | 1, proved | 80 thousand |
+//! | the same with every answer | 2 | a, b: 2 | 3 | fewer voters | delivered | 1, proved | 38 thousand |
+//! | four, of which two survive | 4 | a, b: 1 | 3 | fewer voters | lost | 2, proved | 262 thousand |
+//! | three voters, two attempts each (ignored: up to a minute) | 3 | a, b: 2 | 3 | fewer voters | lost | 1 | 1.3 million |
+//!
+//! Every test prints its states and depth. Three bugs are planted, to show that the model can see what it looks for.
+
+mod chain_model;
+mod outsider;
+
+use std::collections::BTreeSet;
+
+use chain_model::{AGREEMENT, ChainModel, Change, Plant};
+use ringheir::membership::Agreement;
+use stateright::{Checker, HasDiscoveries, Model};
+
+/// Explores everything within the bounds; the properties must hold, and what may happen must have been seen to happen.
+#[expect(clippy::disallowed_methods, reason = "tells the reader how long it took; nothing is decided by it")]
+fn holds(what: &str, model: ChainModel) {
+    let began = std::time::Instant::now();
+    let checker = model.checker().spawn_dfs().join();
+    println!(
+        "{what}: {} states, {} transitions, depth {}, {:?}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        began.elapsed()
+    );
+    assert!(checker.is_done(), "{what}: not everything was explored");
+    checker.assert_properties();
+}
+
+/// Looks for a violation of the invariant, and must find one.
+fn is_broken(what: &str, model: ChainModel) {
+    let invariant = HasDiscoveries::AnyOf(BTreeSet::from([AGREEMENT]));
+    let checker = model.checker().finish_when(invariant).spawn_bfs().join();
+    println!("{what}: broken after {} states", checker.unique_state_count());
+    let path = checker.discovery(AGREEMENT).unwrap_or_else(|| panic!("{what}: the model does not see it"));
+    println!("  {:?}", path.into_actions());
+}
+
+fn proofs() -> ChainModel {
+    ChainModel { agreement: Agreement::MajorityOrProof, ..ChainModel::small() }
+}
+
+#[test]
+fn three_voters_that_shrink_decide_one_view_a_number() {
+    holds("three that shrink", ChainModel { proposals: vec![2, 1], ..ChainModel::small() });
+}
+
+#[test]
+fn three_voters_that_stay_decide_one_view_a_number() {
+    holds("three that stay", ChainModel { proposals: vec![2, 1], change: Change::Mark, ..ChainModel::small() });
+}
+
+#[test]
+fn three_voters_who_all_propose_decide_one_view_a_number() {
+    holds("three who all propose", ChainModel { proposals: vec![1, 1, 1], ..ChainModel::small() });
+}
+
+#[test]
+fn with_every_refusal_and_fetch_three_voters_decide_one_view_a_number() {
+    holds("three with every answer", ChainModel { proposals: vec![2, 1], answers: true, ..ChainModel::small() });
+}
+
+#[test]
+#[ignore = "up to a minute: two attempts of each of two proposers"]
+fn three_voters_with_two_attempts_each_decide_one_view_a_number() {
+    holds("three, two attempts each", ChainModel { proposals: vec![2, 2], ..ChainModel::small() });
+}
+
+#[test]
+fn of_two_voters_the_survivor_decides_with_proof() {
+    holds("two with proof", ChainModel { voters: 2, proposals: vec![3, 3], ..proofs() });
+    holds("two, every answer", ChainModel { voters: 2, proposals: vec![2, 2], answers: true, ..proofs() });
+}
+
+#[test]
+fn of_four_voters_two_survivors_decide_with_proof() {
+    holds("four with proof", ChainModel { voters: 4, crashes: 2, ..proofs() });
+}
+
+#[test]
+fn an_acceptor_that_forgets_its_promises_breaks_agreement() {
+    is_broken("forgetting", ChainModel { plant: Plant::Forget(1), ..ChainModel::small() });
+}
+
+#[test]
+fn a_proposer_without_a_vote_of_its_own_breaks_agreement_by_half() {
+    let two = ChainModel { voters: 2, proposals: vec![], crashes: 2, ..proofs() };
+    is_broken("outsiders", ChainModel { plant: Plant::Outsiders, ..two.clone() });
+    // The control: the same outsiders do no harm where half is never enough.
+    let majority = ChainModel { agreement: Agreement::Majority, plant: Plant::Outsiders, ..two };
+    let checker = majority.checker().spawn_dfs().join();
+    println!("outsiders under majority: {} states", checker.unique_state_count());
+    assert!(checker.discovery(AGREEMENT).is_none());
+}
+
+#[test]
+fn a_refused_connection_taken_for_a_proof_breaks_agreement() {
+    is_broken("false proofs", ChainModel { voters: 2, plant: Plant::FalseProof, ..proofs() });
+}
