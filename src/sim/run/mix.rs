@@ -116,6 +116,7 @@ impl Mix {
             }
             Self::Founding => {
                 setting.voters = if chance.chance(0.3) { 3 } else { setting.nodes };
+                setting.kill_on_founding = if chance.chance(0.5) { 0.05 } else { 0.0 };
             }
         }
     }

@@ -31,7 +31,12 @@ impl Planted {
     #[must_use]
     pub const fn shows_in(self) -> Mix {
         match self {
-            _ => Mix::Storm,
+            Self::Without(Rule::Union) | Self::ReusedIds => Mix::Wishes,
+            Self::Without(Rule::CommitIdentity | Rule::BackupFirst) => Mix::Restarts,
+            Self::Without(Rule::CommittedReads | Rule::CatchUpWhole) => Mix::Losses,
+            Self::Without(Rule::ReadLease | Rule::LeaseFromAll | Rule::PromotedWaits | Rule::Enlist) => Mix::Islands,
+            Self::Without(Rule::Fencing) => Mix::CatchUp,
+            Self::Without(Rule::RepliesReplicated) => Mix::Retries,
         }
     }
 }

@@ -13,11 +13,19 @@ use crate::{
 };
 
 impl World {
+    /// Lets a fault happen at once, and says whether it found its victim.
+    pub(crate) fn strike_now(&mut self, fault: Fault) -> bool {
+        let before = self.struck;
+        self.strike(fault);
+        self.struck > before
+    }
+
     pub(super) fn strike(&mut self, fault: Fault) {
         match fault {
             Fault::Kill(whom, down) => {
                 if let Some(name) = self.find(whom).filter(|name| self.may_kill(*name)) {
                     self.mark("a kill");
+                    self.struck += 1;
                     self.end_process(name);
                     self.at(down, Event::Fault(Fault::Start(name)));
                 }
@@ -28,6 +36,7 @@ impl World {
                     && let Some(process) = self.processes.get_mut(&name)
                 {
                     process.paused = true;
+                    self.struck += 1;
                     self.at(lasts, Event::Fault(Fault::Resume(name)));
                 }
             }
@@ -38,6 +47,9 @@ impl World {
                 self.network.heal();
                 self.network.weather.drop = 0.0;
                 self.setting.kill_on_wish = 0.0;
+                self.setting.kill_on_founding = 0.0;
+                // What is left to see is that callers are answered; fewer of them say that as well.
+                self.setting.pause *= 3;
                 for name in self.names.clone() {
                     self.resume(name);
                     self.start(name);
