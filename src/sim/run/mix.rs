@@ -184,9 +184,9 @@ impl Drawing {
             // A mix never comes alone: what it leans on also meets the ordinary.
             let storms = mix == Mix::Storm || self.chance.chance(0.2);
             if storms {
-                self.storm(at)
+                self.storm(at);
             } else {
-                self.one_of(mix, at)
+                self.one_of(mix, at);
             }
             at += calm + self.chance.exponential(ms(500), ms(3_000));
         }
