@@ -53,7 +53,8 @@ fn however_processes_start_die_and_are_parted_exactly_one_cluster_is_founded() {
 
 #[test]
 fn seeds_that_once_found_a_bug_hold() {
-    let listed = include_str!("../simulations/seeds.txt").lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
+    let listed =
+        include_str!("../simulations/seeds.txt").lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
     let mut tried = 0;
     for line in listed {
         let mut words = line.split_whitespace();
