@@ -7,13 +7,19 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod arcs;
+mod ask;
+mod bench;
 mod check_config;
+mod clock;
+mod demo;
 mod node;
 #[cfg(feature = "sim")]
 mod sim;
+mod status;
+mod view;
 
 /// The thing checked does not hold.
-#[cfg(feature = "sim")]
 const DOES_NOT_HOLD: u8 = 1;
 /// Could not run: bad arguments, a bad file.
 const COULD_NOT_RUN: u8 = 2;
@@ -28,6 +34,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Starts a ring of real processes, kills some of them, and checks every acknowledged command.
+    Demo(demo::Demo),
+    /// Measures this machine.
+    Bench(bench::Bench),
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
     /// Runs one node of the cluster.
@@ -35,10 +45,21 @@ enum Command {
     /// Runs seeds of the simulator: nodes, clients, faults and judgement over virtual time.
     #[cfg(feature = "sim")]
     Sim(sim::Sim),
+    /// Shows every node of a cluster, and whether every arc has its backup.
+    Status(status::Status),
+    /// Shows the agreed view: members, voters, links.
+    View(view::View),
+    /// Shows every arc: who serves it, who guards it.
+    Arcs(arcs::Arcs),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Demo(arguments) => arguments.run(),
+        Command::Status(arguments) => arguments.run(),
+        Command::View(arguments) => arguments.run(),
+        Command::Arcs(arguments) => arguments.run(),
+        Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Node(arguments) => node::run(&arguments),
         #[cfg(feature = "sim")]

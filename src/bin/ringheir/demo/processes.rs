@@ -1,0 +1,302 @@
+//! The node processes of a demo: laid out in a folder of their own, started, killed, hung, and gone at the end.
+//!
+//! Each is this same program, as `ringheir node`, in a process group of its own so that Ctrl-C reaches only the demo. Each
+//! holds the reading end of a pipe as its stdin and ends when that closes: nothing outlives the demo, however it ends.
+//! Invariant: a process that was killed is reaped; the folder goes when this is dropped.
+
+use std::{
+    env, fmt,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    net::TcpListener,
+    os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::client::Door;
+
+/// How long a process may take until it says that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Ports are looked for below those that the system gives to outgoing connections, which could take a dead node's port.
+const PORT_FIRST: u16 = 10_000;
+/// Up to here.
+const PORT_LAST: u16 = 31_999;
+/// How much of a node's log is shown when it fails.
+const LOG_SHOWN: usize = 12;
+
+/// Why the nodes could not be run.
+#[derive(Debug)]
+pub(crate) enum ProcessError {
+    /// The system refused something.
+    System { what: &'static str, error: io::Error },
+    /// No free ports on loopback.
+    NoPorts,
+    /// A node ended instead of getting ready; the end of its log.
+    Ended { name: String, log: String },
+    /// A node did not get ready in time; the end of its log.
+    NotReady { name: String, log: String },
+}
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System { what, error } => write!(f, "cannot {what}: {error}"),
+            Self::NoPorts => write!(f, "no free ports on loopback between {PORT_FIRST} and {PORT_LAST}"),
+            Self::Ended { name, log } => write!(f, "node {name} ended before it was ready; its log ends:\n{log}"),
+            Self::NotReady { name, log } => {
+                write!(f, "node {name} was not ready within {READY_WITHIN:?}; its log ends:\n{log}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ProcessError {}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
+    move |error| ProcessError::System { what, error }
+}
+
+/// One name and the process that runs under it now.
+struct NodeProcess {
+    name: String,
+    http: String,
+    child: Option<Child>,
+}
+
+/// All processes and their folder.
+pub(crate) struct Processes {
+    folder: PathBuf,
+    program: PathBuf,
+    keep: bool,
+    nodes: Vec<NodeProcess>,
+}
+
+/// Names a, b, ... z, then n27, n28, ...
+pub(crate) fn names(count: usize) -> Vec<String> {
+    (0u32..)
+        .take(count)
+        .map(|number| match char::from_u32(u32::from('a') + number) {
+            Some(letter) if letter.is_ascii_lowercase() => letter.to_string(),
+            _ => format!("n{}", number + 1),
+        })
+        .collect()
+}
+
+/// Ports that nobody listens on now, beginning at one that depends on `draw`.
+fn free_ports(count: usize, draw: u16) -> Result<Vec<u16>, ProcessError> {
+    let all = PORT_LAST - PORT_FIRST;
+    let ports = (0..all).map(|step| PORT_FIRST + (draw % all + step) % all);
+    let free: Vec<u16> = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect();
+    if free.len() == count { Ok(free) } else { Err(ProcessError::NoPorts) }
+}
+
+impl Processes {
+    /// Makes the folder with the cluster file; starts nothing. `draw` is a random number.
+    pub(crate) fn lay_out(names: &[String], arcs: u16, draw: u128, keep: bool) -> Result<Self, ProcessError> {
+        let program = env::current_exe().map_err(system("find this program"))?;
+        let folder = env::temp_dir().join(format!("ringheir-demo-{:016x}", draw >> 64));
+        DirBuilder::new().mode(0o700).create(&folder).map_err(system("make a folder for the nodes"))?;
+        let mut processes = Self { folder, program, keep, nodes: Vec::new() };
+        DirBuilder::new().mode(0o700).create(processes.run_dir()).map_err(system("make a run folder"))?;
+        let ports = free_ports(names.len() * 2, (draw % 65_536) as u16)?;
+        let mut file = format!(
+            "[cluster]\nname = \"demo\"\nsecret = \"{:016x}\"\narcs = {arcs}\nagreement = \"majority_or_proof\"\n",
+            draw & u128::from(u64::MAX)
+        );
+        for (name, ports) in names.iter().zip(ports.chunks(2)) {
+            let (cluster, http) = (ports[0], ports[1]);
+            file.push_str(&format!(
+                "\n[[node]]\nname = \"{name}\"\ncluster = \"127.0.0.1:{cluster}\"\nhttp = \"127.0.0.1:{http}\"\n"
+            ));
+            processes.nodes.push(NodeProcess { name: name.clone(), http: format!("127.0.0.1:{http}"), child: None });
+        }
+        fs::write(processes.config(), file).map_err(system("write the cluster file"))?;
+        Ok(processes)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("cluster.toml")
+    }
+
+    fn run_dir(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log"))
+    }
+
+    /// Where everything is, for who keeps it.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// Names and HTTP addresses, in ring order.
+    pub(crate) fn doors(&self) -> Vec<Door> {
+        self.nodes.iter().map(|node| Door { name: node.name.clone(), http: node.http.clone() }).collect()
+    }
+
+    fn position(&self, name: &str) -> usize {
+        self.nodes.iter().position(|node| node.name == name).expect("the plan names nodes that exist")
+    }
+
+    /// Starts the process of a name. What is given back waits until it says that it is ready; dropping that leaves the
+    /// process running.
+    pub(crate) fn start(
+        &mut self,
+        name: &str,
+    ) -> Result<impl Future<Output = Result<(), ProcessError>> + Send + 'static, ProcessError> {
+        let log_path = self.log(name);
+        let log: File =
+            OpenOptions::new().create(true).append(true).open(&log_path).map_err(system("open a node's log"))?;
+        let mut command = Command::new(&self.program);
+        command.arg("node").arg("--config").arg(self.config()).args(["--name", name, "--run-dir"]).arg(self.run_dir());
+        command.arg("--exit-with-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command
+            .env_remove("RINGHEIR_SECRET")
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(system("start a node"))?;
+        let stdout = child.stdout.take().expect("it was piped");
+        let position = self.position(name);
+        self.nodes[position].child = Some(child);
+        let name = name.to_owned();
+        Ok(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            let ready = async {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    if line.starts_with("ready") {
+                        return true;
+                    }
+                }
+                false
+            };
+            let end_of_log = || {
+                let log = fs::read_to_string(&log_path).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                lines[lines.len().saturating_sub(LOG_SHOWN)..].join("\n")
+            };
+            match timeout(READY_WITHIN, ready).await {
+                Ok(true) => {
+                    // Whatever else it prints must not fill the pipe.
+                    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                    Ok(())
+                }
+                Ok(false) => Err(ProcessError::Ended { name, log: end_of_log() }),
+                Err(_) => Err(ProcessError::NotReady { name, log: end_of_log() }),
+            }
+        })
+    }
+
+    fn signal(&self, name: &str, signal: Signal) -> Result<(), ProcessError> {
+        let child = self.nodes[self.position(name)].child.as_ref();
+        let pid = child.and_then(Child::id).and_then(|id| Pid::from_raw(id.cast_signed()));
+        // A child that was reaped has no pid any more, so no stranger is hit.
+        let Some(pid) = pid else { return Ok(()) };
+        kill_process(pid, signal).map_err(|error| ProcessError::System { what: "signal a node", error: error.into() })
+    }
+
+    /// SIGKILL. The process is reaped by `reap`.
+    pub(crate) fn kill(&self, name: &str) -> Result<(), ProcessError> {
+        self.signal(name, Signal::KILL)
+    }
+
+    /// Waits until a killed process is gone.
+    pub(crate) async fn reap(&mut self, name: &str) -> Result<(), ProcessError> {
+        let position = self.position(name);
+        if let Some(mut child) = self.nodes[position].child.take() {
+            child.wait().await.map_err(system("wait for a killed node"))?;
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn hang(&self, name: &str) -> Result<(), ProcessError> {
+        self.signal(name, Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self, name: &str) -> Result<(), ProcessError> {
+        self.signal(name, Signal::CONT)
+    }
+
+    /// Whether a process runs under the name, hung or not.
+    pub(crate) fn runs(&self, name: &str) -> bool {
+        self.nodes[self.position(name)].child.is_some()
+    }
+
+    /// Processes that ended though nobody killed them.
+    pub(crate) fn ended_by_themselves(&mut self) -> Vec<(String, ExitStatus)> {
+        let mut ended = Vec::new();
+        for node in &mut self.nodes {
+            if let Some(status) = node.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                node.child = None;
+                ended.push((node.name.clone(), status));
+            }
+        }
+        ended
+    }
+
+    /// Kills and reaps all.
+    pub(crate) async fn stop(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(mut child) = node.child.take() {
+                // It fails only for one that has ended already.
+                let _ = child.kill().await;
+            }
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nobody is left to be told; the folder is in the system's temporary place.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_node_has_a_name_of_its_own() {
+        let names = names(30);
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 30);
+        assert_eq!((names[0].as_str(), names[25].as_str(), names[26].as_str()), ("a", "z", "n27"));
+    }
+
+    #[test]
+    fn the_cluster_file_is_one_that_a_node_takes_and_the_folder_goes() {
+        let draw = 0x1234_5678_9abc_def0_0000_0000_0000_0000 | u128::from(std::process::id());
+        let processes = Processes::lay_out(&names(4), 64, draw, false).expect("laid out");
+        let file = ringheir::config::ClusterFile::read(processes.config()).expect("a right cluster file");
+        assert_eq!((file.nodes().len(), file.cluster().arcs), (4, 64));
+        let folder = processes.folder().to_owned();
+        assert!(folder.exists());
+        drop(processes);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn ports_are_free_and_differ() {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let ports = free_ports(8, 65_535).expect("free ones");
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 8);
+        assert!(!ports.contains(&taken.local_addr().expect("bound").port()));
+    }
+}

@@ -1,0 +1,273 @@
+//! The result of a demo: the object for programs, the summary for people, and the verdict behind the exit status.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    board::Notes,
+    ledger::Wrong,
+    measure::{Fault, Spread},
+    plan::Deed,
+};
+
+/// What the run was, and what came of it.
+pub(crate) struct Report<'a> {
+    /// Nodes of the cluster.
+    pub(crate) nodes: usize,
+    /// Sessions.
+    pub(crate) sessions: u32,
+    /// Arcs.
+    pub(crate) arcs: u16,
+    /// How long the clients really ran.
+    pub(crate) ran: Duration,
+    /// Everything written down.
+    pub(crate) notes: &'a Notes,
+    /// Final readings without an answer.
+    pub(crate) unread: u64,
+    /// Nodes that ended though nobody killed them.
+    pub(crate) ended: &'a [String],
+    /// At the end there were enough nodes that every arc should have its backup.
+    pub(crate) should_be_protected: bool,
+    /// And every arc has.
+    pub(crate) is_protected: bool,
+    /// Living nodes through which everything was read at the end.
+    pub(crate) read_through: usize,
+}
+
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+fn spread(spread: Option<Spread>, with_p99: bool) -> Value {
+    let (p50, p99, max) = match spread {
+        Some(spread) => (json!(ms(spread.p50)), json!(ms(spread.p99)), json!(ms(spread.max))),
+        None => (Value::Null, Value::Null, Value::Null),
+    };
+    let count = spread.map_or(0, |spread| spread.count);
+    if with_p99 {
+        json!({ "p50": p50, "p99": p99, "max": max, "count": count })
+    } else {
+        json!({ "p50": p50, "max": max, "count": count })
+    }
+}
+
+fn fault(fault: &Fault, began: ringheir::moment::Moment) -> Value {
+    let promoted = Spread::of(fault.promoted.values().filter_map(|first| *first));
+    json!({
+        "time": ms(fault.at.since(began)), "what": fault.deed.word(), "node": fault.node,
+        "arcs": fault.promoted.len(), "arcs_served_again": promoted.map_or(0, |spread| spread.count),
+        "sessions_touched": fault.unavailable.len(),
+        "unavailable_ms": spread(Spread::of(fault.unavailable.values().copied()), true),
+        "promoted_ms": spread(promoted, false),
+        "protected_again_ms": fault.protected.map(ms),
+    })
+}
+
+impl Report<'_> {
+    /// What does not hold; empty if all does.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let Wrong { lost, duplicated, stale, false_answers } = self.notes.wrong;
+        let mut complaints = Vec::new();
+        let mut complain = |count: u64, what: &str| {
+            if count > 0 {
+                complaints.push(format!("{count} {what}"));
+            }
+        };
+        complain(lost, "acknowledged command(s) lost");
+        complain(duplicated, "command(s) applied more than once");
+        complain(stale, "stale read(s)");
+        complain(false_answers, "answer(s) that fit nothing that was asked");
+        complain(self.unread, "final reading(s) without an answer");
+        for name in self.ended {
+            complaints.push(format!("node {name} ended though nobody killed it"));
+        }
+        if self.should_be_protected && !self.is_protected {
+            complaints.push("not every arc has its backup again".to_owned());
+        }
+        complaints
+    }
+
+    /// One object, with the events.
+    pub(crate) fn json(&self) -> Value {
+        let (notes, measure) = (self.notes, &self.notes.measure);
+        let events: Vec<Value> = notes
+            .events()
+            .map(|event| json!({ "time": ms(event.at), "what": event.what, "node": event.node }))
+            .collect();
+        let complaints = self.complaints();
+        json!({
+            "ok": complaints.is_empty(), "complaints": complaints, "wrong": notes.told,
+            "nodes": self.nodes, "sessions": self.sessions, "arcs": self.arcs,
+            "seconds": (self.ran.as_secs_f64() * 1000.0).round() / 1000.0,
+            "acked": measure.acked, "acked_writes": measure.acked_writes,
+            "lost": notes.wrong.lost, "duplicated": notes.wrong.duplicated, "stale_reads": notes.wrong.stale,
+            "false_answers": notes.wrong.false_answers, "unread": self.unread,
+            "failed": measure.failed, "retried": measure.retried,
+            "unavailable_ms": spread(measure.unavailable_spread(), true),
+            "promoted_ms": spread(measure.promoted_spread(), false),
+            "protected_again_ms": spread(measure.protected_spread(), false),
+            "protected_at_the_end": self.is_protected,
+            "ops_per_s": self.ops_per_s(),
+            "faults": measure.faults.iter().map(|one| fault(one, notes.began)).collect::<Vec<_>>(),
+            "events": events,
+        })
+    }
+
+    fn ops_per_s(&self) -> u64 {
+        let seconds = self.ran.as_secs_f64();
+        if seconds > 0.0 { (self.notes.measure.acked as f64 / seconds) as u64 } else { 0 }
+    }
+
+    /// What a person wants to know.
+    pub(crate) fn text(&self) -> String {
+        let (notes, measure) = (self.notes, &self.notes.measure);
+        let mut text = String::new();
+        let mut say = |line: std::fmt::Arguments<'_>| {
+            writeln!(text, "{line}").expect("a String takes all that is written");
+        };
+        say(format_args!(
+            "{} nodes, {} sessions in {} arcs, {:.1} s, {} commands a second",
+            self.nodes,
+            self.sessions,
+            self.arcs,
+            self.ran.as_secs_f64(),
+            self.ops_per_s()
+        ));
+        for fault in &measure.faults {
+            let at = fault.at.since(notes.began).as_secs_f64();
+            say(format_args!("\n{} {} at {at:.3} s", did(fault.deed), fault.node));
+            if fault.deed.takes_away() {
+                let promoted = Spread::of(fault.promoted.values().filter_map(|first| *first));
+                match promoted {
+                    Some(spread) => say(format_args!(
+                        "  its arcs served by another node   {:>8.1} ms (half of {} arcs within {:.1} ms)",
+                        ms(spread.max),
+                        fault.promoted.len(),
+                        ms(spread.p50)
+                    )),
+                    None => say(format_args!("  it served {} arc(s) with sessions", fault.promoted.len())),
+                }
+                let never = fault.promoted.values().filter(|first| first.is_none()).count();
+                if never > 0 && promoted.is_some() {
+                    say(format_args!("  {never} of its arcs never served by another node"));
+                }
+                match fault.protected {
+                    Some(protected) => {
+                        say(format_args!("  every arc has a backup again      {:>8.1} ms", ms(protected)));
+                    }
+                    None => say(format_args!("  not every arc had a backup again")),
+                }
+            }
+            if let Some(spread) = Spread::of(fault.unavailable.values().copied()) {
+                say(format_args!(
+                    "  sessions that had to wait         {:>8}    (half {:.1} ms, 99 % {:.1} ms, longest {:.1} ms)",
+                    spread.count,
+                    ms(spread.p50),
+                    ms(spread.p99),
+                    ms(spread.max)
+                ));
+            }
+        }
+        say(format_args!(
+            "\n{} commands acknowledged ({} writes), {} retried, {} failed; then all sessions read through {} node(s)",
+            measure.acked, measure.acked_writes, measure.retried, measure.failed, self.read_through
+        ));
+        let wrong = notes.wrong;
+        say(format_args!("lost {}   duplicated {}   stale reads {}", wrong.lost, wrong.duplicated, wrong.stale));
+        let complaints = self.complaints();
+        for told in &notes.told {
+            say(format_args!("  {told}"));
+        }
+        if complaints.is_empty() {
+            say(format_args!("Well: every acknowledged command is there, once."));
+        } else {
+            say(format_args!("NOT WELL: {}", complaints.join("; ")));
+        }
+        text
+    }
+}
+
+const fn did(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Kill => "killed",
+        Deed::Hang => "hung",
+        Deed::Resume => "let go on",
+        Deed::Restart => "restarted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(notes: &Notes) -> Report<'_> {
+        Report {
+            nodes: 4,
+            sessions: 1000,
+            arcs: 64,
+            ran: Duration::from_secs(20),
+            notes,
+            unread: 0,
+            ended: &[],
+            should_be_protected: true,
+            is_protected: true,
+            read_through: 4,
+        }
+    }
+
+    #[test]
+    fn the_object_has_the_fields_that_programs_rely_on() {
+        let notes = Notes::default();
+        let json = report(&notes).json();
+        for field in [
+            "nodes",
+            "sessions",
+            "seconds",
+            "acked",
+            "lost",
+            "duplicated",
+            "stale_reads",
+            "failed",
+            "retried",
+            "ops_per_s",
+            "events",
+        ] {
+            assert!(!json[field].is_null(), "{field} in {json}");
+        }
+        for (field, parts) in [
+            ("unavailable_ms", &["p50", "p99", "max"][..]),
+            ("promoted_ms", &["p50", "max"]),
+            ("protected_again_ms", &["p50", "max"]),
+        ] {
+            let object = json[field].as_object().expect(field);
+            assert!(parts.iter().all(|part| object.contains_key(*part)), "{field} in {json}");
+        }
+    }
+
+    #[test]
+    fn each_thing_that_does_not_hold_is_a_complaint() {
+        let fine = Notes::default();
+        assert_eq!(report(&fine).complaints(), [""; 0]);
+        assert!(report(&fine).text().contains("Well: "));
+        let mut planted = vec![];
+        for wrong in [
+            Wrong { lost: 1, ..Wrong::default() },
+            Wrong { duplicated: 1, ..Wrong::default() },
+            Wrong { stale: 1, ..Wrong::default() },
+            Wrong { false_answers: 1, ..Wrong::default() },
+        ] {
+            let mut notes = Notes::default();
+            notes.wrong = wrong;
+            planted.push(report(&notes).complaints().len());
+            assert!(report(&notes).text().contains("NOT WELL: 1 "));
+            assert_eq!(report(&notes).json()["ok"], false);
+        }
+        planted.push(Report { unread: 1, ..report(&fine) }.complaints().len());
+        planted.push(Report { ended: &["b".to_owned()], ..report(&fine) }.complaints().len());
+        planted.push(Report { is_protected: false, ..report(&fine) }.complaints().len());
+        assert_eq!(planted, [1; 7]);
+        let alone = Report { is_protected: false, should_be_protected: false, ..report(&fine) };
+        assert_eq!(alone.complaints().len(), 0, "a single node cannot be protected");
+    }
+}

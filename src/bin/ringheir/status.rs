@@ -1,0 +1,162 @@
+//! `ringheir status`: is the cluster well? Asks every node there is, so that one that hangs or disagrees is seen.
+//!
+//! Exit status 1 if some node does not answer or some arc is unprotected: made for scripts that wait for a cluster.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    DOES_NOT_HOLD,
+    ask::{AskError, ClusterView, HttpError, Peer, Request, Response, Table, Whom, json_of},
+};
+
+/// How long a node may take to say whether it is ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shows every node, whether it is ready, and whether every arc has its backup.
+#[derive(Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    whom: Whom,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What one node says of itself.
+struct NodeStatus {
+    name: String,
+    http: String,
+    state: String,
+    view: Option<u64>,
+    serves: usize,
+    guards: usize,
+}
+
+impl Status {
+    pub(crate) fn run(&self) -> ExitCode {
+        Whom::run(self.ask())
+    }
+
+    async fn ask(&self) -> Result<ExitCode, AskError> {
+        let view = newest_view(&self.whom).await?;
+        let addresses = view.members.iter().filter_map(|member| Some((member.name.clone(), member.http.clone()?)));
+        let mut addresses: BTreeMap<String, String> = addresses.map(|(name, http)| (http, name)).collect();
+        // Nodes of the file that are not in the view.
+        for (address, answer) in self.whom.get_all("/v1/view").await? {
+            let me = answer.ok().and_then(|response| json_of::<ClusterView>(&address, &response).ok()?.me);
+            addresses.entry(address).or_insert_with(|| me.unwrap_or_else(|| "?".to_owned()));
+        }
+        let mut asked = tokio::task::JoinSet::new();
+        for (http, name) in addresses {
+            asked.spawn(async move {
+                let mut peer = Peer::new(http.clone());
+                let ready = peer.ask(&Request::get("/readyz"), PATIENCE).await;
+                let theirs = peer.ask(&Request::get("/v1/view"), PATIENCE).await;
+                let view = theirs.ok().and_then(|theirs| json_of::<ClusterView>(&http, &theirs).ok());
+                (name, http, readiness(ready), view.map(|view| view.number))
+            });
+        }
+        let mut nodes = Vec::new();
+        for (name, http, state, number) in asked.join_all().await {
+            let (serves, guards) = (view.serves(&name), view.guards(&name));
+            nodes.push(NodeStatus { name, http, state, view: number, serves, guards });
+        }
+        let place = |name: &str| view.members.iter().position(|member| member.name == name).unwrap_or(usize::MAX);
+        nodes.sort_by(|a, b| (place(&a.name), &a.http).cmp(&(place(&b.name), &b.http)));
+        let well = view.unprotected() == 0 && view.fully_protected && nodes.iter().all(|node| node.state == "ready");
+        if self.json {
+            println!("{}", as_json(&view, &nodes, well));
+        } else {
+            print!("{}", as_text(&view, &nodes));
+        }
+        Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })
+    }
+}
+
+/// The newest view that any of the nodes asked has.
+async fn newest_view(whom: &Whom) -> Result<ClusterView, AskError> {
+    let mut newest: Option<ClusterView> = None;
+    for (address, answer) in whom.get_all("/v1/view").await? {
+        let Some(view) = answer.ok().and_then(|response| json_of::<ClusterView>(&address, &response).ok()) else {
+            continue;
+        };
+        if newest.as_ref().is_none_or(|known| known.number < view.number) {
+            newest = Some(view);
+        }
+    }
+    match newest {
+        Some(view) => Ok(view),
+        // Asked once more so that the reason can be told.
+        None => whom.get("/v1/view").await.and_then(|(address, response)| json_of(&address, &response)),
+    }
+}
+
+fn readiness(answer: Result<Response, HttpError>) -> String {
+    match answer {
+        Ok(response) if response.status == 200 => "ready".to_owned(),
+        Ok(response) => {
+            let word = serde_json::from_slice::<Value>(&response.body).ok();
+            let word = word.and_then(|body| body["readiness"].as_str().or(body["title"].as_str()).map(str::to_owned));
+            word.unwrap_or_else(|| format!("not ready ({})", response.status))
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn as_text(view: &ClusterView, nodes: &[NodeStatus]) -> String {
+    let unprotected = view.unprotected();
+    let protection = match unprotected {
+        0 if view.fully_protected => "every arc has its backup".to_owned(),
+        0 => "every arc has a backup, not as many as wanted".to_owned(),
+        _ => format!("{unprotected} of {} arcs have no backup", view.arcs.len()),
+    };
+    let mut table = Table::new(&["node", "state", "view", "serves", "guards", "http"]);
+    for node in nodes {
+        let number = node.view.map_or(String::new(), |view| view.to_string());
+        let counts = [node.serves.to_string(), node.guards.to_string()];
+        let [serves, guards] = counts;
+        table.row([node.name.clone(), node.state.clone(), number, serves, guards, node.http.clone()]);
+    }
+    format!("view {}: {} members, {} arcs, {protection}\n{table}", view.number, view.members.len(), view.arcs.len())
+}
+
+fn as_json(view: &ClusterView, nodes: &[NodeStatus], well: bool) -> Value {
+    let nodes: Vec<Value> = nodes
+        .iter()
+        .map(|node| {
+            json!({
+                "name": node.name, "http": node.http, "state": node.state, "view": node.view,
+                "serves": node.serves, "guards": node.guards,
+            })
+        })
+        .collect();
+    json!({
+        "ok": well, "cluster": view.cluster, "view": view.number, "arcs": view.arcs.len(),
+        "fully_protected": view.fully_protected, "unprotected": view.unprotected(), "nodes": nodes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::test_views::view;
+
+    #[test]
+    fn a_cluster_is_told_with_what_is_wrong_in_it() {
+        let seen = view(7, &[("a", "1"), ("b", "2")], &[("a", "b"), ("b", "")]);
+        let node = |name: &str, state: &str, view| NodeStatus {
+            name: name.to_owned(),
+            http: "127.0.0.1:1".to_owned(),
+            state: state.to_owned(),
+            view,
+            serves: 1,
+            guards: 0,
+        };
+        let text = as_text(&seen, &[node("a", "ready", Some(7)), node("b", "no answer", None)]);
+        assert!(text.starts_with("view 7: 2 members, 2 arcs, 1 of 2 arcs have no backup\n"), "{text}");
+        assert!(text.contains("b     no answer  -     1       0       127.0.0.1:1"), "{text}");
+    }
+}
