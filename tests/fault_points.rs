@@ -27,7 +27,12 @@ fn holds(life: Life, victim: Victim, blow: Blow, seeds: std::ops::Range<u64>, st
 
 #[test]
 fn acknowledged_commits_survive_a_kill_of_the_primary_after_any_event_of_a_commit() {
-    holds(Life::Commit, Victim::Primary, Blow::Kill, 0..4, 1, 100);
+    holds(Life::Commit, Victim::Primary, Blow::Kill, 0..3, 1, 75);
+}
+
+#[test]
+fn acknowledged_commits_survive_the_end_of_the_primary_and_of_its_last_words_after_any_event_of_a_commit() {
+    holds(Life::Commit, Victim::Primary, Blow::Vanish, 0..3, 1, 75);
 }
 
 #[test]
@@ -42,7 +47,7 @@ fn a_deposed_primary_that_goes_on_after_any_event_of_a_commit_never_contradicts_
 
 #[test]
 fn a_second_kill_after_any_event_of_a_promotion_loses_nothing() {
-    holds(Life::Promotion, Victim::Primary, Blow::Kill, 0..1, 2, 50);
+    holds(Life::Promotion, Victim::Primary, Blow::Vanish, 0..1, 2, 50);
     holds(Life::Promotion, Victim::Backup, Blow::Kill, 2..3, 2, 50);
 }
 
@@ -61,7 +66,7 @@ fn a_kill_after_any_event_of_a_catch_up_loses_nothing() {
 fn fault_points_see_an_acknowledgement_that_did_not_wait_for_the_backup() {
     let caught = (0..4).any(|seed| {
         let plan = Plan { planted: Some(Planted::Without(Rule::BackupFirst)), ..Plan::of(seed) };
-        !every_point(&plan, Life::Commit, Victim::Primary, Blow::Kill, 1).violations.is_empty()
+        !every_point(&plan, Life::Commit, Victim::Primary, Blow::Vanish, 1).violations.is_empty()
     });
     assert!(caught);
 }

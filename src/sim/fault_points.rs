@@ -42,6 +42,8 @@ pub enum Victim {
 pub enum Blow {
     /// Its process ends; a blank one starts a little later.
     Kill,
+    /// Its machine loses power: what it had sent and nobody had received is gone too.
+    Vanish,
     /// It stops until long after it was deposed, then goes on with everything that waited for it.
     Stop,
 }
@@ -110,6 +112,7 @@ fn one_point(plan: &Plan, life: Life, victim: Victim, blow: Blow, after: u64) ->
     };
     let fault = match blow {
         Blow::Kill => Fault::Kill(whom, Duration::from_millis(700)),
+        Blow::Vanish => Fault::Vanish(whom, Duration::from_millis(700)),
         Blow::Stop => Fault::Pause(whom, Duration::from_millis(1_500)),
     };
     let struck = world.strike_now(fault);

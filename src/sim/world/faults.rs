@@ -30,6 +30,12 @@ impl World {
                     self.at(down, Event::Fault(Fault::Start(name)));
                 }
             }
+            Fault::Vanish(whom, down) => {
+                let id = self.find(whom).and_then(|name| self.node(name)).map(SimNode::id);
+                if self.strike_now(Fault::Kill(whom, down)) {
+                    self.queue.cancel(|event| matches!(event, Event::Packet(from, ..) if Some(*from) == id));
+                }
+            }
             Fault::Start(name) => self.start(name),
             Fault::Pause(whom, lasts) => {
                 if let Some(name) = self.find(whom)
@@ -158,16 +164,17 @@ impl World {
                     self.between(&both, &mut part);
                 }
             }
-            Cut::FromVoters(arc) => {
+            Cut::FromBackup(arc) => {
+                parted.extend(self.find(Whom::Primary(*arc)).zip(self.find(Whom::Backup(*arc))));
+            }
+            Cut::FromVoters { arc, deaf } => {
                 let Some(view) = self.newest.clone() else { return };
                 let Some(entry) = view.arc(*arc) else { return };
                 self.mark("a primary was cut off from the voters alone");
-                parted = view
-                    .voters
-                    .iter()
-                    .filter(|v| !entry.holds(**v))
-                    .map(|voter| (entry.primary.name, voter.name))
-                    .collect();
+                for voter in view.voters.iter().filter(|v| !entry.holds(**v)) {
+                    parted.push((entry.primary.name, voter.name));
+                    parted.extend(deaf.then_some((voter.name, entry.primary.name)));
+                }
             }
             Cut::OneWay(from, to) => parted.push((*from, *to)),
         }
