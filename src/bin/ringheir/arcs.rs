@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ask::{ArcSeen, AskError, ClusterView, Peer, Request, Table, Whom, json_of};
+use crate::ask::{ArcSeen, AskError, ClusterView, Peer, Request, Table, Whom, json_of, print};
 
 /// Shows every arc of the view that the node asked has, with what that node holds.
 #[derive(Args)]
@@ -54,10 +54,13 @@ impl Arcs {
                 let all = list.as_array().cloned().unwrap_or_default();
                 all.into_iter().filter(|arc| numbers.iter().any(|number| arc["arc"] == *number)).collect()
             };
-            println!("{}", json!({ "view": view.number, "me": view.me, "arcs": of(&raw["arcs"]), "held": of(&held) }));
+            print(format_args!(
+                "{}\n",
+                json!({ "view": view.number, "me": view.me, "arcs": of(&raw["arcs"]), "held": of(&held) })
+            ));
         } else {
             let held: Vec<Held> = json_of(&address, &held)?;
-            print!("{}", as_text(&view, &held, shown));
+            print(as_text(&view, &held, shown));
         }
         Ok(ExitCode::SUCCESS)
     }

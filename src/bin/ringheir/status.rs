@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     DOES_NOT_HOLD,
-    ask::{AskError, ClusterView, HttpError, Peer, Request, Response, Table, Whom, json_of},
+    ask::{AskError, ClusterView, HttpError, Peer, Request, Response, Table, Whom, json_of, print},
 };
 
 /// How long a node may take to say whether it is ready.
@@ -45,9 +45,10 @@ impl Status {
         let addresses = view.members.iter().filter_map(|member| Some((member.name.clone(), member.http.clone()?)));
         let mut addresses: BTreeMap<String, String> = addresses.map(|(name, http)| (http, name)).collect();
         // Nodes of the file that are not in the view.
-        for (address, answer) in self.whom.get_all("/v1/view").await? {
-            let me = answer.ok().and_then(|response| json_of::<ClusterView>(&address, &response).ok()?.me);
-            addresses.entry(address).or_insert_with(|| me.unwrap_or_else(|| "?".to_owned()));
+        for (asked, answer) in self.whom.get_all("/v1/view").await? {
+            let me = answer.ok().and_then(|response| json_of::<ClusterView>(&asked.address, &response).ok()?.me);
+            let name = asked.name.or(me).unwrap_or_else(|| "?".to_owned());
+            addresses.entry(asked.address).or_insert(name);
         }
         let mut asked = tokio::task::JoinSet::new();
         for (http, name) in addresses {
@@ -68,9 +69,9 @@ impl Status {
         nodes.sort_by(|a, b| (place(&a.name), &a.http).cmp(&(place(&b.name), &b.http)));
         let well = view.unprotected() == 0 && view.fully_protected && nodes.iter().all(|node| node.state == "ready");
         if self.json {
-            println!("{}", as_json(&view, &nodes, well));
+            print(format_args!("{}\n", as_json(&view, &nodes, well)));
         } else {
-            print!("{}", as_text(&view, &nodes));
+            print(as_text(&view, &nodes));
         }
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })
     }
@@ -79,8 +80,8 @@ impl Status {
 /// The newest view that any of the nodes asked has.
 async fn newest_view(whom: &Whom) -> Result<ClusterView, AskError> {
     let mut newest: Option<ClusterView> = None;
-    for (address, answer) in whom.get_all("/v1/view").await? {
-        let Some(view) = answer.ok().and_then(|response| json_of::<ClusterView>(&address, &response).ok()) else {
+    for (asked, answer) in whom.get_all("/v1/view").await? {
+        let Some(view) = answer.ok().and_then(|response| json_of::<ClusterView>(&asked.address, &response).ok()) else {
             continue;
         };
         if newest.as_ref().is_none_or(|known| known.number < view.number) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use crate::ask::{AskError, ClusterView, Table, Whom, json_of};
+use crate::ask::{AskError, ClusterView, Table, Whom, json_of, print};
 
 /// Shows the newest agreed view that the node asked has.
 #[derive(Args)]
@@ -25,9 +25,9 @@ impl View {
     async fn ask(&self) -> Result<ExitCode, AskError> {
         let (address, response) = self.whom.get("/v1/view").await?;
         if self.json {
-            println!("{}", json_of::<Value>(&address, &response)?);
+            print(format_args!("{}\n", json_of::<Value>(&address, &response)?));
         } else {
-            print!("{}", as_text(&json_of(&address, &response)?));
+            print(as_text(&json_of(&address, &response)?));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -15,7 +15,15 @@ pub(crate) use self::{
     whom::{AskError, Whom, json_of},
 };
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{Write as _, stdout},
+};
+
+/// Prints a result. Who reads only the beginning, as `head` does, has closed the pipe on purpose.
+pub(crate) fn print(text: impl fmt::Display) {
+    let _ = stdout().write_all(text.to_string().as_bytes());
+}
 
 /// Rows of words, each column as wide as its widest cell; the first row is the heading.
 pub(crate) struct Table(Vec<Vec<String>>);

@@ -14,10 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The flags of every subcommand that looks at a cluster.
 #[derive(Args)]
-#[group(skip)]
+#[group(required = true, multiple = false)]
 pub(crate) struct Whom {
     /// HTTP address of the node to ask, as 127.0.0.1:7201.
-    #[arg(long, value_name = "ADDR", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, value_name = "ADDR")]
     node: Option<String>,
     /// Cluster file; its nodes are asked in order until one answers.
     #[arg(long, value_name = "FILE")]
@@ -67,22 +67,29 @@ impl fmt::Display for AskError {
 
 impl std::error::Error for AskError {}
 
+/// A node to ask: its name, where it is known, and its HTTP address.
+pub(crate) struct Asked {
+    pub(crate) name: Option<String>,
+    pub(crate) address: String,
+}
+
 impl Whom {
-    fn addresses(&self) -> Result<Vec<String>, AskError> {
+    fn asked(&self) -> Result<Vec<Asked>, AskError> {
         let Some(path) = &self.config else {
             let plain = |address: &String| address.trim_start_matches("http://").trim_end_matches('/').to_owned();
-            return Ok(self.node.iter().map(plain).collect());
+            return Ok(self.node.iter().map(|address| Asked { name: None, address: plain(address) }).collect());
         };
         let file = ClusterFile::read(path).map_err(AskError::File)?;
-        let addresses: Vec<String> =
-            file.nodes().iter().filter_map(|node| node.http.as_ref()).map(|http| http.as_str().to_owned()).collect();
-        if addresses.is_empty() { Err(AskError::NoHttp(path.clone())) } else { Ok(addresses) }
+        let with_http = file.nodes().iter().filter_map(|node| Some((node.name.to_string(), node.http.as_ref()?)));
+        let asked: Vec<Asked> =
+            with_http.map(|(name, http)| Asked { name: Some(name), address: http.as_str().to_owned() }).collect();
+        if asked.is_empty() { Err(AskError::NoHttp(path.clone())) } else { Ok(asked) }
     }
 
     /// The answer of the first node that gives one, and its address.
     pub(crate) async fn get(&self, path: &str) -> Result<(String, Response), AskError> {
         let mut tried = Vec::new();
-        for address in self.addresses()? {
+        for Asked { address, .. } in self.asked()? {
             match Peer::new(address.clone()).ask(&Request::get(path), PATIENCE).await {
                 Ok(response) => return Ok((address, response)),
                 Err(error) => tried.push((address, error)),
@@ -91,20 +98,17 @@ impl Whom {
         Err(AskError::Nobody(tried))
     }
 
-    /// The answers of all addresses, in order.
-    pub(crate) async fn get_all(&self, path: &str) -> Result<Vec<(String, Result<Response, HttpError>)>, AskError> {
-        let mut asked = Vec::new();
-        for address in self.addresses()? {
-            let path = path.to_owned();
-            let task = tokio::spawn({
-                let address = address.clone();
-                async move { Peer::new(address).ask(&Request::get(&path), PATIENCE).await }
-            });
-            asked.push((address, task));
+    /// The answers of all of them, in order.
+    pub(crate) async fn get_all(&self, path: &str) -> Result<Vec<(Asked, Result<Response, HttpError>)>, AskError> {
+        let mut running = Vec::new();
+        for asked in self.asked()? {
+            let (address, path) = (asked.address.clone(), path.to_owned());
+            let task = tokio::spawn(async move { Peer::new(address).ask(&Request::get(&path), PATIENCE).await });
+            running.push((asked, task));
         }
         let mut answers = Vec::new();
-        for (address, task) in asked {
-            answers.push((address, task.await.expect("asking does not panic")));
+        for (asked, task) in running {
+            answers.push((asked, task.await.expect("asking does not panic")));
         }
         Ok(answers)
     }

@@ -10,6 +10,8 @@ use std::{
 
 use ringheir::moment::Moment;
 
+use tokio::{sync::Notify, time::timeout};
+
 use super::{ledger::Wrong, measure::Measure, picture::Health};
 use crate::{ask::ClusterView, clock::Clock};
 
@@ -89,18 +91,30 @@ impl Notes {
 #[derive(Clone)]
 pub(crate) struct Board {
     notes: Arc<Mutex<Notes>>,
+    look_now: Arc<Notify>,
     clock: Clock,
 }
 
 impl Board {
     /// An empty one.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { notes: Arc::default(), clock }
+        Self { notes: Arc::default(), look_now: Arc::default(), clock }
     }
 
     /// To read and to write. Nothing that holds it can fail half-way, so a poisoned lock is as good as any.
     pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something was done to a node: whoever watches should look now and not when its pause is over.
+    pub(crate) fn look_now(&self) {
+        self.look_now.notify_one();
+    }
+
+    /// Waits until something was done to a node, at most so long.
+    pub(crate) async fn pause(&self, at_most: Duration) {
+        // Either way the pause is over.
+        let _ = timeout(at_most, self.look_now.notified()).await;
     }
 
     /// The reading of the run's clock.

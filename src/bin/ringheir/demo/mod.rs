@@ -43,7 +43,11 @@ use self::{
     report::Report,
     show::Show,
 };
-use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, ask::Peer, clock::Clock};
+use crate::{
+    COULD_NOT_RUN, DOES_NOT_HOLD,
+    ask::{Peer, print},
+    clock::Clock,
+};
 
 /// How long the ring may take to be fully protected at the start and at the end.
 const PROTECTED_WITHIN: Duration = Duration::from_secs(15);
@@ -202,9 +206,9 @@ impl Demo {
             read_through: ran.read_through,
         };
         if self.json {
-            println!("{}", report.json());
+            print(format_args!("{}\n", report.json()));
         } else {
-            print!("{}", report.text());
+            print(report.text());
         }
         Ok(if report.complaints().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })
     }
@@ -445,6 +449,7 @@ impl Director<'_> {
                 format!("SIGCONT to {node}")
             }
             Deed::Restart => {
+                self.processes.reap(node).await?;
                 let (ready, name) = (self.processes.start(node)?, node.to_owned());
                 self.restarts.spawn(async move { (name, ready.await) });
                 format!("{node} is started again")
@@ -455,9 +460,7 @@ impl Director<'_> {
             notes.measure.signalled(signalled);
             notes.happened(signalled, what, Some(node));
         }
-        if step.deed == Deed::Kill {
-            self.processes.reap(node).await?;
-        }
+        self.board.look_now();
         Ok(())
     }
 

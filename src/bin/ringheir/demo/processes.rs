@@ -70,6 +70,8 @@ struct NodeProcess {
     name: String,
     http: String,
     child: Option<Child>,
+    /// A process that was killed and is not reaped yet.
+    killed: Option<Child>,
 }
 
 /// All processes and their folder.
@@ -117,7 +119,12 @@ impl Processes {
             file.push_str(&format!(
                 "\n[[node]]\nname = \"{name}\"\ncluster = \"127.0.0.1:{cluster}\"\nhttp = \"127.0.0.1:{http}\"\n"
             ));
-            processes.nodes.push(NodeProcess { name: name.clone(), http: format!("127.0.0.1:{http}"), child: None });
+            processes.nodes.push(NodeProcess {
+                name: name.clone(),
+                http: format!("127.0.0.1:{http}"),
+                child: None,
+                killed: None,
+            });
         }
         fs::write(processes.config(), file).map_err(system("write the cluster file"))?;
         Ok(processes)
@@ -206,15 +213,19 @@ impl Processes {
         kill_process(pid, signal).map_err(|error| ProcessError::System { what: "signal a node", error: error.into() })
     }
 
-    /// SIGKILL. The process is reaped by `reap`.
-    pub(crate) fn kill(&self, name: &str) -> Result<(), ProcessError> {
-        self.signal(name, Signal::KILL)
+    /// SIGKILL, and nothing else: reaping is left to `reap`, so that several can be killed at one time.
+    pub(crate) fn kill(&mut self, name: &str) -> Result<(), ProcessError> {
+        self.signal(name, Signal::KILL)?;
+        let position = self.position(name);
+        let node = &mut self.nodes[position];
+        node.killed = node.child.take();
+        Ok(())
     }
 
     /// Waits until a killed process is gone.
     pub(crate) async fn reap(&mut self, name: &str) -> Result<(), ProcessError> {
         let position = self.position(name);
-        if let Some(mut child) = self.nodes[position].child.take() {
+        if let Some(mut child) = self.nodes[position].killed.take() {
             child.wait().await.map_err(system("wait for a killed node"))?;
         }
         Ok(())
@@ -235,10 +246,13 @@ impl Processes {
         self.nodes[self.position(name)].child.is_some()
     }
 
-    /// Processes that ended though nobody killed them.
+    /// Reaps what has ended; gives back those that nobody killed.
     pub(crate) fn ended_by_themselves(&mut self) -> Vec<(String, ExitStatus)> {
         let mut ended = Vec::new();
         for node in &mut self.nodes {
+            if node.killed.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some())) {
+                node.killed = None;
+            }
             if let Some(status) = node.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 node.child = None;
                 ended.push((node.name.clone(), status));
@@ -250,7 +264,7 @@ impl Processes {
     /// Kills and reaps all.
     pub(crate) async fn stop(&mut self) {
         for node in &mut self.nodes {
-            if let Some(mut child) = node.child.take() {
+            for mut child in [node.child.take(), node.killed.take()].into_iter().flatten() {
                 // It fails only for one that has ended already.
                 let _ = child.kill().await;
             }

@@ -10,6 +10,7 @@ use super::{
     measure::{Fault, Spread},
     plan::Deed,
 };
+use crate::ask::ClusterView;
 
 /// What the run was, and what came of it.
 pub(crate) struct Report<'a> {
@@ -107,11 +108,17 @@ impl Report<'_> {
             "unavailable_ms": spread(measure.unavailable_spread(), true),
             "promoted_ms": spread(measure.promoted_spread(), false),
             "protected_again_ms": spread(measure.protected_spread(), false),
-            "protected_at_the_end": self.is_protected,
+            "protected_at_the_end": self.is_protected, "arcs_lost": self.arcs_lost(),
             "ops_per_s": self.ops_per_s(),
             "faults": measure.faults.iter().map(|one| fault(one, notes.began)).collect::<Vec<_>>(),
             "events": events,
         })
+    }
+
+    /// Arcs whose copies are all gone, as the cluster itself says.
+    fn arcs_lost(&self) -> usize {
+        let lost = |view: &ClusterView| view.arcs.iter().filter(|arc| arc.lost_at.is_some()).count();
+        self.notes.view.as_deref().map_or(0, lost)
     }
 
     fn ops_per_s(&self) -> u64 {
@@ -146,11 +153,12 @@ impl Report<'_> {
                         fault.promoted.len(),
                         ms(spread.p50)
                     )),
-                    None => say(format_args!("  it served {} arc(s) with sessions", fault.promoted.len())),
+                    None if fault.promoted.is_empty() => say(format_args!("  it served no arc that has sessions")),
+                    None => {}
                 }
                 let never = fault.promoted.values().filter(|first| first.is_none()).count();
-                if never > 0 && promoted.is_some() {
-                    say(format_args!("  {never} of its arcs never served by another node"));
+                if never > 0 {
+                    say(format_args!("  {never} of its {} arcs never served by another node", fault.promoted.len()));
                 }
                 match fault.protected {
                     Some(protected) => {
@@ -175,6 +183,12 @@ impl Report<'_> {
         ));
         let wrong = notes.wrong;
         say(format_args!("lost {}   duplicated {}   stale reads {}", wrong.lost, wrong.duplicated, wrong.stale));
+        if self.arcs_lost() > 0 {
+            say(format_args!(
+                "every copy of {} arc(s) was taken away before another could be made; their sessions answer Lost",
+                self.arcs_lost()
+            ));
+        }
         let complaints = self.complaints();
         for told in &notes.told {
             say(format_args!("  {told}"));
@@ -192,7 +206,7 @@ const fn did(deed: Deed) -> &'static str {
     match deed {
         Deed::Kill => "killed",
         Deed::Hang => "hung",
-        Deed::Resume => "let go on",
+        Deed::Resume => "resumed",
         Deed::Restart => "restarted",
     }
 }

@@ -100,7 +100,7 @@ pub(crate) async fn watch(board: Board, doors: Vec<Door>) {
             let notes = board.notes();
             notes.measure.waits_for_protection() || notes.view.as_ref().is_none_or(|view| view.unprotected() > 0)
         };
-        tokio::time::sleep(if closely { POLL_CLOSELY } else { POLL }).await;
+        board.pause(if closely { POLL_CLOSELY } else { POLL }).await;
     }
 }
 
