@@ -17,7 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{problem::Problem, settings::Settings};
+use super::{
+    problem::{Problem, Taken},
+    settings::Settings,
+};
 
 /// What one permit stands for, in bytes, so that the largest sum of bodies can be counted in `u32`.
 const GRAIN: usize = 1 << 10;
@@ -49,7 +52,7 @@ impl Bodies {
             headers.get(header::CONTENT_ENCODING).filter(|c| !c.as_bytes().eq_ignore_ascii_case(b"identity"))
         {
             let what = format!("Content-Encoding {coding:?}");
-            return Err(Problem::unsupported(&what, header::ACCEPT_ENCODING, "identity"));
+            return Err(Problem::unsupported(&what, Taken::Uncoded));
         }
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

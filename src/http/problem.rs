@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value};
@@ -37,8 +37,28 @@ pub(crate) struct Problem {
     more: Map<String, Value>,
     /// The version to put in an `ETag`.
     version: Option<u64>,
-    /// What the method or the content should have been.
-    allow: Option<(header::HeaderName, &'static str)>,
+    /// What would have been taken.
+    taken: Option<Taken>,
+}
+
+/// What is taken instead of the content that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Taken {
+    /// A body as it is.
+    Uncoded,
+    /// A merge patch.
+    MergePatch,
+}
+
+impl Taken {
+    const fn header(self) -> (HeaderName, HeaderValue) {
+        match self {
+            Self::Uncoded => (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            Self::MergePatch => {
+                (HeaderName::from_static("accept-patch"), HeaderValue::from_static("application/merge-patch+json"))
+            }
+        }
+    }
 }
 
 impl Problem {
@@ -53,7 +73,7 @@ impl Problem {
             retry_after: None,
             more: Map::new(),
             version: None,
-            allow: None,
+            taken: None,
         }
     }
 
@@ -81,10 +101,10 @@ impl Problem {
     }
 
     /// A media type or coding that is not taken.
-    pub(super) fn unsupported(what: &str, header: header::HeaderName, taken: &'static str) -> Self {
+    pub(super) fn unsupported(what: &str, taken: Taken) -> Self {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         let problem = Self::new(status, "unsupported-content", "The content is of a kind that is not taken", what);
-        Self { allow: Some((header, taken)), ..problem }
+        Self { taken: Some(taken), ..problem }
     }
 
     /// Something that this version does not do yet.
@@ -258,8 +278,8 @@ impl IntoResponse for Problem {
         if let Some(version) = self.version {
             headers.insert(header::ETAG, etag(version));
         }
-        if let Some((name, value)) = self.allow {
-            headers.insert(name, HeaderValue::from_static(value));
+        if let Some((name, value)) = self.taken.map(Taken::header) {
+            headers.insert(name, value);
         }
         response
     }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::{
     condition::{Conditions, etag},
     door::{Door, Outcome, Terms},
-    problem::Problem,
+    problem::{Problem, Taken},
     request_key::RequestKey,
     state::Shared,
 };
@@ -94,12 +94,7 @@ pub(super) async fn write<D: Door>(
     let door = shared.door()?;
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if method == Method::PATCH && content_type.to_ascii_lowercase().starts_with(JSON_PATCH) {
-        let accept_patch = header::HeaderName::from_static("accept-patch");
-        return Err(Problem::unsupported(
-            "JSON Patch; a merge patch is taken",
-            accept_patch,
-            "application/merge-patch+json",
-        ));
+        return Err(Problem::unsupported("JSON Patch; a merge patch is taken", Taken::MergePatch));
     }
     let arrived = shared.bodies.read(&headers, body).await?;
     let write = match method {

@@ -264,13 +264,21 @@ impl Founding {
         }
     }
 
-    /// Gives up only when a listed process is gone and nobody reachable has installed view 1 (who has says "serving").
+    /// Gives up only when the founding cannot succeed: its proposer is gone, or this is the proposer and a listed process is
+    /// gone. That a third process is gone is for the proposer to find, who alone knows whether view 1 stands: an acceptor that
+    /// gave up by itself might be counted on at that very moment, and a cluster would be born without its majority. And
+    /// nobody gives up while somebody serves that very view.
     fn give_up_if_hopeless(&mut self, connected: &BTreeSet<NodeId>, now: Moment, out: &mut Vec<FoundingEffect>) {
-        let Some((view, _, at)) = &self.accepted else { return };
+        let Some((view, proposer, at)) = &self.accepted else { return };
+        if self.serving.contains_key(&view.cluster) {
+            return;
+        }
         let me = self.member.node;
-        let others = || view.members.iter().map(|m| m.node).filter(|n| *n != me);
-        let replaced = others().any(|n| self.blank(n.name, now).is_some_and(|m| m.node != n));
-        let out_of_reach = others().any(|n| !connected.contains(&n));
+        let needed = || view.members.iter().map(|m| m.node).filter(|n| *n != me && (me == *proposer || n == proposer));
+        // A word of its successor says that a process is gone; one of its predecessor may only have come late.
+        let gone = |n: &NodeId| !connected.contains(n) && self.blank(n.name, now).is_some_and(|m| m.node != *n);
+        let replaced = needed().any(|n| gone(&n));
+        let out_of_reach = needed().any(|n| !connected.contains(&n));
         if replaced || (out_of_reach && now.since(*at) > ACCEPTED_PATIENCE) {
             self.finished = true;
             out.push(FoundingEffect::StartAnew);

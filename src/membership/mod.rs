@@ -11,6 +11,7 @@ mod keeper;
 mod message;
 mod monitor;
 mod next_view;
+mod packed_view;
 mod placement;
 mod ring;
 #[cfg(test)]

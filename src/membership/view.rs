@@ -122,8 +122,8 @@ pub enum ArcState {
     Recovering,
 }
 
-/// A decided configuration of the cluster.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A decided configuration of the cluster. It travels in a packed form (`packed_view`), checked when it arrives.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct View {
     /// Which cluster.
     pub cluster: ClusterId,

@@ -24,8 +24,15 @@ pub(crate) enum Cut {
     Group(Vec<NodeName>),
     /// The primary of an arc with its first in-sync backup, from all others.
     Island(ArcId),
-    /// What the primary of an arc says to the voters that hold no copy of it.
-    FromVoters(ArcId),
+    /// The primary of an arc from the voters that hold no copy of it: what it says to them, and if `deaf` what they say.
+    FromVoters {
+        /// Which arc's primary.
+        arc: ArcId,
+        /// Whether it does not hear them either.
+        deaf: bool,
+    },
+    /// What the primary of an arc says to its first in-sync backup.
+    FromBackup(ArcId),
     /// One direction.
     OneWay(NodeName, NodeName),
 }
@@ -33,6 +40,8 @@ pub(crate) enum Cut {
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// The machine loses its power: as a kill, and what it sent last never leaves it.
+    Vanish(Whom, Duration),
     /// The process ends at once; another starts under its name after this.
     Kill(Whom, Duration),
     /// A process starts under a name that none has, blank.

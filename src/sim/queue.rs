@@ -32,14 +32,24 @@ impl<E> Queue<E> {
 
     /// The next event, unless it is later than `until`.
     pub(crate) fn pop(&mut self, until: u64) -> Option<(u64, E)> {
-        let Reverse((at, _, place)) = *self.order.peek()?;
-        if at > until {
-            return None;
+        loop {
+            let Reverse((at, _, place)) = *self.order.peek()?;
+            if at > until {
+                return None;
+            }
+            self.order.pop();
+            self.free.push(place);
+            if let Some(event) = self.places[place].take() {
+                return Some((at, event));
+            }
         }
-        self.order.pop();
-        self.free.push(place);
-        let event = self.places[place].take().expect("every key has its event");
-        Some((at, event))
+    }
+
+    /// Takes back the events that are no longer to happen.
+    pub(crate) fn cancel(&mut self, no_longer: impl Fn(&E) -> bool) {
+        for place in &mut self.places {
+            place.take_if(|event| no_longer(event));
+        }
     }
 }
 
@@ -57,6 +67,8 @@ mod tests {
         assert_eq!(popped, [(3, 'b'), (5, 'a'), (5, 'c')]);
         queue.push(1, 'e');
         assert_eq!(queue.pop(8), Some((1, 'e')));
+        queue.push(2, 'f');
+        queue.cancel(|event| *event == 'f');
         assert_eq!(queue.pop(9), Some((9, 'd')));
         assert_eq!(queue.pop(u64::MAX), None);
     }

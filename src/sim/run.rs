@@ -3,7 +3,11 @@
 //! Safety is judged on everything that happened; liveness only after the faults have ended, when everything must heal: one
 //! view everywhere, every arc served and protected, every client answered.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -41,10 +45,10 @@ pub const MARKS: [&str; 20] = [
     "a catch-up was cut short",
     "a client's try timed out",
     "a deposed primary said: outcome unknown",
-    "a founding that nobody survived was repeated",
     "a frame of a deposed primary was refused",
     "a kill",
     "a kill between a wish and its view",
+    "a kill during a founding",
     "a paused node went on",
     "a primary was cut off from the voters alone",
     "a primary was cut off together with its backup",
@@ -112,40 +116,38 @@ pub fn run(plan: &Plan) -> Report {
     mix.schedule(plan.seed, &mut world);
     world.begin_clients(CLIENTS_FROM);
     world.run_until(FAULTS_UNTIL);
-    finish(plan, world)
+    finish(plan, &mut world, HEALED_BY, QUIET_BY)
 }
 
 /// Ends the faults of a world, waits until it must have healed, and judges it.
-pub(crate) fn finish(plan: &Plan, mut world: World) -> Report {
+pub(crate) fn finish(plan: &Plan, world: &mut World, healed_by: Duration, quiet_by: Duration) -> Report {
     world.at(Duration::ZERO, Event::Fault(Fault::Heal));
-    world.run_until(HEALED_BY);
+    world.run_until(healed_by);
     let mut violations = Vec::new();
     let beyond_healing = world.is_beyond_healing();
     if beyond_healing {
         world.mark("the majority of the voters was lost");
     } else if !world.is_whole() {
-        world.run_until(HEALED_BY + Duration::from_secs(2));
+        world.run_until(healed_by + Duration::from_secs(2));
         if !world.is_whole() {
             violations.push(format!("liveness: not healed: {}", world.what_is_missing()));
         }
     }
-    world.run_until(QUIET_BY);
-    judge(&world, !beyond_healing, &mut violations);
+    world.run_until(quiet_by);
+    judge(world, !beyond_healing, &mut violations);
     Report {
         plan: *plan,
         violations,
         operations: world.history.operations().len(),
         events: world.handled(),
-        digest: digest(&world),
-        marks: world.marks,
+        digest: digest(world),
+        marks: std::mem::take(&mut world.marks),
     }
 }
 
 fn digest(world: &World) -> u64 {
     let mut digest = Xxh3::new();
-    for operation in world.history.operations() {
-        digest.update(format!("{operation:?}").as_bytes());
-    }
-    digest.update(&world.handled().to_be_bytes());
-    digest.digest()
+    world.history.operations().hash(&mut digest);
+    world.handled().hash(&mut digest);
+    digest.finish()
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     id::{ClusterId, NodeId, NodeName},
-    membership::{View, WishedChange},
+    membership::{FoundingMessage, KeeperMessage, View, WishedChange},
     moment::Moment,
 };
 
@@ -94,6 +94,8 @@ pub(crate) struct World {
     names: Vec<NodeName>,
     processes: BTreeMap<NodeName, Process>,
     alive: BTreeSet<NodeId>,
+    /// Kills and pauses that found their victim.
+    struck: u64,
     clients: Vec<Client>,
     order: u64,
     /// What clients were told.
@@ -103,6 +105,8 @@ pub(crate) struct World {
     /// The clusters that any process was in: who, and whether a caller was answered there.
     clusters: BTreeMap<ClusterId, BTreeSet<NodeId>>,
     answered: bool,
+    /// Processes that gave up their founding and started anew.
+    gave_up: BTreeSet<NodeId>,
     /// The newest view that anyone installed.
     pub(crate) newest: Option<Arc<View>>,
     /// What was wrong during the run, before anything was judged.
@@ -127,12 +131,14 @@ impl World {
             names,
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
+            struck: 0,
             clients: (0..setting.clients).map(|c| Client::new(c, streams.stream(&format!("client {c}")))).collect(),
             order: 0,
             history: History::new(200_000),
             decisions: OneDecision::default(),
             clusters: BTreeMap::new(),
             answered: false,
+            gave_up: BTreeSet::new(),
             newest: None,
             wrong: Vec::new(),
             marks: Marks::new(),
@@ -274,6 +280,7 @@ impl World {
                     if matches!(&packet, Packet::Ack(_, ack) if ack.refused) {
                         self.mark("a frame of a deposed primary was refused");
                     }
+                    self.overhear(from, to, &packet);
                     let (first, again) = self.network.arrivals(from.name, to.name);
                     if let Some(delay) = again {
                         self.at(delay, Event::Packet(from, to, Box::new(packet.clone())));
@@ -290,11 +297,26 @@ impl World {
                 Output::Installed(view) => self.installed(from, view),
                 Output::Stopped(why) => {
                     self.mark(why);
+                    self.gave_up.insert(from);
                     self.end_process(from.name);
                     self.at(Duration::from_millis(200), Event::Fault(Fault::Start(from.name)));
                 }
             }
         }
+    }
+
+    /// A packet is sent; in some runs a founding is disturbed by the death of whoever says or hears a word of it.
+    fn overhear(&mut self, from: NodeId, to: NodeId, packet: &Packet) {
+        use FoundingMessage::{Found, FoundAccepted, Founded};
+        let Packet::Keeper(KeeperMessage::Founding(Found(_) | FoundAccepted(_) | Founded(_))) = packet else { return };
+        if !self.chance.chance(self.setting.kill_on_founding) {
+            return;
+        }
+        let victim = if self.chance.chance(0.5) { from } else { to };
+        let soon = self.chance.duration(Duration::ZERO, Duration::from_millis(10));
+        let down = self.chance.duration(Duration::from_millis(1), Duration::from_millis(600));
+        self.mark("a kill during a founding");
+        self.at(soon, Event::Fault(Fault::Kill(Whom::Named(victim.name), down)));
     }
 
     /// A primary has just wished; in some runs somebody dies before the view that would grant it.

@@ -231,7 +231,7 @@ impl ChainModel {
             match effect {
                 ChainEffect::Send(_, ChainMessage::Refuse { .. } | ChainMessage::Fetch { .. }) if !self.answers => {}
                 ChainEffect::Send(to, message @ ChainMessage::Decided(_)) => {
-                    world.post(Letter { from: to, to, message })
+                    world.post(Letter { from: to, to, message });
                 }
                 ChainEffect::Send(to, message) => {
                     match &message {

@@ -409,3 +409,34 @@ fn whatever_the_network_does_never_do_two_clusters_serve_and_once_it_is_calm_all
         "processes did start anew, and clusters of which nobody was left were succeeded"
     );
 }
+
+/// Found by seeds of the simulator (mix `founding`, 293 and others): an acceptor that gave up because a third process was
+/// replaced was counted on all the same by a proposer that had both acceptances.
+#[test]
+fn only_the_proposer_gives_up_because_a_third_process_is_replaced() {
+    let plan =
+        || FoundingPlan { digest: 1, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: NAMES.map(name).to_vec() };
+    let [a, b, c, other_a, other_c] = [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("c", 5)].map(|(n, s)| member_of(n, s));
+    let blank = |member: &Member| FoundingMessage::Blank { digest: 1, member: member.clone() };
+    let gave_up = |founding: &mut Founding, heard: &Member, connected: &[&Member]| {
+        let mut out = Vec::new();
+        founding.handle(heard.node, blank(heard), Moment::START, &mut out);
+        founding.tick(&connected.iter().map(|m| m.node).collect(), Moment::START, &mut out);
+        out.contains(&FoundingEffect::StartAnew)
+    };
+    let mut proposer = Founding::new(a.clone(), plan(), ClusterId(9));
+    let mut out = Vec::new();
+    for other in [&b, &c] {
+        proposer.handle(other.node, blank(other), Moment::START, &mut out);
+    }
+    let proposed = out.iter().find_map(|effect| match effect {
+        FoundingEffect::Send(_, KeeperMessage::Founding(FoundingMessage::Found(view))) => Some(Arc::clone(view)),
+        _ => None,
+    });
+    let mut acceptor = Founding::new(b.clone(), plan(), ClusterId(10));
+    acceptor.handle(a.node, FoundingMessage::Found(proposed.expect("all are blank")), Moment::START, &mut out);
+    assert!(!gave_up(&mut acceptor, &other_c, &[&a, &other_c]), "the proposer may have founded with this acceptance");
+    assert!(!gave_up(&mut proposer, &other_c, &[&b, &c]), "the listed process is there: this word came late");
+    assert!(gave_up(&mut proposer, &other_c, &[&b, &other_c]));
+    assert!(gave_up(&mut acceptor, &other_a, &[&other_a, &other_c]));
+}

@@ -116,6 +116,7 @@ impl Mix {
             }
             Self::Founding => {
                 setting.voters = if chance.chance(0.3) { 3 } else { setting.nodes };
+                setting.kill_on_founding = if chance.chance(0.5) { 0.05 } else { 0.0 };
             }
         }
     }
@@ -183,9 +184,9 @@ impl Drawing {
             // A mix never comes alone: what it leans on also meets the ordinary.
             let storms = mix == Mix::Storm || self.chance.chance(0.2);
             if storms {
-                self.storm(at)
+                self.storm(at);
             } else {
-                self.one_of(mix, at)
+                self.one_of(mix, at);
             }
             at += calm + self.chance.exponential(ms(500), ms(3_000));
         }
@@ -213,7 +214,8 @@ impl Drawing {
             Mix::Storm | Mix::Founding => self.storm(at),
             Mix::Voters => {
                 let lasts = self.chance.duration(ms(700), ms(2_500));
-                self.lasting(at, Fault::Cut { cut: Cut::FromVoters(arc), told }, lasts);
+                let deaf = self.chance.chance(0.5);
+                self.lasting(at, Fault::Cut { cut: Cut::FromVoters { arc, deaf }, told }, lasts);
             }
             Mix::Pauses => {
                 // Around the lease, around the deposing, and long after.
@@ -255,8 +257,13 @@ impl Drawing {
                 }
             }
             Mix::Losses => {
+                // What the primary says last reaches one backup and not the one that will be promoted.
+                let halves = self.chance.duration(ms(10), ms(300));
                 let down = self.chance.duration(ms(50), ms(1_000));
-                self.faults.push((at, Fault::Kill(Whom::Primary(arc), down)));
+                let (whom, vanishes) = (Whom::Primary(arc), self.chance.chance(0.5));
+                self.lasting(at, Fault::Cut { cut: Cut::FromBackup(arc), told: false }, halves + ms(1));
+                let end = if vanishes { Fault::Vanish(whom, down) } else { Fault::Kill(whom, down) };
+                self.faults.push((at + halves, end));
             }
         }
     }

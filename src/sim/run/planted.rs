@@ -31,7 +31,14 @@ impl Planted {
     #[must_use]
     pub const fn shows_in(self) -> Mix {
         match self {
-            _ => Mix::Storm,
+            Self::Without(
+                Rule::Union | Rule::CommitIdentity | Rule::CommittedReads | Rule::CatchUpWhole | Rule::Enlist,
+            ) => Mix::Losses,
+            Self::Without(Rule::ReadLease | Rule::LeaseFromAll) => Mix::Islands,
+            Self::Without(Rule::PromotedWaits | Rule::Fencing) => Mix::Voters,
+            Self::Without(Rule::RepliesReplicated) => Mix::Retries,
+            Self::Without(Rule::BackupFirst) => Mix::Restarts,
+            Self::ReusedIds => Mix::Wishes,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Setting {
     pub(crate) may_lose: bool,
     /// Whoever wishes, or is wished for, is killed before the next view with this probability.
     pub(crate) kill_on_wish: f64,
+    /// Whoever says or hears a word of a founding is killed soon after with this probability.
+    pub(crate) kill_on_founding: f64,
     /// Planted: a restarted process keeps its id.
     pub(crate) reuse_ids: bool,
     /// Settings of every node, planted bugs included.
@@ -75,6 +77,7 @@ impl Setting {
             proof_within: Duration::from_millis(20),
             may_lose: false,
             kill_on_wish: 0.0,
+            kill_on_founding: 0.0,
             reuse_ids: false,
             replication: ReplicationSettings { chunk_bytes: 64, chunks_in_flight: 2, ..ReplicationSettings::default() },
         }
@@ -105,14 +108,21 @@ impl Setting {
             weather,
             proof_within: Duration::from_millis(chance.range(2, 1_000)),
             may_lose: chance.chance(0.1),
-            reuse_ids: planted == Some(Planted::ReusedIds),
             ..Self::calm()
         };
         mix.bend(&mut setting, &mut chance);
-        if let Some(Planted::Without(rule)) = planted {
-            setting.replication.rules = setting.replication.rules.without(rule);
+        setting.with(planted)
+    }
+
+    /// The same with a bug put in.
+    #[must_use]
+    pub(crate) fn with(mut self, planted: Option<Planted>) -> Self {
+        match planted {
+            Some(Planted::Without(rule)) => self.replication.rules = self.replication.rules.without(rule),
+            Some(Planted::ReusedIds) => self.reuse_ids = true,
+            None => {}
         }
-        setting
+        self
     }
 
     /// The names of the nodes, in ring order.

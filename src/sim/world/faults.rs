@@ -13,13 +13,27 @@ use crate::{
 };
 
 impl World {
+    /// Lets a fault happen at once, and says whether it found its victim.
+    pub(crate) fn strike_now(&mut self, fault: Fault) -> bool {
+        let before = self.struck;
+        self.strike(fault);
+        self.struck > before
+    }
+
     pub(super) fn strike(&mut self, fault: Fault) {
         match fault {
             Fault::Kill(whom, down) => {
                 if let Some(name) = self.find(whom).filter(|name| self.may_kill(*name)) {
                     self.mark("a kill");
+                    self.struck += 1;
                     self.end_process(name);
                     self.at(down, Event::Fault(Fault::Start(name)));
+                }
+            }
+            Fault::Vanish(whom, down) => {
+                let id = self.find(whom).and_then(|name| self.node(name)).map(SimNode::id);
+                if self.strike_now(Fault::Kill(whom, down)) {
+                    self.queue.cancel(|event| matches!(event, Event::Packet(from, ..) if Some(*from) == id));
                 }
             }
             Fault::Start(name) => self.start(name),
@@ -28,6 +42,7 @@ impl World {
                     && let Some(process) = self.processes.get_mut(&name)
                 {
                     process.paused = true;
+                    self.struck += 1;
                     self.at(lasts, Event::Fault(Fault::Resume(name)));
                 }
             }
@@ -38,6 +53,9 @@ impl World {
                 self.network.heal();
                 self.network.weather.drop = 0.0;
                 self.setting.kill_on_wish = 0.0;
+                self.setting.kill_on_founding = 0.0;
+                // What is left to see is that callers are answered; fewer of them say that as well.
+                self.setting.pause *= 3;
                 for name in self.names.clone() {
                     self.resume(name);
                     self.start(name);
@@ -146,16 +164,17 @@ impl World {
                     self.between(&both, &mut part);
                 }
             }
-            Cut::FromVoters(arc) => {
+            Cut::FromBackup(arc) => {
+                parted.extend(self.find(Whom::Primary(*arc)).zip(self.find(Whom::Backup(*arc))));
+            }
+            Cut::FromVoters { arc, deaf } => {
                 let Some(view) = self.newest.clone() else { return };
                 let Some(entry) = view.arc(*arc) else { return };
                 self.mark("a primary was cut off from the voters alone");
-                parted = view
-                    .voters
-                    .iter()
-                    .filter(|v| !entry.holds(**v))
-                    .map(|voter| (entry.primary.name, voter.name))
-                    .collect();
+                for voter in view.voters.iter().filter(|v| !entry.holds(**v)) {
+                    parted.push((entry.primary.name, voter.name));
+                    parted.extend(deaf.then_some((voter.name, entry.primary.name)));
+                }
             }
             Cut::OneWay(from, to) => parted.push((*from, *to)),
         }

@@ -33,6 +33,10 @@ impl World {
     fn note_cluster(&mut self, node: NodeId, view: &View) {
         let known = self.clusters.contains_key(&view.cluster);
         self.clusters.entry(view.cluster).or_default().insert(node);
+        // Whoever accepted is counted on until the proposer is gone: a cluster born without its majority never heals.
+        if !known && let Some(gone) = view.voters.iter().find(|v| self.gave_up.contains(v)) {
+            self.wrong.push(format!("{node} founded a cluster with {gone}, which had accepted and given up"));
+        }
         if known || self.clusters.len() == 1 {
             return;
         }

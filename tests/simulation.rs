@@ -1,0 +1,88 @@
+//! Campaigns of the simulator that are short enough for every change: no violation over every mix of faults, every planted
+//! bug caught, exactly one cluster ever founded, and the same seed the same run. Long ones: `ringheir sim`.
+
+use ringheir::sim::{
+    campaign::{Common, campaign, run_caught},
+    run::{MARKS, Mix, Plan, Planted, run},
+};
+
+const THREADS: usize = 2;
+/// A planted bug that needs more seeds than this, in the mix that it shows in, would not be noticed by a short campaign.
+const SEEDS_TO_CATCH: u64 = 150;
+
+#[test]
+fn a_short_campaign_over_all_mixes_holds_and_reaches_every_interesting_branch() {
+    let result = campaign(0..500, Common::default(), 3, THREADS, &|_| {});
+    for report in &result.failed {
+        println!("ringheir sim {}\n  {}", report.plan.arguments(), report.violations.join("\n  "));
+    }
+    assert!(result.failed.is_empty(), "{} seeds violated something", result.failed.len());
+    let missed: Vec<_> = MARKS.iter().filter(|mark| !result.marks.contains_key(*mark)).collect();
+    assert!(missed.is_empty(), "the faults have gone tame: never reached {missed:?}");
+}
+
+#[test]
+fn every_planted_bug_is_caught_within_some_seeds() {
+    // Some of them are caught by the code's own assertions, which would print.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut missed = Vec::new();
+    for planted in Planted::all() {
+        let common = Common { mix: Some(planted.shows_in()), planted: Some(planted) };
+        let result = campaign(0..SEEDS_TO_CATCH, common, 1, THREADS, &|_| {});
+        match result.failed.first() {
+            Some(report) => {
+                let checker = report.violations[0].split(':').next().unwrap_or_default();
+                println!("{planted} in {}: {} seeds, by {checker}", planted.shows_in(), report.plan.seed + 1);
+            }
+            None => missed.push(planted),
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(missed.is_empty(), "not caught within {SEEDS_TO_CATCH} seeds: {missed:?}");
+}
+
+#[test]
+fn however_processes_start_die_and_are_parted_exactly_one_cluster_is_founded() {
+    let result = campaign(10_000..10_300, Common { mix: Some(Mix::Founding), planted: None }, 3, THREADS, &|_| {});
+    for report in &result.failed {
+        println!("ringheir sim {}\n  {}", report.plan.arguments(), report.violations.join("\n  "));
+    }
+    assert!(result.failed.is_empty());
+    assert!(result.marks.contains_key("start anew"), "no founding was ever given up");
+}
+
+#[test]
+fn seeds_that_once_found_a_bug_hold() {
+    let listed =
+        include_str!("../simulations/seeds.txt").lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
+    let mut tried = 0;
+    for line in listed {
+        let mut words = line.split_whitespace();
+        let seed = words.next().and_then(|w| w.parse().ok()).unwrap_or_else(|| panic!("no seed in: {line}"));
+        let mix = words.next().and_then(Mix::named).unwrap_or_else(|| panic!("no mix in: {line}"));
+        let report = run_caught(&Plan { mix: Some(mix), ..Plan::of(seed) });
+        assert!(report.violations.is_empty(), "ringheir sim {}: {:#?}", report.plan.arguments(), report.violations);
+        tried += 1;
+    }
+    assert!(tried > 0, "the list is empty");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in [3, 4, 5] {
+        let (one, other) = (run(&Plan::of(seed)), run(&Plan::of(seed)));
+        assert_eq!((one.digest, one.events, one.marks), (other.digest, other.events, other.marks), "seed {seed}");
+        assert_ne!(one.digest, run(&Plan::of(seed + 100)).digest);
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_same_seed_is_the_same_run_in_another_process() {
+    let report = run(&Plan::of(7));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ringheir")).args(["sim", "--seed", "7"]).output();
+    let output = output.expect("the binary of this package starts");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains(&format!("digest {:016x}", report.digest)), "{told} and here {:016x}", report.digest);
+}
