@@ -1,5 +1,6 @@
 //! A kill or a stop after every single event of a commit, a promotion and a catch-up: nothing acknowledged is lost, nothing
 //! is contradicted, everything heals. `simulation.rs` has the campaigns by chance.
+#![cfg(feature = "sim")]
 
 use ringheir::{
     replication::Rule,

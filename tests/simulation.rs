@@ -1,5 +1,6 @@
 //! Campaigns of the simulator that are short enough for every change: no violation over every mix of faults, every planted
 //! bug caught, exactly one cluster ever founded, and the same seed the same run. Long ones: `ringheir sim`.
+#![cfg(feature = "sim")]
 
 use ringheir::sim::{
     campaign::{Common, campaign, run_caught},

@@ -172,6 +172,8 @@ impl Primary {
         let pass = self.passes;
         if let Some(to) = to {
             self.acked.remove(&to);
+            // What it owed as a backup it owes no more: kept, that would make it look silent the moment it arrives.
+            self.owing.remove(&to);
         }
         self.catch_up = to.map(|to| CatchUp::new(to, pass, self.shunned.get(&to).copied().unwrap_or(now)));
     }
@@ -601,3 +603,6 @@ impl Primary {
         ring.filter(|m| matches!(m.role, Role::Host | Role::BackupOnly)).map(|m| m.node).find(free)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use super::*;
+use crate::membership::{
+    View,
+    test_views::{founded, node},
+};
+
+fn wishes(out: &[Effect]) -> Vec<WishedChange> {
+    let wish = |effect: &Effect| match effect {
+        Effect::Wish(wish) => Some(wish.change),
+        _ => None,
+    };
+    out.iter().filter_map(wish).collect()
+}
+
+/// Found by seed 7239 of the simulator: what a backup had owed when it was dropped was counted against it when it had caught
+/// up again, so it was dropped once more at once, and the arc stayed alone for another five seconds.
+#[test]
+fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has_caught_up() {
+    let [a, b] = ["a", "b"].map(|name| node(name, 1));
+    let settings = ReplicationSettings::default();
+    let view = founded(&["a", "b"], 1, 1);
+    let goal = Target { primary: Some(a), backups: vec![b] };
+    let mut surroundings = Surroundings::new(a, Arc::new(view.clone()));
+    let now = Moment::START + Duration::from_secs(1);
+    let around = Around { settings: &settings, surroundings: &surroundings, now };
+    let mut out = Vec::new();
+    let (since, store) = (view.number, Store::default());
+    let mut primary = Primary::promote(
+        ArcId(0),
+        &view.arcs[0],
+        goal.clone(),
+        store,
+        CommitNumber(0),
+        vec![],
+        None,
+        Moment::START,
+        &around,
+        &mut out,
+    );
+    primary.handle_receipt(b, since, Received::Upto(primary.last()), &around, &mut out);
+    assert!(primary.is_serving());
+    primary.append(vec![], Token(1), Durability::Sync, &around, &mut out);
+
+    let silent = now + settings.ack_after;
+    out.clear();
+    primary.tick(&mut 9, &Around { now: silent, ..around }, &mut out);
+    assert_eq!(wishes(&out), [WishedChange::Drop { node: b, instead: None }]);
+    let mut next = view;
+    next.number = next.number.next();
+    let entry = Arc::make_mut(&mut next.arcs[0]);
+    (entry.in_sync, entry.catching_up, entry.changed) = (vec![], Some(b), next.number);
+    surroundings.view = Arc::new(next);
+    let around = Around { settings: &settings, surroundings: &surroundings, now: silent };
+    primary.reconfigure(&surroundings.view.arcs[0], goal.clone(), false, &around, &mut out);
+
+    let later = Around { now: silent + settings.shun, ..around };
+    out.clear();
+    primary.tick(&mut 9, &later, &mut out);
+    let chunk = out.iter().find_map(|effect| match effect {
+        Effect::ToBackup { message, .. } if matches!(message.content, ArcContent::Chunk { .. }) => Some(message),
+        _ => None,
+    });
+    let received = chunk.expect("its time has come").receipt().of;
+    out.clear();
+    primary.handle_receipt(b, since, received, &later, &mut out);
+    primary.tick(&mut 9, &later, &mut out);
+    assert_eq!(wishes(&out), [WishedChange::Add(b)]);
+
+    let mut next = View::clone(&surroundings.view);
+    next.number = next.number.next();
+    let entry = Arc::make_mut(&mut next.arcs[0]);
+    (entry.in_sync, entry.catching_up, entry.changed) = (vec![b], None, next.number);
+    surroundings.view = Arc::new(next);
+    let around = Around { settings: &settings, surroundings: &surroundings, now: silent + settings.shun };
+    out.clear();
+    primary.reconfigure(&surroundings.view.arcs[0], goal, false, &around, &mut out);
+    primary.tick(&mut 9, &around, &mut out);
+    assert_eq!(wishes(&out), [], "it owes nothing yet");
+}
