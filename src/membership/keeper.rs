@@ -18,7 +18,7 @@ use super::{
     next_view::{Knowledge, next_view},
 };
 use crate::{
-    id::{ArcId, NodeId, NodeName, ViewNumber},
+    id::{ArcId, NodeId, ViewNumber},
     moment::Moment,
 };
 
@@ -371,12 +371,10 @@ impl Keeper {
     /// How many live voters come before this one: counted from the successor of a lost node, else from the ring's start.
     fn rank(&self, unreachable: &BTreeSet<NodeId>, heard: &BTreeSet<NodeId>) -> u32 {
         let view = self.view();
-        let ring_len = view.shape.ring.len() + 1;
-        let start = unreachable.iter().map(|n| view.position(n.name)).min().map_or(0, |p| p + 1);
-        let turn = |name: NodeName| (view.position(name) + ring_len - start % ring_len) % ring_len;
-        let mine = turn(self.member.node.name);
-        let before = view.voters.iter().filter(|v| heard.contains(v) && turn(v.name) < mine).count();
-        u32::try_from(before).unwrap_or(u32::MAX)
+        let silent = view.voters.iter().copied().filter(|v| !heard.contains(v)).collect();
+        let lost = unreachable.iter().map(|n| n.name).min_by_key(|name| view.position(*name));
+        let turn = view.turn_after(lost, self.member.node, &silent).unwrap_or(view.voters.len());
+        u32::try_from(turn).unwrap_or(u32::MAX)
     }
 
     fn choose_if_free(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {

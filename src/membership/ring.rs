@@ -56,12 +56,12 @@ impl View {
         self.after(from).iter().position(|m| m.node.name == to).map(|before| before + 1)
     }
 
-    /// Whose turn it is to propose a view without `lost`: 0 for the first voter after it that is not in `silent`, 1 for the
-    /// second. `None` if `me` is no voter, or is itself `lost` or `silent`. Each voter waits its turn times a step, so that
-    /// proposals rarely meet; that two nodes count different turns costs a retry, never agreement.
+    /// Whose turn it is to propose the next view: 0 for the first voter after `lost`, or of the ring, that is not in `silent`,
+    /// 1 for the second. `None` if `me` is no voter, or is itself `lost` or `silent`. Each voter waits its turn times a step,
+    /// so that proposals rarely meet; that two nodes count different turns costs a retry, never agreement.
     #[must_use]
-    pub fn turn_after(&self, lost: NodeName, me: NodeId, silent: &BTreeSet<NodeId>) -> Option<usize> {
-        self.after(lost)
+    pub fn turn_after(&self, lost: Option<NodeName>, me: NodeId, silent: &BTreeSet<NodeId>) -> Option<usize> {
+        lost.map_or_else(|| self.members.iter().collect(), |lost| self.after(lost))
             .iter()
             .map(|m| m.node)
             .filter(|node| self.is_voter(*node) && !silent.contains(node))
@@ -112,11 +112,12 @@ mod tests {
         let view = founded(&["a", "b", "c", "d"], 4, 1);
         let node = |text: &str| view.named(name(text)).expect("founded").node;
         let nobody = BTreeSet::new();
-        assert_eq!(view.turn_after(name("a"), node("b"), &nobody), Some(0));
-        assert_eq!(view.turn_after(name("a"), node("d"), &nobody), Some(2));
-        assert_eq!(view.turn_after(name("a"), node("a"), &nobody), None, "the lost node has no turn");
+        assert_eq!(view.turn_after(Some(name("a")), node("b"), &nobody), Some(0));
+        assert_eq!(view.turn_after(Some(name("a")), node("d"), &nobody), Some(2));
+        assert_eq!(view.turn_after(Some(name("a")), node("a"), &nobody), None, "the lost node has no turn");
+        assert_eq!(view.turn_after(None, node("b"), &nobody), Some(1), "without a loss from the ring's start");
         let silent = BTreeSet::from([node("b")]);
-        assert_eq!(view.turn_after(name("a"), node("c"), &silent), Some(0));
-        assert_eq!(view.turn_after(name("a"), node("b"), &silent), None);
+        assert_eq!(view.turn_after(Some(name("a")), node("c"), &silent), Some(0));
+        assert_eq!(view.turn_after(Some(name("a")), node("b"), &silent), None);
     }
 }

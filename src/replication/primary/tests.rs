@@ -1,9 +1,12 @@
 use std::time::Duration;
 
 use super::*;
-use crate::membership::{
-    View,
-    test_views::{founded, node},
+use crate::{
+    membership::{
+        View, WishedChange,
+        test_views::{founded, node},
+    },
+    replication::Surroundings,
 };
 
 fn wishes(out: &[Effect]) -> Vec<WishedChange> {
