@@ -1,6 +1,10 @@
 //! `ringheir node`: one node of the cluster, with the built-in JSON sessions.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write, stderr, stdout},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Args;
 use ringheir::{
@@ -51,7 +55,9 @@ pub(crate) fn run(args: &NodeArgs) -> ExitCode {
         eprintln!("--log {:?} is no filter; write for example warn,ringheir=debug", args.log);
         return ExitCode::from(COULD_NOT_RUN);
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // Colours are for people: in a file or a pipe they stand in the way of whoever searches it.
+    log.with_ansi(stderr().is_terminal()).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {
@@ -59,7 +65,10 @@ pub(crate) fn run(args: &NodeArgs) -> ExitCode {
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
-    runtime.block_on(serve(args))
+    let ended = runtime.block_on(serve(args));
+    // Not dropped, which would wait for a thread that reads standard input until that is closed.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(args: &NodeArgs) -> ExitCode {
@@ -79,6 +88,9 @@ async fn serve(args: &NodeArgs) -> ExitCode {
         }
     };
     let name = entry.name;
+    // One for the whole life: a signal that comes between two waits is heard, too.
+    let told = told_to_stop(args.exit_with_stdin);
+    tokio::pin!(told);
     // Before the node, so that whoever asks hears "starting" and not a refused connection.
     let http = match HttpServer::start(&file, entry).await {
         Ok(http) => http,
@@ -98,7 +110,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     }
     let started = tokio::select! {
         started = builder.start() => started,
-        () = told_to_stop(args.exit_with_stdin) => return ExitCode::SUCCESS,
+        () = &mut told => return ExitCode::SUCCESS,
     };
     let node = match started {
         Ok(node) => node,
@@ -112,10 +124,11 @@ async fn serve(args: &NodeArgs) -> ExitCode {
         http.open(node.clone());
     }
     let at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
-    println!("ready: {name}{at}, view {}, {} members", view.number, view.members.len());
-    let _ = std::io::stdout().flush();
+    // Whoever closed standard output does not want to know; that is no reason to stop serving.
+    let _ = writeln!(stdout(), "ready: {name}{at}, view {}, {} members", view.number, view.members.len());
+    let _ = stdout().flush();
     tokio::select! {
-        () = told_to_stop(args.exit_with_stdin) => {
+        () = &mut told => {
             if let Some(http) = http {
                 http.drain();
                 http.stop().await;
