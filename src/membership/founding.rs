@@ -47,6 +47,8 @@ pub enum FoundingEffect {
     TwoClusters(ClusterId, ClusterId),
     /// This incarnation's founding cannot succeed any more: start anew with another.
     StartAnew,
+    /// The cluster that serves has this shape, and does not admit a node with this one's file. Refuse to start.
+    AnotherFile(Arc<Shape>),
 }
 
 /// What one founding needs to know of the configuration.
@@ -68,6 +70,8 @@ pub struct Founding {
     /// Drawn by the owner; used only if this process proposes.
     cluster: ClusterId,
     blanks: BTreeMap<NodeName, (Member, Moment)>,
+    /// Who is blank with another digest, and when that was last heard. Only names of the file, so there are few.
+    strangers: BTreeMap<NodeName, Moment>,
     serving: BTreeMap<ClusterId, NodeId>,
     serving_since: Option<Moment>,
     joining: Option<ClusterId>,
@@ -86,6 +90,7 @@ impl Founding {
             plan,
             cluster,
             blanks: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             serving: BTreeMap::new(),
             serving_since: None,
             joining: None,
@@ -96,11 +101,21 @@ impl Founding {
         }
     }
 
-    /// The configured voters that have not said "blank" lately; what a waiting process tells its operator.
+    /// The configured voters that have not said "blank" lately; what a waiting process tells its operator. None are missed
+    /// where somebody serves: nothing is founded then.
     #[must_use]
     pub fn missing(&self, now: Moment) -> Vec<NodeName> {
+        if !self.serving.is_empty() {
+            return Vec::new();
+        }
         let fresh = |n: &NodeName| *n == self.member.node.name || self.blank(*n, now).is_some();
         self.plan.voters.iter().copied().filter(|n| !fresh(n)).collect()
+    }
+
+    /// Those who start now, too, but from another cluster file: this founding cannot come to be before the files are the same.
+    #[must_use]
+    pub fn from_another_file(&self, now: Moment) -> Vec<NodeName> {
+        self.strangers.iter().filter(|(_, at)| now.since(**at) <= BLANK_KEPT).map(|(name, _)| *name).collect()
     }
 
     /// Looks whether something is due. `connected` are the processes that can be reached now.
@@ -168,7 +183,11 @@ impl Founding {
     pub fn handle_decided(&mut self, view: Arc<View>, out: &mut Vec<FoundingEffect>) {
         if !self.finished && self.joining == Some(view.cluster) {
             self.finished = true;
-            out.push(FoundingEffect::Join(view));
+            out.push(if view.shape.admits(&self.plan.shape) {
+                FoundingEffect::Join(view)
+            } else {
+                FoundingEffect::AnotherFile(Arc::clone(&view.shape))
+            });
         }
     }
 
@@ -179,9 +198,8 @@ impl Founding {
         }
         match message {
             FoundingMessage::Blank { digest, member } => {
-                if member.node == from && digest == self.plan.digest {
-                    self.blanks.insert(from.name, (member, now));
-                    self.propose_if_first(now, out);
+                if member.node == from {
+                    self.handle_blank(digest, member, now, out);
                 }
             }
             FoundingMessage::Serving { cluster, view: _ } => {
@@ -217,6 +235,17 @@ impl Founding {
                     out.push(FoundingEffect::Founded(view));
                 }
             }
+        }
+    }
+
+    fn handle_blank(&mut self, digest: u64, member: Member, now: Moment, out: &mut Vec<FoundingEffect>) {
+        let name = member.node.name;
+        if digest == self.plan.digest {
+            self.strangers.remove(&name);
+            self.blanks.insert(name, (member, now));
+            self.propose_if_first(now, out);
+        } else if self.plan.shape.ring.contains(&name) {
+            self.strangers.insert(name, now);
         }
     }
 

@@ -98,6 +98,7 @@ impl Net {
                     self.become_(me, Process::Serving(view));
                 }
                 FoundingEffect::TwoClusters(one, other) => self.become_(me, Process::Refused(one, other)),
+                FoundingEffect::AnotherFile(shape) => panic!("all have one file: {shape}"),
                 FoundingEffect::StartAnew => {
                     self.start(me.name.as_str());
                 }
@@ -240,6 +241,30 @@ fn who_is_configured_otherwise_is_not_counted() {
     net.become_(odd, Process::Starting(Box::new(other)));
     net.run(3_000);
     assert_eq!(net.serving(), 0);
+    let now = net.now;
+    let said = |of: &str| match &net.processes[&name(of)].1 {
+        Process::Starting(founding) => founding.from_another_file(now),
+        _ => panic!("{of} still waits"),
+    };
+    assert_eq!((said("a"), said("c")), (vec![name("c")], vec![name("a"), name("b")]), "each names whom to look at");
+}
+
+#[test]
+fn a_ring_of_another_shape_is_not_joined_and_told() {
+    let view = Arc::new(founded(&NAMES, 12, 1));
+    let plan =
+        FoundingPlan { digest: 2, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: NAMES.map(name).to_vec() };
+    let mut founding = Founding::new(member_of("a", 5), plan, ClusterId(9));
+    let (mut effects, mut now) = (Vec::new(), Moment::START);
+    let from = view.members[1].node;
+    let serving = FoundingMessage::Serving { cluster: view.cluster, view: view.number };
+    founding.handle(from, serving, now, &mut effects);
+    assert_eq!(founding.missing(now), [], "where somebody serves nobody is waited for");
+    now = now + LISTEN;
+    founding.tick(&BTreeSet::from([from]), now, &mut effects);
+    effects.clear();
+    founding.handle_decided(Arc::clone(&view), &mut effects);
+    assert_eq!(effects, [FoundingEffect::AnotherFile(Arc::clone(&view.shape))]);
 }
 
 #[test]
