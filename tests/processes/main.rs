@@ -4,6 +4,7 @@
 //! outlives a test, however it ends. No time is judged, except that everything that should come does so before a generous
 //! deadline.
 #![cfg(feature = "cli")]
+#![expect(clippy::disallowed_methods, reason = "deadlines of a test over real processes are real time")]
 
 mod founding;
 mod http;

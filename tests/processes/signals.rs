@@ -1,8 +1,11 @@
 //! Ctrl-C and SIGTERM end a node promptly and well, whatever it is doing, and the others go on.
 
-use std::time::Duration;
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{ring::Ring, stream::Stream};
 
@@ -29,6 +32,28 @@ fn sigint_and_sigterm_end_a_serving_node_with_status_0_and_the_others_serve_on()
         ring.start(name);
         ring.wait_whole();
     }
+}
+
+#[test]
+fn a_node_whose_log_and_output_nobody_reads_any_more_serves_on() {
+    let mut ring = Ring::new(&["a", "b", "c"], "");
+    ring.start("b");
+    ring.start("c");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringheir"));
+    command.args(["node", "--name", "a", "--log", "ringheir=debug", "--exit-with-stdin", "--config"]);
+    command.arg(ring.config()).arg("--run-dir").arg(ring.run_dir());
+    let mut a = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("built");
+    // Both pipes have no reader from here on, as when `| head -1` has seen enough.
+    drop((a.stdout.take(), a.stderr.take()));
+    ring.wait_ready("a");
+    let stream = Stream::begin(&ring, &["a"], "cart-1");
+    ring.kill("b");
+    ring.start("b");
+    stream.wait_more(20);
+    let asked = std::time::Instant::now();
+    kill_process(Pid::from_child(&a), Signal::TERM).expect("it runs");
+    assert_eq!(a.wait().expect("our child").code(), Some(0));
+    assert!(asked.elapsed() < PROMPTLY, "it took {:?}", asked.elapsed());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `ringheir node`: one node of the cluster, with the built-in JSON sessions.
 
 use std::{
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{IsTerminal, stderr},
     path::PathBuf,
     process::ExitCode,
 };
@@ -20,7 +20,10 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::COULD_NOT_RUN;
+use crate::{
+    COULD_NOT_RUN,
+    ask::{print, tell},
+};
 
 /// Runs one node until SIGTERM, SIGINT, or a fault that stops it.
 #[derive(Debug, Args)]
@@ -52,16 +55,17 @@ fn node_name(text: &str) -> Result<NodeName, String> {
 /// Runs it.
 pub(crate) fn run(args: &NodeArgs) -> ExitCode {
     let Ok(filter) = EnvFilter::try_new(&args.log) else {
-        eprintln!("--log {:?} is no filter; write for example warn,ringheir=debug", args.log);
+        tell(format_args!("--log {:?} is no filter; write for example warn,ringheir=debug", args.log));
         return ExitCode::from(COULD_NOT_RUN);
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     // Colours are for people: in a file or a pipe they stand in the way of whoever searches it.
-    log.with_ansi(stderr().is_terminal()).init();
+    // A log that cannot be written is dropped: to complain about that on stderr, which is gone, would be a panic.
+    log.with_ansi(stderr().is_terminal()).log_internal_errors(false).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {
-            eprintln!("no runtime: {why}");
+            tell(format_args!("no runtime: {why}"));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -72,30 +76,30 @@ pub(crate) fn run(args: &NodeArgs) -> ExitCode {
 }
 
 async fn serve(args: &NodeArgs) -> ExitCode {
+    // One for the whole life: a signal that comes between two waits is heard, too.
+    let told = told_to_stop(args.exit_with_stdin);
+    tokio::pin!(told);
     let environment = Environment::of_process();
     let file = match ClusterFile::read_in(&args.config, &environment) {
         Ok(file) => file,
         Err(why) => {
-            eprintln!("{why}");
+            tell(why);
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
     let entry = match file.this_node(args.name.as_deref(), &environment) {
         Ok(node) => node,
         Err(why) => {
-            eprintln!("{why}");
+            tell(why);
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
     let name = entry.name;
-    // One for the whole life: a signal that comes between two waits is heard, too.
-    let told = told_to_stop(args.exit_with_stdin);
-    tokio::pin!(told);
     // Before the node, so that whoever asks hears "starting" and not a refused connection.
     let http = match HttpServer::start(&file, entry).await {
         Ok(http) => http,
         Err(why) => {
-            eprintln!("{name}: {why}");
+            tell(format_args!("{name}: {why}"));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -115,7 +119,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let node = match started {
         Ok(node) => node,
         Err(why) => {
-            eprintln!("{name}: {why}");
+            tell(format_args!("{name}: {why}"));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -124,9 +128,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
         http.open(node.clone());
     }
     let at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
-    // Whoever closed standard output does not want to know; that is no reason to stop serving.
-    let _ = writeln!(stdout(), "ready: {name}{at}, view {}, {} members", view.number, view.members.len());
-    let _ = stdout().flush();
+    print(format_args!("ready: {name}{at}, view {}, {} members\n", view.number, view.members.len()));
     tokio::select! {
         () = &mut told => {
             if let Some(http) = http {
@@ -137,18 +139,16 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         () = node.stopped() => {
-            eprintln!("{name}: the node stopped; its log says why");
+            tell(format_args!("{name}: the node stopped; its log says why"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn told_to_stop(exit_with_stdin: bool) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    let closed = async {
+/// Signals are caught from this call on; what it gives back waits for one.
+fn told_to_stop(exit_with_stdin: bool) -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let closed = async move {
         if !exit_with_stdin {
             return std::future::pending().await;
         }
@@ -156,9 +156,14 @@ async fn told_to_stop(exit_with_stdin: bool) {
         let mut ignored = [0; 64];
         while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = closed => {}
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = closed => {}
+        }
     }
 }
