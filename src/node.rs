@@ -40,6 +40,9 @@ pub use crate::runtime::shared::Readiness;
 #[cfg(test)]
 mod tests;
 
+/// How long a node that founds on the operator's word listens for a cluster that serves: time to dial every node twice.
+const FOUND_LISTEN: Duration = Duration::from_secs(2);
+
 /// Starts a [`Node`].
 #[derive(Debug, Default)]
 pub struct NodeBuilder {
@@ -167,6 +170,7 @@ impl NodeBuilder {
     }
 
     /// The operator's word: found a cluster of these names alone. Only when the others will never serve the old one again.
+    /// Where a cluster is heard to serve within two seconds, the node joins that and founds none.
     #[must_use]
     pub fn found(mut self, names: Vec<NodeName>) -> Self {
         self.found = Some(names);
@@ -189,6 +193,9 @@ impl NodeBuilder {
         let name = self.name.clone().unwrap_or_default();
         let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
         let config = known.ok_or(StartError::NoSuchNode(name))?;
+        if let Some(unknown) = self.found.iter().flatten().find(|name| file.node(**name).is_none()) {
+            return Err(StartError::NoSuchNode(format!("{unknown} (in --found)")));
+        }
         refuse_what_is_not_yet(&file)?;
         let registry = Arc::new(Registry::default());
         registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
@@ -219,8 +226,11 @@ impl NodeBuilder {
         let member = file
             .member(config.name, me.incarnation, workers, registry.kind_versions())
             .ok_or_else(|| StartError::NoSuchNode(config.name.to_string()))?;
-        let voters = self.found.clone().unwrap_or_else(|| file.voters());
-        let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters };
+        let (voters, listen) = match &self.found {
+            None => (file.voters(), Duration::ZERO),
+            Some(names) => (names.clone(), FOUND_LISTEN),
+        };
+        let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters, listen };
         let founding = Founding::new(member.clone(), plan, ClusterId(chance::draw()));
         let (beginning, begun) = mpsc::channel(64);
         let keeper = KeeperStart {

@@ -60,6 +60,9 @@ pub struct FoundingPlan {
     pub shape: Shape,
     /// The names whose blanks are all needed, in file order. The operator's word (`--found a,b`) may name fewer.
     pub voters: Vec<NodeName>,
+    /// So long a process listens for a cluster that serves before it proposes. Where the blanks of all configured voters are
+    /// needed they prove that there is none; where the operator named fewer, a cluster may run among the others.
+    pub listen: Duration,
 }
 
 /// The founding of one starting process.
@@ -78,6 +81,7 @@ pub struct Founding {
     accepted: Option<(Arc<View>, NodeId, Moment)>,
     proposed: Option<(Arc<View>, BTreeSet<NodeId>)>,
     said: Option<Moment>,
+    began: Option<Moment>,
     finished: bool,
 }
 
@@ -97,6 +101,7 @@ impl Founding {
             accepted: None,
             proposed: None,
             said: None,
+            began: None,
             finished: false,
         }
     }
@@ -123,6 +128,7 @@ impl Founding {
         if self.finished {
             return;
         }
+        self.began.get_or_insert(now);
         if self.joining.is_some() && self.serving_since.is_some_and(|at| now.since(at) >= JOIN_PATIENCE) {
             self.joining = None;
             self.serving.clear();
@@ -273,6 +279,7 @@ impl Founding {
             || self.accepted.is_some()
             || !self.serving.is_empty()
             || self.plan.voters.first() != Some(&me.name)
+            || now.since(self.began.unwrap_or(now)) < self.plan.listen
         {
             return;
         }

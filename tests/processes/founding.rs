@@ -119,6 +119,33 @@ fn all_killed_at_once_found_a_new_cluster_when_all_are_back_and_it_knows_nothing
 }
 
 #[test]
+fn the_operators_word_founds_smaller_but_never_beside_a_cluster_that_runs() {
+    let mut ring = Ring::new(&NAMES, "");
+    let found = |ring: &Ring, names: &str| {
+        let (config, run_dir) = (ring.config(), ring.run_dir());
+        let [config, run_dir] = [&config, &run_dir].map(|path| path.to_str().expect("UTF-8"));
+        ring.run(&["--config", config, "--name", "a", "--run-dir", run_dir, "--found", names], &[])
+    };
+    let (status, log, _) = found(&ring, "a,nobody").ended();
+    assert_eq!(status, Some(2), "{log}");
+    assert!(log.contains("--found") && log.contains("nobody"), "{log}");
+
+    let watch = ring.watch();
+    let alone = found(&ring, "a");
+    ring.keep("a", alone);
+    let first = ring.wait_protected();
+    ring.start("b");
+    ring.start("c");
+    assert_eq!(ring.wait_protected()["cluster"], first["cluster"], "those that come later join it");
+    // The flag that was left in a start script.
+    ring.kill("a");
+    let again = found(&ring, "a");
+    ring.keep("a", again);
+    assert_eq!(ring.wait_protected()["cluster"], first["cluster"]);
+    assert_eq!(watch.end().clusters.len(), 1);
+}
+
+#[test]
 fn beside_a_survivor_without_a_majority_nothing_is_founded_and_the_newcomers_end_saying_why() {
     let mut ring = Ring::new(&NAMES, "startup_timeout = \"3s\"");
     ring.start_all();

@@ -199,6 +199,11 @@ impl Ring {
     /// Starts a node of the ring.
     pub(crate) fn start(&mut self, name: &str) {
         let process = self.run_from(&self.config(), name, &self.run_dir());
+        self.keep(name, process);
+    }
+
+    /// Takes a process for a node of the ring.
+    pub(crate) fn keep(&mut self, name: &str, process: Process) {
         let before = self.nodes.insert(name.to_owned(), process);
         assert!(before.is_none(), "{name} runs already");
     }
@@ -246,9 +251,18 @@ impl Ring {
         http::get(self.http(name), "/v1/view").ok().filter(|a| a.status == 200).map(|answer| answer.json())
     }
 
-    /// Waits until every running node is ready and has one and the same view, in which all of them are, every arc is at home
-    /// as far as it can be and has its backup; gives back that view.
+    /// Waits until every running node is ready and has one and the same view, in which all of them are and every arc has its
+    /// backup; gives back that view.
+    pub(crate) fn wait_protected(&self) -> Value {
+        self.wait_view(false)
+    }
+
+    /// The same, and every arc is at home as far as it can be.
     pub(crate) fn wait_whole(&self) -> Value {
+        self.wait_view(true)
+    }
+
+    fn wait_view(&self, all_at_home: bool) -> Value {
         let running: Vec<&str> = self.nodes.keys().map(String::as_str).collect();
         wait_for(&format!("{running:?} in one protected view"), || {
             let views: Vec<Value> = running.iter().map(|name| self.view(name)).collect::<Option<_>>()?;
@@ -258,8 +272,8 @@ impl Ring {
             let at_home = |arc: &Value| arc["primary"] == arc["home"] || !members.contains(text(&arc["home"]));
             let is_whole = views.iter().all(same)
                 && members.len() == running.len()
-                && first["fully_protected"] == true
-                && array(&first["arcs"]).iter().all(at_home);
+                && (running.len() == 1 || first["fully_protected"] == true)
+                && (!all_at_home || array(&first["arcs"]).iter().all(at_home));
             is_whole.then_some(first)
         })
     }

@@ -37,7 +37,8 @@ pub(crate) struct NodeArgs {
     /// Where life locks lie; the same for all nodes of one host.
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// The operator's word: found a cluster of these nodes alone.
+    /// The operator's word: found a cluster of these nodes alone, unless one is heard to serve. Never while nodes of the old
+    /// cluster run that cannot be reached from here.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = node_name)]
     found: Option<Vec<NodeName>>,
     /// What to log, as RUST_LOG.
