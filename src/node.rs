@@ -13,7 +13,7 @@ use crate::{
     event::Event,
     id::{ClusterId, Incarnation, NodeId, NodeName, SessionKey},
     kinds::{Clash, Registry, Types},
-    membership::{Founding, FoundingPlan, JoinRefusal, Member, View},
+    membership::{Founding, FoundingPlan, JoinRefusal, Member, Shape, View},
     memory_network::MemoryNetwork,
     replication::{ReplicationSettings, ReplyLimits},
     report::{ArcPart, ArcReport},
@@ -23,7 +23,7 @@ use crate::{
         monitor::{self, Orders},
         shared::{NodeSettings, Shared},
         supervisor::{Supervised, SupervisorStart},
-        view_keeper::{Beginning, KeeperInput, KeeperStart},
+        view_keeper::{Beginning, KeeperInput, KeeperStart, Missing},
         worker::WorkerInput,
     },
     session::{Session, SessionId},
@@ -39,6 +39,9 @@ pub use crate::runtime::shared::Readiness;
 
 #[cfg(test)]
 mod tests;
+
+/// How long a node that founds on the operator's word listens for a cluster that serves: time to dial every node twice.
+const FOUND_LISTEN: Duration = Duration::from_secs(2);
 
 /// Starts a [`Node`].
 #[derive(Debug, Default)]
@@ -71,6 +74,17 @@ pub enum StartError {
     TimedOut {
         /// The configured voters that were not heard.
         missing: Vec<NodeName>,
+        /// Voters that were heard, but start from another cluster file.
+        from_another_file: Vec<NodeName>,
+        /// Nodes that were reached and not linked, by address, and what must be mended.
+        refused: Vec<(String, String)>,
+    },
+    /// The cluster that serves was founded from a file that this one contradicts.
+    AnotherFile {
+        /// What the cluster is.
+        cluster: Box<Shape>,
+        /// What this node's file says.
+        file: Box<Shape>,
     },
     /// Two clusters serve under the configured addresses.
     TwoClusters(ClusterId, ClusterId),
@@ -90,17 +104,25 @@ impl fmt::Display for StartError {
             Self::NotYet(what) => write!(f, "not yet: {what}"),
             Self::Clash(clash) => clash.fmt(f),
             Self::Lock(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
-            Self::TimedOut { missing } if missing.is_empty() => f.write_str(
-                "startup_timeout passed before the ring let this node in; is a majority of its voters alive?",
-            ),
-            Self::TimedOut { missing } => {
-                let names: Vec<&str> = missing.iter().map(NodeName::as_str).collect();
-                write!(
-                    f,
-                    "startup_timeout passed without {}: start them, or found smaller with --found",
-                    names.join(", ")
-                )
+            Self::TimedOut { missing, from_another_file, refused } => {
+                if missing.is_empty() {
+                    f.write_str(
+                        "startup_timeout passed before the ring let this node in; is a majority of its voters alive?",
+                    )?;
+                } else {
+                    let names = joined(missing);
+                    write!(f, "startup_timeout passed without {names}: start them, or found smaller with --found")?;
+                }
+                for name in from_another_file {
+                    write!(f, "\n  {name} was started from another cluster file: give every node the same")?;
+                }
+                refused.iter().try_for_each(|(address, why)| write!(f, "\n  {address}: {why}"))
             }
+            Self::AnotherFile { cluster, file } => write!(
+                f,
+                "the cluster that runs was founded from another cluster file; give every node the same, new nodes last\n  \
+                 the cluster: {cluster}\n  this file:   {file}"
+            ),
             Self::TwoClusters(one, other) => {
                 write!(f, "two clusters serve under the configured addresses, {one} and {other}: stop one of them")
             }
@@ -113,6 +135,10 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+fn joined(names: &[NodeName]) -> String {
+    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}
 
 impl NodeBuilder {
     /// The cluster file; the same on every node.
@@ -144,6 +170,7 @@ impl NodeBuilder {
     }
 
     /// The operator's word: found a cluster of these names alone. Only when the others will never serve the old one again.
+    /// Where a cluster is heard to serve within two seconds, the node joins that and founds none.
     #[must_use]
     pub fn found(mut self, names: Vec<NodeName>) -> Self {
         self.found = Some(names);
@@ -166,13 +193,16 @@ impl NodeBuilder {
         let name = self.name.clone().unwrap_or_default();
         let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
         let config = known.ok_or(StartError::NoSuchNode(name))?;
+        if let Some(unknown) = self.found.iter().flatten().find(|name| file.node(**name).is_none()) {
+            return Err(StartError::NoSuchNode(format!("{unknown} (in --found)")));
+        }
         refuse_what_is_not_yet(&file)?;
         let registry = Arc::new(Registry::default());
         registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
         let until = clock::now() + file.cluster().startup_timeout;
         loop {
             let started = self.start_once(&file, &config, &registry).await?;
-            match started.wait(until).await {
+            match started.wait(&file, until).await {
                 Ok(Some(node)) => return Ok(node),
                 // This incarnation is named in a founding that cannot succeed; another may found or join.
                 Ok(None) => {}
@@ -196,8 +226,11 @@ impl NodeBuilder {
         let member = file
             .member(config.name, me.incarnation, workers, registry.kind_versions())
             .ok_or_else(|| StartError::NoSuchNode(config.name.to_string()))?;
-        let voters = self.found.clone().unwrap_or_else(|| file.voters());
-        let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters };
+        let (voters, listen) = match &self.found {
+            None => (file.voters(), Duration::ZERO),
+            Some(names) => (names.clone(), FOUND_LISTEN),
+        };
+        let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters, listen };
         let founding = Founding::new(member.clone(), plan, ClusterId(chance::draw()));
         let (beginning, begun) = mpsc::channel(64);
         let keeper = KeeperStart {
@@ -337,8 +370,8 @@ struct Starting {
 
 impl Starting {
     /// The node once it is in; `None` if it has to start anew.
-    async fn wait(mut self, until: crate::moment::Moment) -> Result<Option<Node>, StartError> {
-        let mut missing = Vec::new();
+    async fn wait(mut self, file: &ClusterFile, until: crate::moment::Moment) -> Result<Option<Node>, StartError> {
+        let mut missing = Missing::default();
         let ended = loop {
             let left = until.since(clock::now());
             match time::timeout(left, self.begun.recv()).await {
@@ -348,9 +381,12 @@ impl Starting {
                     return Ok(Some(self.node));
                 }
                 Ok(Some(Beginning::Missing(names))) => {
-                    if !names.is_empty() {
-                        let names: Vec<&str> = names.iter().map(NodeName::as_str).collect();
-                        tracing::info!(missing = names.join(", "), "waiting for the other voters");
+                    if !names.voters.is_empty() {
+                        tracing::info!(missing = joined(&names.voters), "waiting for the other voters");
+                    }
+                    if !names.from_another_file.is_empty() {
+                        let names = joined(&names.from_another_file);
+                        tracing::warn!(nodes = names, "started from another cluster file: give every node the same");
                     }
                     missing = names;
                 }
@@ -358,7 +394,18 @@ impl Starting {
                 Ok(Some(Beginning::TwoClusters(one, other))) => break Err(StartError::TwoClusters(one, other)),
                 Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))) => break Err(StartError::NameLives(name)),
                 Ok(None) => break Err(StartError::Actors("the node's actors failed while it started".to_owned())),
-                Err(_) => break Err(StartError::TimedOut { missing }),
+                Ok(Some(Beginning::AnotherFile(cluster))) => {
+                    let cluster = Box::new(Shape::clone(&cluster));
+                    break Err(StartError::AnotherFile { cluster, file: Box::new(file.shape()) });
+                }
+                Err(_) => {
+                    let refused = self.node.0.shared.refused().clone().into_iter();
+                    break Err(StartError::TimedOut {
+                        missing: missing.voters,
+                        from_another_file: missing.from_another_file,
+                        refused: refused.map(|(address, refusal)| (address, refusal.to_string())).collect(),
+                    });
+                }
             }
         };
         self.node.kill();

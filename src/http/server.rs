@@ -43,7 +43,7 @@ impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "cannot listen for HTTP on {}: {}; free the address, or change the node's `http`",
+            "cannot listen for HTTP on {}: {}; does this node run already? Else free the address, or change the node's `http`",
             self.address, self.source
         )
     }

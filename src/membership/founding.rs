@@ -47,6 +47,8 @@ pub enum FoundingEffect {
     TwoClusters(ClusterId, ClusterId),
     /// This incarnation's founding cannot succeed any more: start anew with another.
     StartAnew,
+    /// The cluster that serves has this shape, and does not admit a node with this one's file. Refuse to start.
+    AnotherFile(Arc<Shape>),
 }
 
 /// What one founding needs to know of the configuration.
@@ -58,6 +60,9 @@ pub struct FoundingPlan {
     pub shape: Shape,
     /// The names whose blanks are all needed, in file order. The operator's word (`--found a,b`) may name fewer.
     pub voters: Vec<NodeName>,
+    /// So long a process listens for a cluster that serves before it proposes. Where the blanks of all configured voters are
+    /// needed they prove that there is none; where the operator named fewer, a cluster may run among the others.
+    pub listen: Duration,
 }
 
 /// The founding of one starting process.
@@ -68,12 +73,15 @@ pub struct Founding {
     /// Drawn by the owner; used only if this process proposes.
     cluster: ClusterId,
     blanks: BTreeMap<NodeName, (Member, Moment)>,
+    /// Who is blank with another digest, and when that was last heard. Only names of the file, so there are few.
+    strangers: BTreeMap<NodeName, Moment>,
     serving: BTreeMap<ClusterId, NodeId>,
     serving_since: Option<Moment>,
     joining: Option<ClusterId>,
     accepted: Option<(Arc<View>, NodeId, Moment)>,
     proposed: Option<(Arc<View>, BTreeSet<NodeId>)>,
     said: Option<Moment>,
+    began: Option<Moment>,
     finished: bool,
 }
 
@@ -86,21 +94,33 @@ impl Founding {
             plan,
             cluster,
             blanks: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             serving: BTreeMap::new(),
             serving_since: None,
             joining: None,
             accepted: None,
             proposed: None,
             said: None,
+            began: None,
             finished: false,
         }
     }
 
-    /// The configured voters that have not said "blank" lately; what a waiting process tells its operator.
+    /// The configured voters that have not said "blank" lately; what a waiting process tells its operator. None are missed
+    /// where somebody serves: nothing is founded then.
     #[must_use]
     pub fn missing(&self, now: Moment) -> Vec<NodeName> {
+        if !self.serving.is_empty() {
+            return Vec::new();
+        }
         let fresh = |n: &NodeName| *n == self.member.node.name || self.blank(*n, now).is_some();
         self.plan.voters.iter().copied().filter(|n| !fresh(n)).collect()
+    }
+
+    /// Those who start now, too, but from another cluster file: this founding cannot come to be before the files are the same.
+    #[must_use]
+    pub fn from_another_file(&self, now: Moment) -> Vec<NodeName> {
+        self.strangers.iter().filter(|(_, at)| now.since(**at) <= BLANK_KEPT).map(|(name, _)| *name).collect()
     }
 
     /// Looks whether something is due. `connected` are the processes that can be reached now.
@@ -108,6 +128,7 @@ impl Founding {
         if self.finished {
             return;
         }
+        self.began.get_or_insert(now);
         if self.joining.is_some() && self.serving_since.is_some_and(|at| now.since(at) >= JOIN_PATIENCE) {
             self.joining = None;
             self.serving.clear();
@@ -168,7 +189,11 @@ impl Founding {
     pub fn handle_decided(&mut self, view: Arc<View>, out: &mut Vec<FoundingEffect>) {
         if !self.finished && self.joining == Some(view.cluster) {
             self.finished = true;
-            out.push(FoundingEffect::Join(view));
+            out.push(if view.shape.admits(&self.plan.shape) {
+                FoundingEffect::Join(view)
+            } else {
+                FoundingEffect::AnotherFile(Arc::clone(&view.shape))
+            });
         }
     }
 
@@ -179,9 +204,8 @@ impl Founding {
         }
         match message {
             FoundingMessage::Blank { digest, member } => {
-                if member.node == from && digest == self.plan.digest {
-                    self.blanks.insert(from.name, (member, now));
-                    self.propose_if_first(now, out);
+                if member.node == from {
+                    self.handle_blank(digest, member, now, out);
                 }
             }
             FoundingMessage::Serving { cluster, view: _ } => {
@@ -220,6 +244,17 @@ impl Founding {
         }
     }
 
+    fn handle_blank(&mut self, digest: u64, member: Member, now: Moment, out: &mut Vec<FoundingEffect>) {
+        let name = member.node.name;
+        if digest == self.plan.digest {
+            self.strangers.remove(&name);
+            self.blanks.insert(name, (member, now));
+            self.propose_if_first(now, out);
+        } else if self.plan.shape.ring.contains(&name) {
+            self.strangers.insert(name, now);
+        }
+    }
+
     fn handle_found(&mut self, from: NodeId, view: Arc<View>, now: Moment, out: &mut Vec<FoundingEffect>) {
         let repeated = self.accepted.as_ref().is_some_and(|(accepted, ..)| *accepted == view);
         let names_me = view.is_member(self.member.node) && view.number == ViewNumber(1) && view.check().is_ok();
@@ -244,6 +279,7 @@ impl Founding {
             || self.accepted.is_some()
             || !self.serving.is_empty()
             || self.plan.voters.first() != Some(&me.name)
+            || now.since(self.began.unwrap_or(now)) < self.plan.listen
         {
             return;
         }

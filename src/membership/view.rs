@@ -83,6 +83,38 @@ pub struct Shape {
     pub ring: Vec<NodeName>,
 }
 
+impl Shape {
+    /// Whether a node may join a ring of this shape with a file that gives `file`: all that is fixed is the same, and the
+    /// names that both know come in the same order. The file may lack names, and may list new ones after all of the ring's:
+    /// files drift apart while nodes are added and taken away.
+    #[must_use]
+    pub fn admits(&self, file: &Self) -> bool {
+        let fixed = |shape: &Self| (shape.arcs, shape.backups, shape.spread, shape.voters_max, shape.agreement);
+        let places: Vec<usize> =
+            file.ring.iter().map(|name| self.ring.iter().position(|n| n == name).unwrap_or(usize::MAX)).collect();
+        fixed(self) == fixed(file) && places.is_sorted()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let agreement = match self.agreement {
+            Agreement::Majority => "majority",
+            Agreement::MajorityOrProof => "majority_or_proof",
+        };
+        let names: Vec<&str> = self.ring.iter().map(NodeName::as_str).collect();
+        write!(
+            f,
+            "arcs = {}, backups = {}, spread = {}, voters_max = {}, agreement = {agreement}, nodes {}",
+            self.arcs,
+            self.backups,
+            self.spread,
+            self.voters_max,
+            names.join(", ")
+        )
+    }
+}
+
 /// Where one arc's sessions are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ArcEntry {
@@ -234,13 +266,16 @@ impl View {
         }
     }
 
-    /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members allow.
+    /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members allow, and every
+    /// member that may vote does, as far as the shape has room: else the next loss might find no quorum.
     #[must_use]
     pub fn fully_protected(&self) -> bool {
         let can_hold = self.members.iter().filter(|m| matches!(m.role, Role::Host | Role::BackupOnly)).count();
         let wanted = usize::from(self.shape.backups).min(can_hold.saturating_sub(1));
+        let may_vote = self.members.iter().filter(|m| matches!(m.role, Role::Host | Role::Witness)).count();
         self.arcs.iter().all(|e| self.is_member(e.primary) && e.in_sync.len() >= wanted)
             && (can_hold > 1 || self.shape.backups == 0)
+            && self.voters.len() >= may_vote.min(usize::from(self.shape.voters_max))
     }
 
     /// Checks what every decided view keeps; a view from the network is checked before it is believed.

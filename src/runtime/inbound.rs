@@ -28,6 +28,9 @@ use crate::{
 const PROOF_EVERY: Duration = Duration::from_millis(3);
 const PROOF_TRIES: u32 = 20_000;
 
+/// At most so many addresses are remembered as refused; a cluster has fewer nodes.
+const REFUSED_MAX: usize = 256;
+
 /// The receiving side of a node.
 pub(crate) struct Gateway {
     shared: Weak<Shared>,
@@ -90,6 +93,7 @@ impl Inbound for Gateway {
         let Some(shared) = self.shared.upgrade() else { return };
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).insert(peer.node, peer.lock.clone());
         shared.tell_workers(|| WorkerInput::Connected(peer.node));
+        shared.refused().remove(&peer.address);
         shared.tell(EventKind::PeerUp { node: peer.node });
     }
 
@@ -115,7 +119,15 @@ impl Inbound for Gateway {
     }
 
     fn refused(&self, address: &str, refusal: &Refusal) {
-        tracing::trace!(%address, %refusal, "not linked");
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut refused = shared.refused();
+        // Tried again every second: said once, and again when the reason is another or there was a link between.
+        if !refusal.needs_mending() || refused.get(address) == Some(refusal) || refused.len() >= REFUSED_MAX {
+            tracing::trace!(%address, %refusal, "not linked");
+            return;
+        }
+        refused.insert(address.to_owned(), refusal.clone());
+        tracing::warn!(%address, %refusal, "not linked");
     }
 }
 

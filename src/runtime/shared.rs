@@ -4,6 +4,7 @@
 //! older ones, so that a worker that promotes counts every grant ever given under an older view.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -24,7 +25,7 @@ use crate::{
     moment::Moment,
     replication::{Grants, Host, ReplicationSettings},
     runtime::message::ControlMessage,
-    transport::{Class, Lane, NotSent, Transport},
+    transport::{Class, Lane, NotSent, Refusal, Transport},
 };
 
 /// What a node is doing.
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) transport: OnceLock<Arc<dyn Transport>>,
     pub(crate) calls: Calls,
     pub(crate) events: broadcast::Sender<Event>,
+    /// Addresses where a node was reached that cannot be linked before somebody mends something, until it is linked.
+    refused: Mutex<BTreeMap<String, Refusal>>,
     pub(crate) stopped: AtomicBool,
     pub(crate) started: Moment,
 }
@@ -108,6 +111,7 @@ impl Shared {
             transport: OnceLock::new(),
             calls: Calls::new(me, settings.calls_max),
             events: broadcast::Sender::new(1024),
+            refused: Mutex::default(),
             stopped: AtomicBool::new(false),
             started: clock::now(),
             settings,
@@ -145,6 +149,11 @@ impl Shared {
 
     pub(crate) fn granting(&self) -> MutexGuard<'_, Granting> {
         self.granting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who was reached and not linked, by address.
+    pub(crate) fn refused(&self) -> MutexGuard<'_, BTreeMap<String, Refusal>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a control message; what cannot be sent is lost, as on any network, and said again by whoever needs it.

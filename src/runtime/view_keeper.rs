@@ -20,13 +20,15 @@ use crate::{
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
         ArcState, ChainMessage, Change, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
-        KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
+        KeeperMessage, KeeperSettings, Member, Shape, View, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     runtime::message::ControlMessage,
     transport::Class,
 };
 
+/// A starting node says for whom it waits once it has waited this long: most are let in or founded sooner.
+const SAY_MISSING_AFTER: Duration = Duration::from_millis(200);
 /// Jitter of proposals; below the stagger.
 const JITTER: Duration = Duration::from_millis(20);
 
@@ -58,14 +60,25 @@ impl ractor::Message for KeeperInput {}
 pub(crate) enum Beginning {
     /// It is in an installed view.
     In,
-    /// These voters are still missing.
-    Missing(Vec<NodeName>),
+    /// For whom it waits.
+    Missing(Missing),
+    /// The cluster that serves has this shape, which this node's file contradicts.
+    AnotherFile(Arc<Shape>),
     /// This incarnation cannot be in the cluster any more: start another.
     StartAnew,
     /// Two clusters serve under the configured addresses.
     TwoClusters(ClusterId, ClusterId),
     /// It was not let in.
     Refused(JoinRefusal),
+}
+
+/// What keeps a founding from coming to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// These voters are not there.
+    pub(crate) voters: Vec<NodeName>,
+    /// These are there with another cluster file.
+    pub(crate) from_another_file: Vec<NodeName>,
 }
 
 /// The actor.
@@ -92,8 +105,10 @@ pub(crate) struct KeeperState {
     member: Member,
     stage: Stage,
     beginning: mpsc::Sender<Beginning>,
-    told_missing: Vec<NodeName>,
-    unprotected: Option<usize>,
+    began: Moment,
+    told_missing: Missing,
+    /// How many arcs are, and whether all is protected, as it was last told.
+    protection: Option<(usize, bool)>,
     watched: BTreeSet<NodeId>,
 }
 
@@ -109,8 +124,9 @@ impl Actor for ViewKeeper {
             member: start.member,
             stage: Stage::Founding(Box::new(start.founding)),
             beginning: start.beginning,
-            told_missing: Vec::new(),
-            unprotected: None,
+            began: clock::now(),
+            told_missing: Missing::default(),
+            protection: None,
             watched: BTreeSet::new(),
         })
     }
@@ -145,10 +161,10 @@ impl KeeperState {
                 let peers = self.shared.transport.get().map(|t| t.peers()).unwrap_or_default();
                 let connected: BTreeSet<NodeId> = peers.into_iter().map(|p| p.node).collect();
                 founding.tick(&connected, now, &mut effects);
-                let missing = founding.missing(now);
-                if missing != self.told_missing {
-                    self.told_missing.clone_from(&missing);
-                    let _ = self.beginning.try_send(Beginning::Missing(missing));
+                let missing =
+                    Missing { voters: founding.missing(now), from_another_file: founding.from_another_file(now) };
+                if now.since(self.began) >= SAY_MISSING_AFTER {
+                    self.say_missing(missing);
                 }
             }
             KeeperInput::Describe(member) => self.member = member,
@@ -167,11 +183,22 @@ impl KeeperState {
                 FoundingEffect::StartAnew => {
                     let _ = self.beginning.try_send(Beginning::StartAnew);
                 }
+                FoundingEffect::AnotherFile(shape) => {
+                    let _ = self.beginning.try_send(Beginning::AnotherFile(shape));
+                }
             }
         }
     }
 
+    fn say_missing(&mut self, missing: Missing) {
+        if missing != self.told_missing {
+            self.told_missing.clone_from(&missing);
+            let _ = self.beginning.try_send(Beginning::Missing(missing));
+        }
+    }
+
     fn begin_to_serve(&mut self, view: &Arc<View>, now: Moment) {
+        self.say_missing(Missing::default());
         if let Err(fault) = view.check() {
             tracing::error!(%fault, "a view was refused");
             return;
@@ -256,10 +283,11 @@ impl KeeperState {
             let _ = self.beginning.try_send(Beginning::In);
         }
         let unprotected = view.arcs.iter().filter(|e| view.state_of(e) != ArcState::Protected).count();
-        if self.unprotected != Some(unprotected) {
-            self.unprotected = Some(unprotected);
+        let protection = (unprotected, view.fully_protected());
+        if self.protection != Some(protection) {
+            self.protection = Some(protection);
             let view_number = view.number.0;
-            shared.tell(if view.fully_protected() {
+            shared.tell(if protection.1 {
                 EventKind::FullyProtected { view: view_number }
             } else {
                 EventKind::Unprotected { arcs: unprotected, view: view_number }

@@ -246,6 +246,7 @@ impl SimNode {
                 FoundingEffect::Send(to, message) => out.push(Output::Send(to, Packet::Keeper(message))),
                 FoundingEffect::Founded(view) | FoundingEffect::Join(view) => self.serve(view, now, out),
                 FoundingEffect::TwoClusters(..) => out.push(Output::Stopped("two clusters serve")),
+                FoundingEffect::AnotherFile(_) => out.push(Output::Stopped("another file")),
                 FoundingEffect::StartAnew => out.push(Output::Stopped("start anew")),
             }
         }

@@ -135,6 +135,27 @@ pub(crate) enum Refusal {
     NotAdmitted,
 }
 
+impl Refusal {
+    /// Whether trying again is of no use before somebody changes a file, a program or what runs where.
+    pub(crate) const fn needs_mending(&self) -> bool {
+        match self {
+            Self::WrongSecret
+            | Self::OtherCluster { .. }
+            | Self::OtherProtocol { .. }
+            | Self::OtherName { .. }
+            | Self::NameInUse { .. }
+            | Self::Itself
+            | Self::Garbage => true,
+            Self::AlreadyLinked { .. }
+            | Self::TooMany
+            | Self::Deadline
+            | Self::Closed
+            | Self::Unreachable { .. }
+            | Self::NotAdmitted => false,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

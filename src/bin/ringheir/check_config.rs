@@ -12,7 +12,10 @@ use ringheir::{
 };
 use serde_json::{Value, json};
 
-use crate::COULD_NOT_RUN;
+use crate::{
+    COULD_NOT_RUN,
+    ask::{print, tell},
+};
 
 #[derive(Args)]
 pub(crate) struct CheckConfig {
@@ -28,13 +31,13 @@ impl CheckConfig {
         match ClusterFile::read(&self.file) {
             Ok(file) => {
                 let told = if self.json { format!("{}\n", as_json(&file)) } else { as_text(&file) };
-                print!("{told}");
+                print(told);
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                eprintln!("{error}");
+                tell(&error);
                 if self.json {
-                    println!("{}", faults_as_json(&error));
+                    print(format_args!("{}\n", faults_as_json(&error)));
                 }
                 ExitCode::from(COULD_NOT_RUN)
             }

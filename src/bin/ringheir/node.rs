@@ -1,6 +1,10 @@
 //! `ringheir node`: one node of the cluster, with the built-in JSON sessions.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, stderr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Args;
 use ringheir::{
@@ -16,7 +20,10 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use crate::COULD_NOT_RUN;
+use crate::{
+    COULD_NOT_RUN,
+    ask::{print, tell},
+};
 
 /// Runs one node until SIGTERM, SIGINT, or a fault that stops it.
 #[derive(Debug, Args)]
@@ -30,7 +37,8 @@ pub(crate) struct NodeArgs {
     /// Where life locks lie; the same for all nodes of one host.
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// The operator's word: found a cluster of these nodes alone.
+    /// The operator's word: found a cluster of these nodes alone, unless one is heard to serve. Never while nodes of the old
+    /// cluster run that cannot be reached from here.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = node_name)]
     found: Option<Vec<NodeName>>,
     /// What to log, as RUST_LOG.
@@ -48,33 +56,42 @@ fn node_name(text: &str) -> Result<NodeName, String> {
 /// Runs it.
 pub(crate) fn run(args: &NodeArgs) -> ExitCode {
     let Ok(filter) = EnvFilter::try_new(&args.log) else {
-        eprintln!("--log {:?} is no filter; write for example warn,ringheir=debug", args.log);
+        tell(format_args!("--log {:?} is no filter; write for example warn,ringheir=debug", args.log));
         return ExitCode::from(COULD_NOT_RUN);
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // Colours are for people: in a file or a pipe they stand in the way of whoever searches it.
+    // A log that cannot be written is dropped: to complain about that on stderr, which is gone, would be a panic.
+    log.with_ansi(stderr().is_terminal()).log_internal_errors(false).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {
-            eprintln!("no runtime: {why}");
+            tell(format_args!("no runtime: {why}"));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
-    runtime.block_on(serve(args))
+    let ended = runtime.block_on(serve(args));
+    // Not dropped, which would wait for a thread that reads standard input until that is closed.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(args: &NodeArgs) -> ExitCode {
+    // One for the whole life: a signal that comes between two waits is heard, too.
+    let told = told_to_stop(args.exit_with_stdin);
+    tokio::pin!(told);
     let environment = Environment::of_process();
     let file = match ClusterFile::read_in(&args.config, &environment) {
         Ok(file) => file,
         Err(why) => {
-            eprintln!("{why}");
+            tell(why);
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
     let entry = match file.this_node(args.name.as_deref(), &environment) {
         Ok(node) => node,
         Err(why) => {
-            eprintln!("{why}");
+            tell(why);
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -83,7 +100,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let http = match HttpServer::start(&file, entry).await {
         Ok(http) => http,
         Err(why) => {
-            eprintln!("{name}: {why}");
+            tell(format_args!("{name}: {why}"));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -98,12 +115,12 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     }
     let started = tokio::select! {
         started = builder.start() => started,
-        () = told_to_stop(args.exit_with_stdin) => return ExitCode::SUCCESS,
+        () = &mut told => return ExitCode::SUCCESS,
     };
     let node = match started {
         Ok(node) => node,
         Err(why) => {
-            eprintln!("{name}: {why}");
+            tell(format_args!("{name}: {why}"));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -112,10 +129,9 @@ async fn serve(args: &NodeArgs) -> ExitCode {
         http.open(node.clone());
     }
     let at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
-    println!("ready: {name}{at}, view {}, {} members", view.number, view.members.len());
-    let _ = std::io::stdout().flush();
+    print(format_args!("ready: {name}{at}, view {}, {} members\n", view.number, view.members.len()));
     tokio::select! {
-        () = told_to_stop(args.exit_with_stdin) => {
+        () = &mut told => {
             if let Some(http) = http {
                 http.drain();
                 http.stop().await;
@@ -124,18 +140,16 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         () = node.stopped() => {
-            eprintln!("{name}: the node stopped; its log says why");
+            tell(format_args!("{name}: the node stopped; its log says why"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn told_to_stop(exit_with_stdin: bool) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    let closed = async {
+/// Signals are caught from this call on; what it gives back waits for one.
+fn told_to_stop(exit_with_stdin: bool) -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let closed = async move {
         if !exit_with_stdin {
             return std::future::pending().await;
         }
@@ -143,9 +157,14 @@ async fn told_to_stop(exit_with_stdin: bool) {
         let mut ignored = [0; 64];
         while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = closed => {}
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = closed => {}
+        }
     }
 }

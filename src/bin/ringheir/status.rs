@@ -111,7 +111,7 @@ fn as_text(view: &ClusterView, nodes: &[NodeStatus]) -> String {
     let unprotected = view.unprotected();
     let protection = match unprotected {
         0 if view.fully_protected => "every arc has its backup".to_owned(),
-        0 => "every arc has a backup, not as many as wanted".to_owned(),
+        0 => "every arc has a backup; not all that is wanted yet: more backups, or votes of new nodes".to_owned(),
         _ => format!("{unprotected} of {} arcs have no backup", view.arcs.len()),
     };
     let mut table = Table::new(&["node", "state", "view", "serves", "guards", "http"]);

@@ -51,8 +51,12 @@ impl Net {
         self.starts += 1;
         let member = member_of(text, self.starts);
         let node = member.node;
-        let plan =
-            FoundingPlan { digest: 1, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: NAMES.map(name).to_vec() };
+        let plan = FoundingPlan {
+            digest: 1,
+            shape: (*founded(&NAMES, 6, 1).shape).clone(),
+            voters: NAMES.map(name).to_vec(),
+            listen: Duration::ZERO,
+        };
         let founding = Founding::new(member, plan, ClusterId(100 + self.starts));
         self.processes.insert(node.name, (node, Process::Starting(Box::new(founding))));
         node
@@ -98,6 +102,7 @@ impl Net {
                     self.become_(me, Process::Serving(view));
                 }
                 FoundingEffect::TwoClusters(one, other) => self.become_(me, Process::Refused(one, other)),
+                FoundingEffect::AnotherFile(shape) => panic!("all have one file: {shape}"),
                 FoundingEffect::StartAnew => {
                     self.start(me.name.as_str());
                 }
@@ -221,11 +226,37 @@ fn a_part_of_the_voters_waits_and_says_for_whom() {
 
 #[test]
 fn the_operators_word_may_name_fewer() {
-    let plan = FoundingPlan { digest: 1, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: vec![name("b")] };
+    let plan = FoundingPlan {
+        digest: 1,
+        shape: (*founded(&NAMES, 6, 1).shape).clone(),
+        voters: vec![name("b")],
+        listen: Duration::ZERO,
+    };
     let mut alone = Founding::new(member_of("b", 1), plan, ClusterId(5));
     let mut effects = Vec::new();
     alone.tick(&BTreeSet::new(), Moment::START, &mut effects);
     assert!(matches!(&effects[..], [FoundingEffect::Founded(view)] if view.members.len() == 1 && view.check().is_ok()));
+}
+
+#[test]
+fn the_operators_word_founds_nothing_where_a_cluster_serves() {
+    let listen = Duration::from_secs(2);
+    let plan = FoundingPlan { voters: vec![name("b")], listen, ..plan() };
+    let serving = FoundingMessage::Serving { cluster: ClusterId(50), view: ViewNumber(3) };
+    for heard in [false, true] {
+        let mut alone = Founding::new(member_of("b", 1), plan.clone(), ClusterId(5));
+        let (mut effects, mut now) = (Vec::new(), Moment::START);
+        while now.since(Moment::START) < listen {
+            alone.tick(&BTreeSet::new(), now, &mut effects);
+            assert_eq!(effects, [], "it still listens");
+            now = now + STEP;
+            if heard && now.since(Moment::START) > listen / 2 {
+                alone.handle(member_of("c", 1).node, serving.clone(), now, &mut effects);
+            }
+        }
+        alone.tick(&BTreeSet::new(), now, &mut effects);
+        assert_eq!(effects.iter().any(|e| matches!(e, FoundingEffect::Founded(_))), !heard);
+    }
 }
 
 #[test]
@@ -234,12 +265,44 @@ fn who_is_configured_otherwise_is_not_counted() {
     net.start("a");
     net.start("b");
     let odd = net.start("c");
-    let plan =
-        FoundingPlan { digest: 2, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: NAMES.map(name).to_vec() };
+    let plan = FoundingPlan {
+        digest: 2,
+        shape: (*founded(&NAMES, 6, 1).shape).clone(),
+        voters: NAMES.map(name).to_vec(),
+        listen: Duration::ZERO,
+    };
     let other = Founding::new(member(odd), plan, ClusterId(9));
     net.become_(odd, Process::Starting(Box::new(other)));
     net.run(3_000);
     assert_eq!(net.serving(), 0);
+    let now = net.now;
+    let said = |of: &str| match &net.processes[&name(of)].1 {
+        Process::Starting(founding) => founding.from_another_file(now),
+        _ => panic!("{of} still waits"),
+    };
+    assert_eq!((said("a"), said("c")), (vec![name("c")], vec![name("a"), name("b")]), "each names whom to look at");
+}
+
+#[test]
+fn a_ring_of_another_shape_is_not_joined_and_told() {
+    let view = Arc::new(founded(&NAMES, 12, 1));
+    let plan = FoundingPlan {
+        digest: 2,
+        shape: (*founded(&NAMES, 6, 1).shape).clone(),
+        voters: NAMES.map(name).to_vec(),
+        listen: Duration::ZERO,
+    };
+    let mut founding = Founding::new(member_of("a", 5), plan, ClusterId(9));
+    let (mut effects, mut now) = (Vec::new(), Moment::START);
+    let from = view.members[1].node;
+    let serving = FoundingMessage::Serving { cluster: view.cluster, view: view.number };
+    founding.handle(from, serving, now, &mut effects);
+    assert_eq!(founding.missing(now), [], "where somebody serves nobody is waited for");
+    now = now + LISTEN;
+    founding.tick(&BTreeSet::from([from]), now, &mut effects);
+    effects.clear();
+    founding.handle_decided(Arc::clone(&view), &mut effects);
+    assert_eq!(effects, [FoundingEffect::AnotherFile(Arc::clone(&view.shape))]);
 }
 
 #[test]
@@ -326,7 +389,12 @@ fn a_proposer_that_hears_a_cluster_serve_founds_no_other() {
 }
 
 fn plan() -> FoundingPlan {
-    FoundingPlan { digest: 1, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: NAMES.map(name).to_vec() }
+    FoundingPlan {
+        digest: 1,
+        shape: (*founded(&NAMES, 6, 1).shape).clone(),
+        voters: NAMES.map(name).to_vec(),
+        listen: Duration::ZERO,
+    }
 }
 
 #[test]
@@ -414,8 +482,12 @@ fn whatever_the_network_does_never_do_two_clusters_serve_and_once_it_is_calm_all
 /// replaced was counted on all the same by a proposer that had both acceptances.
 #[test]
 fn only_the_proposer_gives_up_because_a_third_process_is_replaced() {
-    let plan =
-        || FoundingPlan { digest: 1, shape: (*founded(&NAMES, 6, 1).shape).clone(), voters: NAMES.map(name).to_vec() };
+    let plan = || FoundingPlan {
+        digest: 1,
+        shape: (*founded(&NAMES, 6, 1).shape).clone(),
+        voters: NAMES.map(name).to_vec(),
+        listen: Duration::ZERO,
+    };
     let [a, b, c, other_a, other_c] = [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("c", 5)].map(|(n, s)| member_of(n, s));
     let blank = |member: &Member| FoundingMessage::Blank { digest: 1, member: member.clone() };
     let gave_up = |founding: &mut Founding, heard: &Member, connected: &[&Member]| {

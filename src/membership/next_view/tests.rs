@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::membership::{
-    ArcState,
+    Agreement, ArcState, Shape,
     test_views::{chance, founded, founded_by, member, name, node},
 };
 
@@ -106,6 +106,37 @@ fn assert_sound(base: &View, proposer: NodeId, known: &Knowledge, next: &View) {
 }
 
 #[test]
+fn a_file_may_lack_names_and_add_new_ones_last_but_not_contradict_the_ring() {
+    let ring = (*founded(&["a", "b", "c"], 6, 1).shape).clone();
+    let listing = |names: &[&str]| Shape { ring: names.iter().map(|n| name(n)).collect(), ..ring.clone() };
+    for admitted in [&["a", "b", "c"][..], &["a", "b", "c", "d"], &["a", "c"], &["b", "d"], &["d"]] {
+        assert!(ring.admits(&listing(admitted)), "{admitted:?}");
+    }
+    for contradicts in [&["b", "a", "c"][..], &["a", "d", "b", "c"], &["d", "a", "b", "c"]] {
+        assert!(!ring.admits(&listing(contradicts)), "{contradicts:?}");
+    }
+    let (arcs, backups) = (Shape { arcs: 12, ..ring.clone() }, Shape { backups: 2, ..ring.clone() });
+    let (spread, agreement) =
+        (Shape { spread: 2, ..ring.clone() }, Shape { agreement: Agreement::MajorityOrProof, ..ring.clone() });
+    let voters_max = Shape { voters_max: 1, ..ring.clone() };
+    for other in [arcs, backups, spread, agreement, voters_max] {
+        assert!(!ring.admits(&other), "{other}");
+    }
+}
+
+#[test]
+fn a_ring_whose_newest_member_has_no_vote_yet_is_not_fully_protected() {
+    let mut view = founded(&["a", "b", "c"], 6, 1);
+    assert!(view.fully_protected());
+    let without_vote = view.voters.pop().expect("three");
+    assert!(!view.fully_protected(), "of two voters the loss of one stops the ring");
+    Arc::make_mut(&mut view.shape).voters_max = 2;
+    assert!(view.fully_protected(), "there is no room for a third");
+    view.voters = vec![without_vote];
+    assert!(!view.fully_protected());
+}
+
+#[test]
 fn nothing_speaks_for_a_view_after_a_calm_one() {
     let base = founded(&["a", "b", "c"], 6, 1);
     assert_eq!(next_view(&base, node("a", 1), &calm(&base)), None);
@@ -114,7 +145,7 @@ fn nothing_speaks_for_a_view_after_a_calm_one() {
 #[test]
 fn a_founded_cluster_is_protected_and_names_exactly_its_members() {
     let members: Vec<Member> = ids(["c", "a", "b"]).map(member).to_vec();
-    let shape = Arc::unwrap_or_clone(founded(&["a", "b", "c"], 8, 1).shape);
+    let shape = Shape { voters_max: 2, ..Arc::unwrap_or_clone(founded(&["a", "b", "c"], 8, 1).shape) };
     let voters = [name("a"), name("b")];
     let view = founding_view(ClusterId(3), shape, members, &voters);
     assert_eq!(view.check(), Ok(()));

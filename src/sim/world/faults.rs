@@ -110,7 +110,7 @@ impl World {
             ring: self.names.clone(),
         };
         let voters = self.names.iter().copied().take(usize::from(self.setting.voters)).collect();
-        let plan = FoundingPlan { digest: 1, shape, voters };
+        let plan = FoundingPlan { digest: 1, shape, voters, listen: Duration::ZERO };
         let cluster = ClusterId(u128::from(self.chance.bits()));
         let process = Process {
             node: SimNode::start(member, plan, cluster, self.setting.replication.clone()),

@@ -22,7 +22,7 @@ use crate::{
     transport::{Lane, Peer, Refusal},
     wire::{
         frame,
-        handshake::{Hello, Introduction, Kind, Proof, Welcome, decode, encode},
+        handshake::{Hello, Introduction, Kind, Proof, VERSIONS, Welcome, decode, encode},
     },
 };
 
@@ -93,23 +93,25 @@ pub(super) async fn accept(core: &Arc<Core>, stream: &mut TcpStream) -> Result<A
     if let Err(refusal) = &agreed {
         // To something that does not speak the protocol, silence says as much and costs less.
         if !matches!(refusal, Refusal::Garbage | Refusal::Closed) {
-            let _ = write(stream, &encode(Kind::Refused, refusal)).await;
+            let _ = write(stream, &encode(Kind::Refused, &as_they_see_it(core, refusal))).await;
         }
     }
     agreed
 }
 
+/// "Theirs" in what is sent to the dialler is ours.
+fn as_they_see_it(core: &Core, refusal: &Refusal) -> Refusal {
+    match refusal {
+        Refusal::OtherProtocol { .. } => Refusal::OtherProtocol { theirs: VERSIONS },
+        Refusal::OtherCluster { .. } => Refusal::OtherCluster { theirs: core.cluster.clone() },
+        other => other.clone(),
+    }
+}
+
 async fn answer(core: &Arc<Core>, stream: &mut TcpStream) -> Result<Agreed, Refusal> {
     let hello_bytes = read(core, stream).await?;
-    let hello: Hello = decode(Kind::Hello, &hello_bytes).map_err(|refusal| match refusal {
-        // What is sent back must name our versions, not theirs.
-        Refusal::OtherProtocol { .. } => Refusal::OtherProtocol { theirs: crate::wire::handshake::VERSIONS },
-        other => other,
-    })?;
-    let them = check(core, hello.from).map_err(|refusal| match refusal {
-        Refusal::OtherCluster { .. } => Refusal::OtherCluster { theirs: core.cluster.clone() },
-        other => other,
-    })?;
+    let hello: Hello = decode(Kind::Hello, &hello_bytes)?;
+    let them = check(core, hello.from)?;
     if hello.to != core.me.name {
         return Err(Refusal::OtherName { theirs: core.me.name });
     }

@@ -100,20 +100,22 @@ impl Drop for Place {
     }
 }
 
-/// One log line now and then, with the number of those that it stands for.
+/// One log line now and then, with the number of those that it stands for. What passes by itself, as when two dials cross,
+/// and what somebody has to mend are counted apart, so that the one does not hide the other.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<(Option<Instant>, u64)>);
+pub(super) struct Complaints(Mutex<[(Option<Instant>, u64); 2]>);
 
 impl Complaints {
     fn complain(&self, source: IpAddr, refusal: &Refusal) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut states[usize::from(refusal.needs_mending())];
         if state.0.is_some_and(|at| at.elapsed() < COMPLAINT_EVERY) {
             state.1 += 1;
             return;
         }
         let unsaid = state.1;
         *state = (Some(Instant::now()), 0);
-        drop(state);
+        drop(states);
         tracing::warn!(%source, %refusal, unsaid, "refused a connection to the cluster address");
     }
 }

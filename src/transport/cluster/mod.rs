@@ -112,7 +112,7 @@ impl fmt::Display for StartError {
             Self::Bind { address, source } => {
                 write!(
                     f,
-                    "cannot listen on {address}: {source}; is another process there, or is the address not this host's?"
+                    "cannot listen on {address}: {source}; does this node run already? Or is another program there, or the address not this host's?"
                 )
             }
             Self::Gateway(why) => write!(f, "this node id runs in this process already: {why:?}"),

@@ -17,12 +17,17 @@ pub(crate) use self::{
 
 use std::{
     fmt,
-    io::{Write as _, stdout},
+    io::{Write as _, stderr, stdout},
 };
 
 /// Prints a result. Who reads only the beginning, as `head` does, has closed the pipe on purpose.
 pub(crate) fn print(text: impl fmt::Display) {
     let _ = stdout().write_all(text.to_string().as_bytes());
+}
+
+/// Says a line on stderr: progress, or what is wrong. Where nobody listens any more, the work goes on without.
+pub(crate) fn tell(text: impl fmt::Display) {
+    let _ = stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Rows of words, each column as wide as its widest cell; the first row is the heading.

@@ -119,7 +119,7 @@ impl Whom {
         match runtime.map_err(AskError::Runtime).and_then(|runtime| runtime.block_on(asking)) {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("{error}");
+                super::tell(error);
                 ExitCode::from(COULD_NOT_RUN)
             }
         }

@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     COULD_NOT_RUN, DOES_NOT_HOLD,
-    ask::{Peer, print},
+    ask::{Peer, print, tell},
     clock::Clock,
 };
 
@@ -156,7 +156,7 @@ impl Demo {
         match self.try_run() {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("{error}");
+                tell(error);
                 ExitCode::from(COULD_NOT_RUN)
             }
         }
@@ -173,22 +173,27 @@ impl Demo {
             Plan::usual(&names, run_for)
         };
         let runtime = tokio::runtime::Runtime::new().map_err(DemoError::Runtime)?;
+        // Before there is anything that an interrupted demo would leave behind.
+        let interrupted = {
+            let _within = runtime.enter();
+            interrupted()
+        };
         let draw = Uuid::new_v4().as_u128();
         let mut processes = Processes::lay_out(&names, self.arcs, draw, self.keep)?;
         let board = Board::new(Clock::start());
         let finished = runtime.block_on(async {
             let finished = tokio::select! {
                 ran = self.drive(&plan, &mut processes, &board) => Some(ran),
-                () = interrupted() => None,
+                () = interrupted => None,
             };
             processes.stop().await;
             finished
         });
         if self.keep {
-            eprintln!("cluster file and logs are in {}", processes.folder().display());
+            tell(format_args!("cluster file and logs are in {}", processes.folder().display()));
         }
         let Some(ran) = finished else {
-            eprintln!("interrupted; all nodes are stopped");
+            tell(format_args!("interrupted; all nodes are stopped"));
             return Ok(ExitCode::from(INTERRUPTED));
         };
         let ran = ran?;
@@ -274,7 +279,7 @@ impl Demo {
 
     /// Starts every node and waits until one of them says that every arc has its backup.
     async fn start_all(&self, processes: &mut Processes, board: &Board) -> Result<(), DemoError> {
-        eprintln!("starting {} node processes", self.nodes);
+        tell(format_args!("starting {} node processes", self.nodes));
         let mut starting = JoinSet::new();
         for door in processes.doors() {
             starting.spawn(processes.start(&door.name)?);
@@ -292,7 +297,7 @@ impl Demo {
                 let whole = whole && view.arcs.iter().all(|arc| arc.primary == arc.home);
                 watcher::saw(board, view);
                 if whole && protected {
-                    eprintln!("ready after {:.1} s", board.now().as_nanos() as f64 / 1e9);
+                    tell(format_args!("ready after {:.1} s", board.now().as_nanos() as f64 / 1e9));
                     return Ok(());
                 }
             }
@@ -306,7 +311,7 @@ impl Demo {
     /// Makes the clients, and each of them its sessions.
     #[expect(clippy::disallowed_methods, reason = "each client draws its id")]
     async fn clients(&self, processes: &Processes, board: &Board) -> Result<Clients, DemoError> {
-        eprintln!("creating {} sessions", self.sessions);
+        tell(format_args!("creating {} sessions", self.sessions));
         let pace = if self.rate == 0 { Duration::ZERO } else { Duration::from_secs(1) * self.clients / self.rate };
         let common = Arc::new(Common {
             board: board.clone(),
@@ -352,15 +357,20 @@ impl Drop for Aborted {
     }
 }
 
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end the demo, and the closing pipes end the nodes.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Signals are caught from this call on; what it gives back waits for one. Call it within a runtime.
+fn interrupted() -> impl Future<Output = ()> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let signals = kinds.map(signal);
+    async move {
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)] = signals else {
+            // Without handlers the signals end the demo, and the closing pipes end the nodes.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
     }
 }
 

@@ -42,9 +42,10 @@ impl Line {
         self
     }
 
-    /// The line, at most `width` columns, with colours if wanted.
+    /// The line, at most `width` columns, with colours if wanted. Where it is cut it ends in `…`: half a number would lie.
     pub(crate) fn render(&self, width: usize, colours: bool) -> String {
-        let (mut text, mut left) = (String::new(), width);
+        let is_whole = self.0.iter().map(|(_, piece)| piece.chars().count()).sum::<usize>() <= width;
+        let (mut text, mut left) = (String::new(), if is_whole { width } else { width.saturating_sub(1) });
         for (ink, piece) in &self.0 {
             let cut: String = piece.chars().take(left).collect();
             left -= cut.chars().count();
@@ -62,6 +63,9 @@ impl Line {
                 // Writing into a String cannot fail.
                 let _ = write!(text, "\x1b[{code}m{cut}\x1b[0m");
             }
+        }
+        if !is_whole && width > 0 {
+            text.push('…');
         }
         text
     }
@@ -299,7 +303,12 @@ mod tests {
         many.events = vec![many.events[0].clone(); 50];
         let lines = draw(&many);
         assert_eq!(lines.len(), few);
-        assert!(lines.iter().all(|line| line.render(30, false).chars().count() <= 30));
+        for line in &lines {
+            let (whole, narrow) = (line.render(1_000, false), line.render(30, false));
+            let cut = whole.chars().count() > 30;
+            assert!(narrow.chars().count() <= 30 && narrow.ends_with('…') == cut, "{narrow:?} of {whole:?}");
+            assert_eq!(line.render(0, false), "");
+        }
     }
 
     #[test]

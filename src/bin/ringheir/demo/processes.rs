@@ -8,7 +8,7 @@ use std::{
     env, fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -38,6 +38,8 @@ const LOG_SHOWN: usize = 12;
 pub(crate) enum ProcessError {
     /// The system refused something.
     System { what: &'static str, error: io::Error },
+    /// No folder for the nodes could be made.
+    Folder { folder: PathBuf, error: io::Error },
     /// No free ports on loopback.
     NoPorts,
     /// A node ended instead of getting ready; the end of its log.
@@ -50,6 +52,13 @@ impl fmt::Display for ProcessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System { what, error } => write!(f, "cannot {what}: {error}"),
+            Self::Folder { folder, error } => {
+                write!(
+                    f,
+                    "cannot make a folder for the nodes at {}: {error}; set TMPDIR to one that can be written",
+                    folder.display()
+                )
+            }
             Self::NoPorts => write!(f, "no free ports on loopback between {PORT_FIRST} and {PORT_LAST}"),
             Self::Ended { name, log } => write!(f, "node {name} ended before it was ready; its log ends:\n{log}"),
             Self::NotReady { name, log } => {
@@ -93,11 +102,13 @@ pub(crate) fn names(count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Ports that nobody listens on now, beginning at one that depends on `draw`.
+/// Ports that nobody has now, neither for connections nor for datagrams, beginning at one that depends on `draw`.
 fn free_ports(count: usize, draw: u16) -> Result<Vec<u16>, ProcessError> {
     let all = PORT_LAST - PORT_FIRST;
     let ports = (0..all).map(|step| PORT_FIRST + (draw % all + step) % all);
-    let free: Vec<u16> = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect();
+    let is_free =
+        |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok();
+    let free: Vec<u16> = ports.filter(is_free).take(count).collect();
     if free.len() == count { Ok(free) } else { Err(ProcessError::NoPorts) }
 }
 
@@ -106,7 +117,10 @@ impl Processes {
     pub(crate) fn lay_out(names: &[String], arcs: u16, draw: u128, keep: bool) -> Result<Self, ProcessError> {
         let program = env::current_exe().map_err(system("find this program"))?;
         let folder = env::temp_dir().join(format!("ringheir-demo-{:016x}", draw >> 64));
-        DirBuilder::new().mode(0o700).create(&folder).map_err(system("make a folder for the nodes"))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| ProcessError::Folder { folder: folder.clone(), error })?;
         let mut processes = Self { folder, program, keep, nodes: Vec::new() };
         DirBuilder::new().mode(0o700).create(processes.run_dir()).map_err(system("make a run folder"))?;
         let ports = free_ports(names.len() * 2, (draw % 65_536) as u16)?;
@@ -308,9 +322,13 @@ mod tests {
 
     #[test]
     fn ports_are_free_and_differ() {
-        let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let ports = free_ports(8, 65_535).expect("free ones");
+        // Those that would be the first are taken, one for connections and one for datagrams.
+        let draw = 65_535;
+        let would_be = free_ports(8, draw).expect("free ones");
+        let _one = TcpListener::bind(("127.0.0.1", would_be[0])).expect("free");
+        let _other = UdpSocket::bind(("127.0.0.1", would_be[1])).expect("free");
+        let ports = free_ports(8, draw).expect("free ones");
         assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 8);
-        assert!(!ports.contains(&taken.local_addr().expect("bound").port()));
+        assert!(!ports.contains(&would_be[0]) && !ports.contains(&would_be[1]), "{would_be:?} then {ports:?}");
     }
 }

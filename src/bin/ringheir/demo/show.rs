@@ -4,11 +4,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     env,
-    io::{IsTerminal as _, Write as _},
+    io::{IsTerminal as _, Write as _, stderr},
     time::Duration,
 };
 
 use ringheir::moment::Moment;
+
+use crate::ask::tell;
 
 use super::{
     board::{Board, Event, Notes},
@@ -31,14 +33,14 @@ struct Cursor;
 
 impl Cursor {
     fn hidden() -> Self {
-        eprint!("\x1b[?25l");
+        let _ = stderr().write_all(b"\x1b[?25l");
         Self
     }
 }
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        eprint!("\x1b[?25h");
+        let _ = stderr().write_all(b"\x1b[?25h");
     }
 }
 
@@ -79,7 +81,7 @@ impl Show {
             steps: plan.steps().to_vec(),
             run_for,
             sessions,
-            plain: plain || !std::io::stderr().is_terminal(),
+            plain: plain || !stderr().is_terminal(),
             samples: VecDeque::new(),
             curve: Vec::new(),
             events_known: 0,
@@ -141,7 +143,7 @@ impl Show {
         let (events, known) = self.board.notes().events_since(self.events_known);
         self.events_known = known;
         for Event { at, what, .. } in events {
-            eprintln!("{:>8.3} s  {what}", at.as_secs_f64());
+            tell(format_args!("{:>8.3} s  {what}", at.as_secs_f64()));
         }
     }
 
@@ -155,13 +157,13 @@ impl Show {
         if std::mem::replace(&mut self.acked_told, measure.acked) == measure.acked {
             return;
         }
-        eprintln!(
+        tell(format_args!(
             "{at:>8.3} s  {rate} ops/s, {} acknowledged, {} retried, {} failed, {unprotected} arc(s) unprotected, {} wrong",
             measure.acked,
             measure.retried,
             measure.failed,
             wrong.lost + wrong.duplicated + wrong.stale + wrong.false_answers,
-        );
+        ));
     }
 
     fn health(notes: &Notes, name: &str) -> Health {
@@ -208,7 +210,7 @@ impl Show {
         text.push_str("\x1b[J");
         self.lines_drawn = shown;
         // There is nobody to tell that stderr is gone.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = stderr().write_all(text.as_bytes());
     }
 }
 
@@ -222,7 +224,7 @@ fn rate(before: &Sample, last: &Sample, name: &str) -> u64 {
 
 /// Columns and rows of the terminal; what a terminal usually has if it does not say.
 fn terminal_size() -> (usize, usize) {
-    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+    match rustix::termios::tcgetwinsize(stderr()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (usize::from(size.ws_col), usize::from(size.ws_row)),
         _ => (80, 40),
     }
