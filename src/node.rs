@@ -8,22 +8,22 @@ use tokio::{
 };
 
 use crate::{
-    config::{ClusterFile, NodeConfig, Reads, WhenSolo},
+    config::{ClusterFile, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
     error::{Error, ErrorKind},
     event::Event,
     id::{ClusterId, Incarnation, NodeId, NodeName, SessionKey},
     kinds::{Clash, Registry, Types},
-    membership::{Founding, FoundingPlan, JoinRefusal, Member, View},
+    membership::{Difference, Founding, FoundingPlan, JoinRefusal, Member, Role, View},
     memory_network::MemoryNetwork,
     replication::{ReplicationSettings, ReplyLimits},
     report::{ArcPart, ArcReport},
     runtime::{
         chance, clock,
         inbound::Gateway,
-        monitor::{self, Orders},
+        monitor,
         shared::{NodeSettings, Shared},
         supervisor::{Supervised, SupervisorStart},
-        view_keeper::{Beginning, KeeperInput, KeeperStart},
+        view_keeper::{Awaited, Beginning, KeeperInput, KeeperStart},
         worker::WorkerInput,
     },
     session::{Session, SessionId},
@@ -48,6 +48,7 @@ pub struct NodeBuilder {
     types: Types,
     run_dir: Option<PathBuf>,
     found: Option<Vec<NodeName>>,
+    unlisted: Option<NodeConfig>,
     network: Option<MemoryNetwork>,
 }
 
@@ -59,6 +60,17 @@ pub enum StartError {
     NoConfig,
     /// The cluster file lists no node of that name.
     NoSuchNode(String),
+    /// The builder brought an entry for a node that the cluster file lists.
+    Listed(NodeName),
+    /// The operator's word names no node that may hold sessions.
+    NoHost,
+    /// This node's cluster file and another's are not of one cluster.
+    Differs {
+        /// Whose file is another.
+        with: NodeName,
+        /// The first key in which they differ; `node` is the list of nodes.
+        key: &'static str,
+    },
     /// The cluster file asks for something that this version cannot do.
     NotYet(&'static str),
     /// Session types clash.
@@ -87,6 +99,13 @@ impl fmt::Display for StartError {
         match self {
             Self::NoConfig => f.write_str("no cluster file was given: call .config(...)"),
             Self::NoSuchNode(name) => write!(f, "the cluster file lists no node named {name:?}"),
+            Self::Listed(name) => {
+                write!(f, "the cluster file lists {name}: start it by its name, without an entry of its own")
+            }
+            Self::NoHost => f.write_str("none of the nodes named to found the cluster is a host: name one"),
+            Self::Differs { with, key } => {
+                write!(f, "`{key}` in the cluster file is not what {with} has: give every node the same file")
+            }
             Self::NotYet(what) => write!(f, "not yet: {what}"),
             Self::Clash(clash) => clash.fmt(f),
             Self::Lock(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
@@ -150,6 +169,14 @@ impl NodeBuilder {
         self
     }
 
+    /// This node's own entry, when the cluster file lists none of its name: it dials the nodes listed and joins the ring that
+    /// they serve, behind all names that the ring knows. It never founds. Name it in `name` or not at all.
+    #[must_use]
+    pub fn unlisted(mut self, entry: NodeConfig) -> Self {
+        self.unlisted = Some(entry);
+        self
+    }
+
     /// Over a network inside this process instead of sockets.
     #[must_use]
     pub fn over(mut self, network: &MemoryNetwork) -> Self {
@@ -157,28 +184,53 @@ impl NodeBuilder {
         self
     }
 
-    /// Starts the node and waits until it is in an installed view, founded or joined, at most `startup_timeout`.
+    /// Starts the node and waits until it is in an installed view, founded or joined: at most `startup_timeout`, or, with
+    /// `on_startup_timeout = "wait"`, as long as it takes.
     ///
     /// # Errors
     /// Why it is not in the ring; nothing of it runs then.
     pub async fn start(mut self) -> Result<Node, StartError> {
         let file = self.file.take().ok_or(StartError::NoConfig)?;
-        let name = self.name.clone().unwrap_or_default();
-        let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
-        let config = known.ok_or(StartError::NoSuchNode(name))?;
+        let config = self.entry_in(&file)?;
         refuse_what_is_not_yet(&file)?;
+        self.check_found(&file)?;
         let registry = Arc::new(Registry::default());
         registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
-        let until = clock::now() + file.cluster().startup_timeout;
+        let patience = match file.cluster().on_startup_timeout {
+            OnStartupTimeout::Exit => Patience::Until(clock::now() + file.cluster().startup_timeout),
+            OnStartupTimeout::Wait => Patience::Endless { remind: file.cluster().startup_timeout },
+        };
         loop {
             let started = self.start_once(&file, &config, &registry).await?;
-            match started.wait(until).await {
+            match started.wait(patience).await {
                 Ok(Some(node)) => return Ok(node),
                 // This incarnation is named in a founding that cannot succeed; another may found or join.
                 Ok(None) => {}
                 Err(why) => return Err(why),
             }
         }
+    }
+
+    fn entry_in(&self, file: &ClusterFile) -> Result<NodeConfig, StartError> {
+        if let Some(entry) = &self.unlisted {
+            if file.node(entry.name).is_some() {
+                return Err(StartError::Listed(entry.name));
+            }
+            return match &self.name {
+                Some(name) if name != entry.name.as_str() => Err(StartError::NoSuchNode(name.clone())),
+                _ => Ok(entry.clone()),
+            };
+        }
+        let name = self.name.clone().unwrap_or_default();
+        let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
+        known.ok_or(StartError::NoSuchNode(name))
+    }
+
+    fn check_found(&self, file: &ClusterFile) -> Result<(), StartError> {
+        let Some(found) = &self.found else { return Ok(()) };
+        let entry = |n: &NodeName| file.node(*n).ok_or_else(|| StartError::NoSuchNode(n.to_string()));
+        let roles = found.iter().map(|n| entry(n).map(|e| e.role)).collect::<Result<Vec<Role>, _>>()?;
+        if roles.contains(&Role::Host) { Ok(()) } else { Err(StartError::NoHost) }
     }
 
     async fn start_once(
@@ -191,11 +243,9 @@ impl NodeBuilder {
         let settings = node_settings(file);
         let workers = settings.workers;
         let shared = Shared::new(me, settings, Arc::clone(registry));
-        let orders = Orders::default();
+        let orders = shared.orders.clone();
         let gateway = Gateway::new(&shared, orders.clone());
-        let member = file
-            .member(config.name, me.incarnation, workers, registry.kind_versions())
-            .ok_or_else(|| StartError::NoSuchNode(config.name.to_string()))?;
+        let member = config.member(me.incarnation, workers, registry.kind_versions());
         let voters = self.found.clone().unwrap_or_else(|| file.voters());
         let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters };
         let founding = Founding::new(member.clone(), plan, ClusterId(chance::draw()));
@@ -206,6 +256,7 @@ impl NodeBuilder {
             member: member.clone(),
             founding,
             beginning,
+            listed: file.nodes().iter().map(|n| n.cluster.to_string()).collect(),
         };
         let mut lock = None;
         match &self.network {
@@ -329,6 +380,13 @@ fn address_error(why: &TransportError) -> StartError {
     StartError::Address(why.to_string())
 }
 
+/// How long a starting node waits for the others.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    Until(crate::moment::Moment),
+    Endless { remind: Duration },
+}
+
 /// A node that runs and is not in a view yet.
 struct Starting {
     node: Node,
@@ -337,32 +395,57 @@ struct Starting {
 
 impl Starting {
     /// The node once it is in; `None` if it has to start anew.
-    async fn wait(mut self, until: crate::moment::Moment) -> Result<Option<Node>, StartError> {
-        let mut missing = Vec::new();
+    async fn wait(mut self, patience: Patience) -> Result<Option<Node>, StartError> {
+        let mut awaited = Awaited::default();
         let ended = loop {
-            let left = until.since(clock::now());
-            match time::timeout(left, self.begun.recv()).await {
-                Ok(Some(Beginning::In)) => {
+            let left = match patience {
+                Patience::Until(until) => until.since(clock::now()),
+                Patience::Endless { remind } => remind,
+            };
+            match (time::timeout(left, self.begun.recv()).await, patience) {
+                (Ok(Some(Beginning::In)), _) => {
                     // Keep hearing, so that a later refusal is at least drained.
                     tokio::spawn(async move { while self.begun.recv().await.is_some() {} });
                     return Ok(Some(self.node));
                 }
-                Ok(Some(Beginning::Missing(names))) => {
-                    if !names.is_empty() {
-                        let names: Vec<&str> = names.iter().map(NodeName::as_str).collect();
-                        tracing::info!(missing = names.join(", "), "waiting for the other voters");
-                    }
-                    missing = names;
+                (Ok(Some(Beginning::Waiting(news))), _) => {
+                    awaited = news;
+                    say_whom_it_awaits(&awaited);
                 }
-                Ok(Some(Beginning::StartAnew)) => break Ok(None),
-                Ok(Some(Beginning::TwoClusters(one, other))) => break Err(StartError::TwoClusters(one, other)),
-                Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))) => break Err(StartError::NameLives(name)),
-                Ok(None) => break Err(StartError::Actors("the node's actors failed while it started".to_owned())),
-                Err(_) => break Err(StartError::TimedOut { missing }),
+                (Ok(Some(Beginning::StartAnew)), _) => break Ok(None),
+                (Ok(Some(Beginning::TwoClusters(one, other))), _) => break Err(StartError::TwoClusters(one, other)),
+                (Ok(Some(Beginning::Differs(difference))), _) => break Err(differs(difference)),
+                (Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))), _) => {
+                    break Err(StartError::NameLives(name));
+                }
+                (Ok(None), _) => {
+                    break Err(StartError::Actors("the node's actors failed while it started".to_owned()));
+                }
+                (Err(_), Patience::Endless { .. }) => say_whom_it_awaits(&awaited),
+                (Err(_), Patience::Until(_)) => {
+                    break Err(match awaited.differing.first() {
+                        Some(difference) => differs(*difference),
+                        None => StartError::TimedOut { missing: awaited.missing },
+                    });
+                }
             }
         };
         self.node.kill();
         ended
+    }
+}
+
+fn differs(Difference { with, key }: Difference) -> StartError {
+    StartError::Differs { with, key }
+}
+
+fn say_whom_it_awaits(awaited: &Awaited) {
+    for Difference { with, key } in &awaited.differing {
+        tracing::warn!(%with, key, "another cluster file: this key differs, so the two found nothing together");
+    }
+    if !awaited.missing.is_empty() {
+        let names: Vec<&str> = awaited.missing.iter().map(NodeName::as_str).collect();
+        tracing::info!(missing = names.join(", "), "waiting for the other voters");
     }
 }
 
@@ -530,6 +613,13 @@ impl Node {
     pub fn unprotected_arcs(&self) -> usize {
         let view = self.view();
         view.arcs.iter().filter(|e| view.state_of(e) != crate::membership::ArcState::Protected).count()
+    }
+
+    /// How many of the sessions that this node serves have no backup that holds everything; summed over the nodes, the
+    /// cluster's. Zero on every node once the ring is protected.
+    pub async fn unprotected_sessions(&self) -> u64 {
+        let served = |a: &&ArcReport| matches!(a.part, ArcPart::Active | ArcPart::Lost | ArcPart::Promoting);
+        self.arcs().await.iter().filter(served).filter(|a| a.in_sync.is_empty()).map(|a| a.sessions).sum()
     }
 
     /// Waits until every arc has as many in-sync backups as the file wants and the members allow.

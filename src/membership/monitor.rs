@@ -183,9 +183,13 @@ impl Monitor {
         beat
     }
 
-    /// A ping to send at once, because a reply waits for this peer's lease; `None` if one was just sent, or to a stranger.
+    /// A ping to send at once, because a reply waits for this peer's lease; `None` if one was just sent, to a stranger, or
+    /// while the workers make no progress.
     #[must_use]
     pub fn ask(&mut self, peer: NodeId, now: Moment, installed: ViewNumber) -> Option<Ping> {
+        if !self.progress {
+            return None;
+        }
         let hears_you = self.detector.hears(peer);
         let asked = self.peers.get_mut(&peer)?;
         if asked.outstanding.back().is_some_and(|(_, at)| now.since(*at) < ASK_AGAIN) {

@@ -5,7 +5,7 @@
 //! view never changes; entries that did not change are shared between successive views. The shape is Vertical Paxos'
 //! configuration (Lamport, Malkhi, Zhou 2009) with PacificA's replica groups inside (Lin et al. 2008).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +79,31 @@ pub struct Shape {
     pub voters_max: u8,
     /// Who may decide.
     pub agreement: Agreement,
+    /// What a grant is worth. A holder and a grantor that counted differently would leave a time in which two answer reads.
+    pub lease: Duration,
+    /// How long an idle client's replies are kept. A copy that forgot sooner would run a retry anew once it is promoted.
+    pub reply_keep: Duration,
     /// Every name that ever had a place, in ring order: the file's order, then those that joined unlisted.
     pub ring: Vec<NodeName>,
+}
+
+impl Shape {
+    /// The first key of the cluster file in which the two differ; `None` if they may be one cluster. The ring is left out:
+    /// it grows with names that no file had when the cluster was founded.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> Option<&'static str> {
+        [
+            ("arcs", self.arcs != other.arcs),
+            ("backups", self.backups != other.backups),
+            ("spread", self.spread != other.spread),
+            ("agreement", self.agreement != other.agreement),
+            ("lease", self.lease != other.lease),
+            ("voters_max", self.voters_max != other.voters_max),
+            ("reply_keep", self.reply_keep != other.reply_keep),
+        ]
+        .into_iter()
+        .find_map(|(key, differs)| differs.then_some(key))
+    }
 }
 
 /// Where one arc's sessions are.

@@ -99,7 +99,8 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest
     let entry = request.request.map(|request| ReplyEntry { request, reply: reply.clone() });
     let token = state.draw_token();
     let change = SessionChange { key: request.key, body, reply: entry };
-    let number = host.append(arc, vec![change], token, request.durability, now, &mut state.effects);
+    let durability = request.durability.unwrap_or_else(|| kind.durability());
+    let number = host.append(arc, vec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
     state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0) });
 }
@@ -235,5 +236,9 @@ fn report_one(view: &View, arc: ArcId, replica: &Replica) -> Option<ArcReport> {
 }
 
 fn part_of(primary: &Primary) -> ArcPart {
-    if primary.is_serving() { ArcPart::Active } else { ArcPart::Promoting }
+    match (primary.is_serving(), primary.lost_at()) {
+        (false, _) => ArcPart::Promoting,
+        (true, None) => ArcPart::Active,
+        (true, Some(_)) => ArcPart::Lost,
+    }
 }

@@ -4,7 +4,11 @@
 //! It is the only writer of the node's view. Its order on a new view matters: first it stops granting leases under older
 //! views, then it publishes the view, then it hands it to the workers.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
@@ -19,8 +23,8 @@ use crate::{
     event::EventKind,
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
-        ArcState, ChainMessage, Change, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
-        KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
+        ArcState, ChainMessage, Change, Difference, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper,
+        KeeperEffect, KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     runtime::message::ControlMessage,
@@ -53,13 +57,24 @@ pub(crate) enum KeeperInput {
 // With ractor's cluster feature a message says whether it may leave the process; this one never does.
 impl ractor::Message for KeeperInput {}
 
+/// What a founding waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    /// Configured voters that are not heard, or say something else.
+    pub(crate) missing: Vec<NodeName>,
+    /// Of those: who starts with another configuration.
+    pub(crate) differing: Vec<Difference>,
+}
+
 /// How the start of a node ends.
 #[derive(Debug)]
 pub(crate) enum Beginning {
     /// It is in an installed view.
     In,
-    /// These voters are still missing.
-    Missing(Vec<NodeName>),
+    /// It cannot begin yet.
+    Waiting(Awaited),
+    /// The ring was founded with another configuration.
+    Differs(Difference),
     /// This incarnation cannot be in the cluster any more: start another.
     StartAnew,
     /// Two clusters serve under the configured addresses.
@@ -77,6 +92,8 @@ pub(crate) struct KeeperStart {
     pub(crate) orders: Orders,
     pub(crate) member: Member,
     pub(crate) founding: Founding,
+    /// The addresses of the cluster file, dialled whatever the view says.
+    pub(crate) listed: BTreeSet<String>,
     pub(crate) beginning: mpsc::Sender<Beginning>,
 }
 
@@ -92,7 +109,10 @@ pub(crate) struct KeeperState {
     member: Member,
     stage: Stage,
     beginning: mpsc::Sender<Beginning>,
-    told_missing: Vec<NodeName>,
+    told_awaited: Awaited,
+    listed: BTreeSet<String>,
+    /// Members that no line of this node's file tells of; dialled while they are members.
+    unlisted: BTreeMap<String, NodeName>,
     unprotected: Option<usize>,
     watched: BTreeSet<NodeId>,
 }
@@ -109,7 +129,9 @@ impl Actor for ViewKeeper {
             member: start.member,
             stage: Stage::Founding(Box::new(start.founding)),
             beginning: start.beginning,
-            told_missing: Vec::new(),
+            told_awaited: Awaited::default(),
+            listed: start.listed,
+            unlisted: BTreeMap::new(),
             unprotected: None,
             watched: BTreeSet::new(),
         })
@@ -138,17 +160,17 @@ impl KeeperState {
             KeeperInput::Message(from, KeeperMessage::Founding(message)) => {
                 founding.handle(from, message, now, &mut effects);
             }
-            KeeperInput::Message(_, KeeperMessage::Chain(ChainMessage::Decided(view))) => {
-                founding.handle_decided(view, &mut effects);
+            KeeperInput::Message(from, KeeperMessage::Chain(ChainMessage::Decided(view))) => {
+                founding.handle_decided(from, view, &mut effects);
             }
             KeeperInput::Tick => {
                 let peers = self.shared.transport.get().map(|t| t.peers()).unwrap_or_default();
                 let connected: BTreeSet<NodeId> = peers.into_iter().map(|p| p.node).collect();
                 founding.tick(&connected, now, &mut effects);
-                let missing = founding.missing(now);
-                if missing != self.told_missing {
-                    self.told_missing.clone_from(&missing);
-                    let _ = self.beginning.try_send(Beginning::Missing(missing));
+                let awaited = Awaited { missing: founding.missing(now), differing: founding.differing(now) };
+                if awaited != self.told_awaited {
+                    self.told_awaited.clone_from(&awaited);
+                    let _ = self.beginning.try_send(Beginning::Waiting(awaited));
                 }
             }
             KeeperInput::Describe(member) => self.member = member,
@@ -163,6 +185,9 @@ impl KeeperState {
                 }
                 FoundingEffect::TwoClusters(one, other) => {
                     let _ = self.beginning.try_send(Beginning::TwoClusters(one, other));
+                }
+                FoundingEffect::Differs(difference) => {
+                    let _ = self.beginning.try_send(Beginning::Differs(difference));
                 }
                 FoundingEffect::StartAnew => {
                     let _ = self.beginning.try_send(Beginning::StartAnew);
@@ -275,7 +300,25 @@ impl KeeperState {
         if watched != self.watched {
             self.orders.watch(watched.clone());
             self.watched = watched;
+            self.dial_unlisted();
         }
+    }
+
+    /// Two nodes that joined without being listed know each other only from the view.
+    fn dial_unlisted(&mut self) {
+        let (Stage::Serving(keeper), Some(transport)) = (&self.stage, self.shared.transport.get()) else { return };
+        let others = keeper.view().members.iter().filter(|m| m.node != self.shared.me);
+        let members: BTreeMap<String, NodeName> = others
+            .filter(|m| !self.listed.contains(&m.cluster_address))
+            .map(|m| (m.cluster_address.clone(), m.node.name))
+            .collect();
+        for address in self.unlisted.keys().filter(|address| !members.contains_key(*address)) {
+            transport.forget(address);
+        }
+        for (address, name) in members.iter().filter(|(address, name)| self.unlisted.get(*address) != Some(name)) {
+            transport.dial(*name, address);
+        }
+        self.unlisted = members;
     }
 
     fn send(&self, to: NodeId, message: KeeperMessage) {

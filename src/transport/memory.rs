@@ -92,6 +92,9 @@ struct Net {
     limits: Limits,
     state: Mutex<State>,
     faults: watch::Sender<Faults>,
+    /// Whose heartbeat thread is to stand still, and how long.
+    #[cfg(test)]
+    stalls: Mutex<BTreeMap<NodeName, Duration>>,
     /// Ups and downs, told one after the other and under no lock. Bounded by the links there are.
     news: mpsc::UnboundedSender<News>,
 }
@@ -131,7 +134,14 @@ impl MemoryNet {
                 }
             }
         });
-        Self(Arc::new(Net { limits, state: Mutex::default(), faults: watch::Sender::default(), news }))
+        Self(Arc::new(Net {
+            limits,
+            state: Mutex::default(),
+            faults: watch::Sender::default(),
+            #[cfg(test)]
+            stalls: Mutex::default(),
+            news,
+        }))
     }
 
     /// Puts a node at an address. A node that was there is killed first.
@@ -178,6 +188,12 @@ impl MemoryNet {
     #[cfg(test)]
     pub(crate) fn drop_heartbeats(&self, from: NodeName, to: NodeName, lost: bool) {
         self.0.fault(from, to, |fault| fault.no_heartbeats = lost);
+    }
+
+    /// The heartbeat thread of that node stands still for so long, as on a starved machine.
+    #[cfg(test)]
+    pub(crate) fn stall_heartbeats(&self, node: NodeName, still: Duration) {
+        self.0.stalls.lock().unwrap_or_else(PoisonError::into_inner).insert(node, still);
     }
 
     /// The node is gone: all its pipes vanish, its peers see them close, it hears nothing more, not even that.
@@ -461,6 +477,13 @@ impl Heartbeats for MemoryHeartbeats {
     }
 
     fn receive(&mut self, timeout: Duration) -> Option<(NodeId, Vec<u8>)> {
+        #[cfg(test)]
+        if let Some(net) = self.net.upgrade() {
+            let stall = net.stalls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.me.name);
+            if let Some(still) = stall {
+                std::thread::sleep(still);
+            }
+        }
         match self.beats.recv_timeout(timeout) {
             Ok(beat) => Some(beat),
             Err(RecvTimeoutError::Timeout) => None,
