@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{ClusterFile, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
+    config::{ClusterFile, ConfigError, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
     error::{Error, ErrorKind},
     event::Event,
     id::{ClusterId, Incarnation, NodeId, NodeName, SessionKey},
@@ -62,6 +62,8 @@ pub enum StartError {
     NoSuchNode(String),
     /// The builder brought an entry for a node that the cluster file lists.
     Listed(NodeName),
+    /// The entry that the builder brought does not fit the cluster file.
+    Unfit(ConfigError),
     /// The operator's word names no node that may hold sessions.
     NoHost,
     /// This node's cluster file and another's are not of one cluster.
@@ -102,6 +104,7 @@ impl fmt::Display for StartError {
             Self::Listed(name) => {
                 write!(f, "the cluster file lists {name}: start it by its name, without an entry of its own")
             }
+            Self::Unfit(why) => why.fmt(f),
             Self::NoHost => f.write_str("none of the nodes named to found the cluster is a host: name one"),
             Self::Differs { with, key } => {
                 write!(f, "`{key}` in the cluster file is not what {with} has: give every node the same file")
@@ -216,6 +219,7 @@ impl NodeBuilder {
             if file.node(entry.name).is_some() {
                 return Err(StartError::Listed(entry.name));
             }
+            file.check_unlisted(entry).map_err(StartError::Unfit)?;
             return match &self.name {
                 Some(name) if name != entry.name.as_str() => Err(StartError::NoSuchNode(name.clone())),
                 _ => Ok(entry.clone()),

@@ -104,7 +104,8 @@ pub struct Stale<R> {
     pub reply: R,
     /// The session's version in this copy; 0 if it does not exist there.
     pub version: u64,
-    /// How long ago this copy last heard from the primary; zero on the primary itself.
+    /// How long ago this copy last heard of the session's arc from a primary; zero on the primary itself. On an arc where
+    /// nothing happens it grows, though nothing was missed.
     pub age: Duration,
 }
 

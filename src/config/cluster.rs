@@ -72,7 +72,9 @@ pub struct ClusterConfig {
     /// Silence after which a node is suspected.
     ///
     /// The longest pause (a scheduler's, a collector's, a network's) that should *not* cost a node its place. A hang is
-    /// noticed no sooner; a killed process is, by its closed connections. Longer than `lease`. 50 ms to 5 min.
+    /// noticed no sooner; a killed process is, by its closed connections. Longer than `lease`. Agreement on a view takes two
+    /// round trips, and an attempt is given up after a quarter of this, 150 ms at least: on a network whose round trips
+    /// take more than 70 ms, at least ten of them. 50 ms to 5 min.
     pub suspect_after: Duration,
     /// How long a primary may answer reads on its own after its backups last heard of it.
     ///

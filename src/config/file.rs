@@ -175,6 +175,15 @@ impl ClusterFile {
         })
     }
 
+    /// Whether a node that this file does not list could have been listed so: for one that joins with an entry of its own.
+    ///
+    /// # Errors
+    /// All that is wrong with the file and this node last in it, by key.
+    pub fn check_unlisted(&self, entry: &NodeConfig) -> Result<(), ConfigError> {
+        let nodes = self.nodes.iter().chain([entry]).cloned().collect();
+        Self::new(self.cluster.clone(), nodes).map(drop)
+    }
+
     /// The names of the configured voters: witnesses first, then hosts in file order, at most `voters_max`.
     #[must_use]
     pub fn voters(&self) -> Vec<NodeName> {

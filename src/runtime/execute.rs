@@ -115,7 +115,9 @@ fn not_served(not_here: NotHere) -> CallOutcome {
 }
 
 fn may_begin_on_lost(request: &CallRequest) -> bool {
-    request.creating || matches!(request.operation, Operation::Create(_))
+    // Who expects a version expects a session: that it is lost is the answer, not that the version is another.
+    let expects_one = request.expected.is_some_and(|version| version != 0);
+    (request.creating && !expects_one) || matches!(request.operation, Operation::Create(_))
 }
 
 /// Lets an answer leave when everything it shows is committed and the leases run.

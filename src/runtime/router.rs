@@ -205,6 +205,9 @@ async fn carry(shared: &Shared, mut request: CallRequest, deadline: Moment) -> R
             Tried::Came(came) => came,
             Tried::NotSent => {
                 // Nothing of it left this node.
+                if !view.is_member(primary) {
+                    last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
+                }
                 wait_for_change(shared, &view, left).await;
                 continue;
             }

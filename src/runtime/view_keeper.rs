@@ -201,8 +201,11 @@ impl KeeperState {
             tracing::error!(%fault, "a view was refused");
             return;
         }
-        let settings =
-            KeeperSettings { suspect_after: self.shared.settings.suspect_after, ..KeeperSettings::default() };
+        let suspect_after = self.shared.settings.suspect_after;
+        let defaults = KeeperSettings::default();
+        // Two round trips of a slow network must fit in, or no view would ever be decided.
+        let proposal_timeout = defaults.proposal_timeout.max(suspect_after / 4);
+        let settings = KeeperSettings { suspect_after, proposal_timeout, ..defaults };
         let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
         self.stage = Stage::Serving(Box::new(keeper));
         self.install(view);

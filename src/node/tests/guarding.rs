@@ -88,9 +88,9 @@ async fn a_late_backup(more: &str) -> (MemoryNetwork, Vec<Node>, Node) {
 }
 
 async fn took(call: impl Future<Output = Result<u64, Error>>) -> Duration {
-    let begun = std::time::Instant::now();
+    let begun = clock::now();
     soon(call).await.expect("done");
-    begun.elapsed()
+    clock::now().since(begun)
 }
 
 #[tokio::test(flavor = "multi_thread")]

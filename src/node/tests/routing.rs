@@ -1,15 +1,13 @@
 //! Finding a session's primary: from an old view, at most so many times in a row, and what is said of a session that is gone.
 
-use std::{
-    sync::{Mutex, Weak},
-    time::Instant,
-};
+use std::sync::{Mutex, Weak};
 
 use bytes::Bytes;
 
 use super::*;
 use crate::{
     membership::test_views::founded,
+    moment::Moment,
     runtime::{
         message::{CallOutcome, CallRequest, ControlMessage, ForwardedReply, Operation},
         router,
@@ -51,14 +49,14 @@ async fn a_call_from_a_node_with_an_old_view_is_sent_on_to_the_present_primary()
 struct Quarrel {
     router: Weak<Shared>,
     between: [NodeId; 2],
-    asked: Mutex<Vec<Instant>>,
+    asked: Mutex<Vec<Moment>>,
 }
 
 impl Transport for Quarrel {
     fn send(&self, to: NodeId, _: Lane, _: Class, message: Bytes) -> Result<(), NotSent> {
         let shared = self.router.upgrade().ok_or(NotSent::NoPeer)?;
         let Ok(Some(ControlMessage::Call(call))) = ControlMessage::decode(&message, usize::MAX) else { return Ok(()) };
-        self.asked.lock().expect("no panic").push(Instant::now());
+        self.asked.lock().expect("no panic").push(clock::now());
         let other = self.between[usize::from(to == self.between[0])];
         let outcome = CallOutcome::Elsewhere(other, ViewNumber(99));
         shared.calls.handle_reply(to, ForwardedReply { call: call.call, outcome });
@@ -102,7 +100,7 @@ async fn a_call_is_sent_on_at_most_max_hops_times_in_a_row() {
     let asked = quarrel.asked.lock().expect("no panic").clone();
     assert!(asked.len() > 4, "it tries again after a rest: {}", asked.len());
     for (fifth, first) in asked.iter().skip(4).zip(&asked) {
-        let rested = fifth.duration_since(*first);
+        let rested = fifth.since(*first);
         assert!(rested >= Duration::from_millis(15), "one call and three hops, then a rest: {rested:?}");
     }
 }

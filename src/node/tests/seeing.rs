@@ -87,8 +87,8 @@ async fn unprotected_sessions_are_counted_until_the_ring_is_whole_again() {
     assert_eq!((count(&nodes).await, nodes[1].unprotected_arcs()), (0, 0));
     let (b, c) = (nodes[1].id().name, nodes[2].id().name);
     // Catching up takes a while, so that there is something to see.
-    network.delay(b, c, Duration::from_millis(200));
-    network.delay(c, b, Duration::from_millis(200));
+    network.delay(b, c, Duration::from_millis(25));
+    network.delay(c, b, Duration::from_millis(25));
     let mut views = nodes[1].views();
     let first = nodes[0].id();
     let (victim, others) = split(nodes, first);

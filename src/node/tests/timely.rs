@@ -3,8 +3,6 @@
 //! Times are those of a caller. The bounds leave room for a machine that is busy with other tests; what an idle one takes is
 //! measured by the demo and the benches.
 
-use std::time::Instant;
-
 use super::*;
 
 /// From the loss of a session's primary, made by `lose`, to its next acknowledged command.
@@ -13,7 +11,7 @@ async fn out_of_service(lose: impl FnOnce(&MemoryNetwork, &Node)) -> Duration {
     let nodes = start(&["a", "b", "c"], &network).await;
     let id = id_served_by(&nodes[1], "a");
     counter(&nodes[1], &id).call(Add(1)).await.expect("done");
-    let begun = Instant::now();
+    let begun = clock::now();
     lose(&network, &nodes[0]);
     let request = RequestId { client: ClientId(1), sequence: 1, first_unanswered: 1 };
     let again = async {
@@ -21,7 +19,7 @@ async fn out_of_service(lose: impl FnOnce(&MemoryNetwork, &Node)) -> Duration {
         while counter(&nodes[1], &id).call_with(Add(1), options()).await.is_err() {}
     };
     soon(again).await;
-    let took = begun.elapsed();
+    let took = clock::now().since(begun);
     assert_eq!(counter(&nodes[2], &id).ask(Count).await.expect("answered"), 2);
     took
 }
@@ -77,8 +75,8 @@ async fn a_solo_primary_asks_the_voters_for_its_lease_and_does_not_wait_for_a_he
     let network = MemoryNetwork::new();
     let rare = "backups = 0\nheartbeat = \"3s\"\nlease = \"6s\"\nsuspect_after = \"10s\"";
     let nodes = start_all(&file(&["a", "b", "c"], rare), &network).await;
-    let begun = Instant::now();
+    let begun = clock::now();
     soon(counter(&nodes[0], &id_served_by(&nodes[0], "a")).call(Add(1))).await.expect("done");
-    let took = begun.elapsed();
+    let took = clock::now().since(begun);
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
