@@ -79,6 +79,9 @@ async fn the_command_shows_what_each_node_is_to_each_arc() {
     let nodes = start(&file(""), "parts").await;
     for (node, http) in &nodes {
         let name = node.id().name.to_string();
+        // A founded ring is promoted like any other: it answers once its backups have its start.
+        until("it serves what it is to serve", async || held(http).await.iter().all(|arc| arc["part"] != "promoting"))
+            .await;
         for (shown, row) in held(http).await.iter().zip(rows(http).await) {
             let entry =
                 node.view().arcs[usize::try_from(shown["arc"].as_u64().expect("a number")).expect("small")].clone();
