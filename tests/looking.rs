@@ -2,7 +2,12 @@
 //! The nodes are whole, over sockets of this host, in this process; the command is the binary.
 #![cfg(feature = "cli")]
 
-use std::{net::TcpListener, path::PathBuf, process::Command, time::Duration};
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use ringheir::{Node, Types, config::ClusterFile, http::HttpServer, json::Json};
 use serde_json::Value;
@@ -10,14 +15,24 @@ use tokio::time::timeout;
 
 /// A cluster file of three nodes on free ports of loopback.
 fn file(more: &str) -> ClusterFile {
-    let listeners: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    text_and_file(more).1
+}
+
+/// Listeners on free ports; the ports are free again when they are dropped.
+fn free(ports: usize) -> Vec<TcpListener> {
+    (0..ports).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect()
+}
+
+fn text_and_file(more: &str) -> (String, ClusterFile) {
+    let listeners = free(6);
     let address = |n: usize| listeners[n].local_addr().expect("bound");
     let mut text = format!("[cluster]\nname = \"looking\"\nsecret = \"s\"\narcs = 12\n{more}\n");
     for (place, name) in ["a", "b", "c"].iter().enumerate() {
         let (cluster, http) = (address(2 * place), address(2 * place + 1));
         text.push_str(&format!("[[node]]\nname = \"{name}\"\ncluster = \"{cluster}\"\nhttp = \"{http}\"\n"));
     }
-    ClusterFile::from_str(&text, "looking.toml").expect("a good file")
+    let file = ClusterFile::from_str(&text, "looking.toml").expect("a good file");
+    (text, file)
 }
 
 /// Where the life locks of one test lie.
@@ -99,6 +114,32 @@ async fn the_command_shows_what_each_node_is_to_each_arc() {
     assert!(status.contains("3 members, 12 arcs"), "{status}");
     let incarnation = nodes[1].0.id().incarnation.to_string();
     assert!(look("view", &nodes[0].1, &[]).await.contains(&incarnation[..8]));
+}
+
+/// A process that ends with this test, however the test ends: it stops when its standard input is closed.
+fn run_unlisted(file: &std::path::Path, name: &str, addresses: [&str; 2], run_dir: &std::path::Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringheir"));
+    command.arg("node").arg("--config").arg(file).args(["--name", name, "--exit-with-stdin"]);
+    command.args(["--cluster", addresses[0], "--http", addresses[1]]).arg("--run-dir").arg(run_dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_file_lists_is_started_by_its_addresses_alone() {
+    let (text, listed) = text_and_file("");
+    let nodes = start(&listed, "unlisted").await;
+    let path = run_dir("unlisted").join("cluster.toml");
+    std::fs::write(&path, text).expect("a file of this test's own");
+    let addresses: Vec<String> = free(2).iter().map(|l| l.local_addr().expect("bound").to_string()).collect();
+    let mut late = run_unlisted(&path, "late", [&addresses[0], &addresses[1]], &run_dir("unlisted"));
+    until("it has its share", async || {
+        let view = nodes[0].0.view();
+        view.members.len() == 4 && view.fully_protected() && view.arcs.iter().any(|e| e.primary.name.as_str() == "late")
+    })
+    .await;
+    assert!(look("view", &nodes[1].1, &[]).await.lines().any(|line| line.starts_with("late ")));
+    drop(late.stdin.take());
+    assert!(late.wait().expect("it ends").success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

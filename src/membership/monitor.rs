@@ -232,12 +232,6 @@ impl Monitor {
         Some(Answered { sent, installed: pong.installed, stamp: pong.stamp })
     }
 
-    /// A peer acknowledged, on whatever lane, something that this node sent at `sent`.
-    pub fn handle_ack_evidence(&mut self, peer: NodeId, sent: Moment, now: Moment) {
-        // An answer cannot be newer than now; a slip of the caller's must not buy a peer time.
-        self.detector.handle_evidence(peer, sent.min(now));
-    }
-
     /// A connection to this peer was closed or refused: it is pinged with the next tick, and then at the probing rate until
     /// it answers or is suspected.
     pub fn hint(&mut self, peer: NodeId, now: Moment) {
