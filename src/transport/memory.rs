@@ -95,6 +95,9 @@ struct Net {
     /// Whose heartbeat thread is to stand still, and how long.
     #[cfg(test)]
     stalls: Mutex<BTreeMap<NodeName, Duration>>,
+    /// How many heartbeats each name has sent, arrived or not.
+    #[cfg(test)]
+    beats: Mutex<BTreeMap<NodeName, u64>>,
     /// Ups and downs, told one after the other and under no lock. Bounded by the links there are.
     news: mpsc::UnboundedSender<News>,
 }
@@ -140,6 +143,8 @@ impl MemoryNet {
             faults: watch::Sender::default(),
             #[cfg(test)]
             stalls: Mutex::default(),
+            #[cfg(test)]
+            beats: Mutex::default(),
             news,
         }))
     }
@@ -194,6 +199,12 @@ impl MemoryNet {
     #[cfg(test)]
     pub(crate) fn stall_heartbeats(&self, node: NodeName, still: Duration) {
         self.0.stalls.lock().unwrap_or_else(PoisonError::into_inner).insert(node, still);
+    }
+
+    /// How many heartbeats this name has sent so far, questions and answers.
+    #[cfg(test)]
+    pub(crate) fn heartbeats_of(&self, node: NodeName) -> u64 {
+        self.0.beats.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied().unwrap_or(0)
     }
 
     /// The node is gone: all its pipes vanish, its peers see them close, it hears nothing more, not even that.
@@ -464,6 +475,10 @@ impl Heartbeats for MemoryHeartbeats {
         let Some(net) = self.net.upgrade() else {
             return;
         };
+        #[cfg(test)]
+        {
+            *net.beats.lock().unwrap_or_else(PoisonError::into_inner).entry(self.me.name).or_default() += 1;
+        }
         let fault = net.fault_now(self.me.name, to.name);
         if fault.cut || fault.no_heartbeats || body.len() > super::cluster::HEARTBEAT_BODY_MAX {
             return;
