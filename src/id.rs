@@ -206,7 +206,7 @@ impl SessionKey {
     /// Joins a kind and an id; `None` if the kind is empty or over 64 bytes, or the id is empty or over 512 bytes.
     #[must_use]
     pub fn new(kind: &str, id: &[u8]) -> Option<Self> {
-        if kind.is_empty() || kind.len() > KIND_MAX || id.is_empty() || id.len() > SESSION_ID_MAX {
+        if !Self::is_within_bounds(kind, id) {
             return None;
         }
         let mut joined = Vec::with_capacity(1 + kind.len() + id.len());
@@ -216,12 +216,16 @@ impl SessionKey {
         Some(Self(joined.into()))
     }
 
+    fn is_within_bounds(kind: &str, id: &[u8]) -> bool {
+        !kind.is_empty() && kind.len() <= KIND_MAX && !id.is_empty() && id.len() <= SESSION_ID_MAX
+    }
+
     /// Reads what `as_bytes` gave; `None` if it is not a kind and an id within their bounds.
     #[must_use]
     pub fn from_bytes(joined: &[u8]) -> Option<Self> {
         let (len, rest) = joined.split_first()?;
         let (kind, id) = rest.split_at_checked(usize::from(*len))?;
-        Self::new(str::from_utf8(kind).ok()?, id)
+        Self::is_within_bounds(str::from_utf8(kind).ok()?, id).then(|| Self(joined.into()))
     }
 
     /// The whole key as it travels.
@@ -240,6 +244,11 @@ impl SessionKey {
     #[must_use]
     pub fn id(&self) -> &[u8] {
         &self.0[1 + usize::from(self.0[0])..]
+    }
+
+    /// The allocation, and where in it the id begins.
+    pub(crate) fn id_within(&self) -> (&Arc<[u8]>, usize) {
+        (&self.0, 1 + usize::from(self.0[0]))
     }
 
     /// The arc this session falls on, of `arcs` in all. Frozen for the cluster's life: `xxh3-64` of the id, or of the
@@ -339,9 +348,12 @@ mod tests {
         for wrong in ["\"ab\"", "\"+00000ab000000000000000000000000\"", "[0]", "\"\""] {
             assert!(serde_json::from_str::<Incarnation>(wrong).is_err(), "{wrong}");
         }
-        let bytes = crate::wire::codec::encode_compact(&node, 64).expect("small");
+        let bytes = crate::wire::codec::encode_message(9, &node, 64).expect("small");
         assert!(bytes.windows(16).any(|w| w == (0xab_u128 << 96).to_be_bytes()), "{bytes:?}");
-        assert_eq!(crate::wire::codec::decode::<NodeId>(&bytes, 64).expect("it reads what it wrote"), node);
+        assert_eq!(
+            crate::wire::codec::decode_message::<NodeId>(&bytes[1..], 64).expect("it reads what it wrote"),
+            node
+        );
     }
 
     #[test]

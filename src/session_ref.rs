@@ -155,7 +155,7 @@ impl<S: Session> SessionRef<S> {
         S: Runs<C, W>,
     {
         let payload = encode_command(&command, self.shared.settings.value_max)?;
-        let answered = self.carry(Operation::Call(C::NAME.to_owned(), payload), options).await?;
+        let answered = self.carry(Operation::Call(C::NAME.into(), payload), options).await?;
         Ok(Answered { reply: decode_reply::<C>(&answered.reply)?, version: answered.version, node: answered.node })
     }
 
@@ -179,7 +179,7 @@ impl<S: Session> SessionRef<S> {
         S: Answer<Q>,
     {
         let payload = encode_command(&question, self.shared.settings.value_max)?;
-        let answered = self.carry(Operation::Ask(Q::NAME.to_owned(), payload), options).await?;
+        let answered = self.carry(Operation::Ask(Q::NAME.into(), payload), options).await?;
         Ok(Answered { reply: decode_reply::<Q>(&answered.reply)?, version: answered.version, node: answered.node })
     }
 
@@ -192,12 +192,12 @@ impl<S: Session> SessionRef<S> {
         S: Answer<Q>,
     {
         let payload = encode_command(&question, self.shared.settings.value_max)?;
-        let request = self.request(Operation::Ask(Q::NAME.to_owned(), payload), &CallOptions::new());
+        let request = self.request(Operation::Ask(Q::NAME.into(), payload), &CallOptions::new());
         let not_here = || Error::new(ErrorKind::NotDone { retry_after: Duration::from_millis(20), at: self.primary() });
         let arc = self.shared.arc_of(&self.key).ok_or_else(not_here)?;
         let worker = self.shared.worker_of(arc).ok_or_else(not_here)?;
         let (answer, answered) = oneshot::channel();
-        worker.cast(WorkerInput::ReadStale(Box::new(request), answer)).map_err(|_| not_here())?;
+        worker.cast(WorkerInput::ReadStale(Arc::new(request), answer)).map_err(|_| not_here())?;
         let read = tokio::time::timeout(DEADLINE, answered).await.map_err(|_| ErrorKind::Deadline)?;
         let (reply, version, as_of) = read.map_err(|_| not_here())?.map_err(|failure| match failure {
             StaleFailure::NoCopy => not_here().because("this node holds no copy of the session"),
@@ -281,6 +281,6 @@ impl<S: Session> SessionRef<S> {
     async fn carry(&self, operation: Operation, options: CallOptions) -> Result<router::Routed, Error> {
         let request = self.request(operation, &options);
         let deadline: Moment = clock::now() + options.deadline.unwrap_or(DEADLINE);
-        router::call(&self.shared, request, deadline).await
+        router::call(&self.shared, Arc::new(request), deadline).await
     }
 }

@@ -32,13 +32,15 @@ pub struct Backup {
     tail: VecDeque<Arc<Commit>>,
     /// The primary whose start record is in the tail or below.
     following: ViewNumber,
+    /// When the primary last said anything here.
+    heard: Moment,
 }
 
 impl Backup {
     /// A copy that holds `store`, everything up to `folded`, and `tail` above it.
     #[must_use]
     pub fn new(store: Store, folded: CommitNumber, tail: VecDeque<Arc<Commit>>, following: ViewNumber) -> Self {
-        Self { store, folded, committed: folded, tail, following }
+        Self { store, folded, committed: folded, tail, following, heard: Moment::START }
     }
 
     /// The sessions up to what is folded.
@@ -75,6 +77,12 @@ impl Backup {
     #[must_use]
     pub fn follows(&self, since: ViewNumber) -> bool {
         self.following == since
+    }
+
+    /// When the primary last said how far the history is committed; the beginning of time if it never did.
+    #[must_use]
+    pub fn heard(&self) -> Moment {
+        self.heard
     }
 
     /// Takes the next commit of the primary installed in `since`.
@@ -126,6 +134,7 @@ impl Backup {
     /// Learns how far the history is committed, and folds up to there what it holds.
     pub fn handle_committed(&mut self, committed: CommitNumber, limits: &ReplyLimits, rules: Rules, now: Moment) {
         self.committed = self.committed.max(committed);
+        self.heard = self.heard.max(now);
         while self.tail.front().is_some_and(|c| c.id.number <= committed)
             && let Some(commit) = self.tail.pop_front()
         {

@@ -13,9 +13,10 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     backup::{Backup, Gap},
     commit::Commit,
+    message::Chunk,
     reply_table::ReplyLimits,
     rules::Rules,
-    store::{Record, Store},
+    store::Store,
 };
 use crate::{
     id::{CommitNumber, NodeId, SessionKey, ViewNumber},
@@ -36,19 +37,6 @@ pub struct CatchUp {
     in_flight: usize,
     end: Option<CommitNumber>,
     arrived: bool,
-}
-
-/// One chunk to send.
-#[derive(Debug)]
-pub struct Chunk {
-    /// Whether it is the first of its pass.
-    pub first: bool,
-    /// The records.
-    pub records: Vec<(SessionKey, Record)>,
-    /// The cursor after them.
-    pub cursor: Option<SessionKey>,
-    /// Set on the last.
-    pub end: Option<CommitNumber>,
 }
 
 impl CatchUp {
@@ -98,7 +86,7 @@ impl CatchUp {
             self.end = Some(last);
         }
         self.in_flight += 1;
-        Some(Chunk { first, records, cursor: self.cursor.clone(), end: self.end })
+        Some(Chunk { pass: self.pass, first, records, cursor: self.cursor.clone(), end: self.end })
     }
 
     /// A chunk of this pass was stored.
@@ -141,17 +129,8 @@ impl Learner {
     }
 
     /// Takes a chunk. A new pass begins from nothing; one of another pass is passed over.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
-    pub fn handle_chunk(
-        &mut self,
-        since: ViewNumber,
-        pass: u64,
-        first: bool,
-        records: Vec<(SessionKey, Record)>,
-        cursor: Option<SessionKey>,
-        end: Option<CommitNumber>,
-        now: Moment,
-    ) {
+    pub fn handle_chunk(&mut self, since: ViewNumber, chunk: Chunk, now: Moment) {
+        let Chunk { pass, first, records, cursor, end } = chunk;
         if first && self.pass.is_none_or(|p| p < (since, pass)) {
             *self = Self { pass: Some((since, pass)), ..Self::default() };
         }
@@ -199,8 +178,8 @@ impl Learner {
     ///
     /// # Errors
     /// It does not hold everything, which the primary must have ensured; what there is comes back.
-    pub fn into_backup(self) -> Result<Backup, Backup> {
+    pub fn into_backup(self) -> Result<Backup, Box<Backup>> {
         let since = self.pass.map_or(ViewNumber::default(), |(since, _)| since);
-        self.whole.ok_or_else(|| Backup::new(self.store, self.upto, VecDeque::new(), since))
+        self.whole.ok_or_else(|| Box::new(Backup::new(self.store, self.upto, VecDeque::new(), since)))
     }
 }

@@ -59,7 +59,7 @@ pub enum Effect {
     /// This reply will not come.
     Fail(Token, Broken),
     /// Have this put into the next view.
-    Wish(Wish),
+    Wish(Box<Wish>),
     /// A lease of this node ran out while a reply waits for it: ask it now, do not wait for the next heartbeat.
     Confirm(NodeId),
     /// A promoted primary answers from now on.

@@ -33,6 +33,9 @@ const FORMER_PEERS_MAX: usize = 1024;
 /// An unacknowledged frame is sent again after this, beside whenever a connection is new.
 const RESEND_AFTER: Duration = Duration::from_millis(400);
 
+/// So many messages are sent without waiting for more: a longer batch would leave the backups idle while it is gathered.
+const FLUSH_AT: usize = 128;
+
 /// What a decision is made with, borrowed field by field so that a replica can be borrowed beside it.
 macro_rules! around {
     ($host:expr, $now:expr) => {
@@ -99,6 +102,8 @@ pub struct Host {
     /// Frames that came before their turn, or before the view they speak of, by number.
     parked: BTreeMap<LinkName, BTreeMap<u64, Frame>>,
     outbox: BTreeMap<LinkName, Vec<ArcMessage>>,
+    /// Messages in the outbox.
+    gathered: usize,
 }
 
 impl Host {
@@ -130,6 +135,7 @@ impl Host {
             receivers: BTreeMap::new(),
             parked: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            gathered: 0,
         }
     }
 
@@ -160,6 +166,12 @@ impl Host {
     #[must_use]
     pub fn has_outbox(&self) -> bool {
         !self.outbox.is_empty()
+    }
+
+    /// Whether enough waits for `flush` that its backups should begin with it now.
+    #[must_use]
+    pub fn is_flush_due(&self) -> bool {
+        self.gathered >= FLUSH_AT
     }
 }
 
@@ -395,22 +407,18 @@ impl Host {
 
     /// Moves what is for backups from the effects to the outbox, in order.
     fn collect(&mut self, from: usize, out: &mut Vec<Effect>) {
-        if !out[from..].iter().any(|e| matches!(e, Effect::ToBackup { .. })) {
-            return;
-        }
-        for effect in out.split_off(from) {
-            match effect {
-                Effect::ToBackup { to, message } => {
-                    let link = (to, self.stream(to, message.arc));
-                    self.outbox.entry(link).or_default().push(message);
-                }
-                other => out.push(other),
+        for effect in out.extract_if(from.., |effect| matches!(effect, Effect::ToBackup { .. })) {
+            if let Effect::ToBackup { to, message } = effect {
+                let link = (to, self.stream(to, message.arc));
+                self.outbox.entry(link).or_default().push(message);
+                self.gathered += 1;
             }
         }
     }
 
     /// Sends what the outbox holds: one frame a link.
     pub fn flush(&mut self, now: Moment, out: &mut Vec<Effect>) {
+        self.gathered = 0;
         let view = self.surroundings.view.number;
         for ((peer, stream), messages) in std::mem::take(&mut self.outbox) {
             let bytes = messages.iter().map(|m| m.content.size() + 32).sum();
@@ -480,7 +488,8 @@ impl Host {
                 break;
             }
             // With a gap nothing is acknowledged, and the primary drops this backup when its patience ends.
-            if !frame.messages.iter().all(|message| self.store(from, message, now)) {
+            let messages = Arc::unwrap_or_clone(frame.messages);
+            if !messages.into_iter().all(|message| self.store(from, message, now)) {
                 break;
             }
             self.receivers.entry((from, stream)).or_default().accept();
@@ -521,7 +530,7 @@ impl Host {
         match self.replicas.get(&message.arc) {
             Some(Replica::Backup(_)) => true,
             Some(Replica::Learner(learner)) => {
-                matches!(message.content, ArcContent::Chunk { .. }) || learner.follows(message.since)
+                matches!(message.content, ArcContent::Chunk(_)) || learner.follows(message.since)
             }
             _ => false,
         }
@@ -529,34 +538,35 @@ impl Host {
 
     /// Stores one message of a storable frame, or passes over what its sender knows to be void; false if a commit before it
     /// is missing, so that it must not be acknowledged.
-    fn store(&mut self, from: NodeId, message: &ArcMessage, now: Moment) -> bool {
-        if !self.takes(from, message) {
+    fn store(&mut self, from: NodeId, message: ArcMessage, now: Moment) -> bool {
+        if !self.takes(from, &message) {
             return true;
         }
         let (limits, rules) = (self.settings.replies, self.settings.rules);
-        let stored = match self.replicas.get_mut(&message.arc) {
+        let ArcMessage { arc, since, committed, content } = message;
+        let stored = match self.replicas.get_mut(&arc) {
             Some(Replica::Backup(backup)) => {
-                let stored = match &message.content {
-                    ArcContent::Commit(commit) => backup.handle_commit(Arc::clone(commit), rules),
-                    ArcContent::Start { base, tail } => backup.handle_start(message.since, *base, tail.clone(), rules),
-                    ArcContent::Committed | ArcContent::Chunk { .. } => Ok(()),
+                let stored = match content {
+                    ArcContent::Commit(commit) => backup.handle_commit(commit, rules),
+                    ArcContent::Start { base, tail } => backup.handle_start(since, base, tail, rules),
+                    ArcContent::Committed | ArcContent::Chunk(_) => Ok(()),
                 };
                 if stored.is_ok() {
-                    backup.handle_committed(message.committed, &limits, rules, now);
+                    backup.handle_committed(committed, &limits, rules, now);
                 }
                 stored
             }
             Some(Replica::Learner(learner)) => {
-                let stored = match &message.content {
-                    ArcContent::Commit(commit) => learner.handle_commit(Arc::clone(commit), &limits, rules, now),
-                    ArcContent::Chunk { pass, first, records, cursor, end } => {
-                        learner.handle_chunk(message.since, *pass, *first, records.clone(), cursor.clone(), *end, now);
+                let stored = match content {
+                    ArcContent::Commit(commit) => learner.handle_commit(commit, &limits, rules, now),
+                    ArcContent::Chunk(chunk) => {
+                        learner.handle_chunk(since, *chunk, now);
                         Ok(())
                     }
                     ArcContent::Start { .. } | ArcContent::Committed => Ok(()),
                 };
                 if stored.is_ok() {
-                    learner.handle_committed(message.committed, &limits, rules, now);
+                    learner.handle_committed(committed, &limits, rules, now);
                 }
                 stored
             }
@@ -585,14 +595,11 @@ impl Host {
         }
         let start = out.len();
         let mut chunks_arrived = false;
-        let mut newest: BTreeMap<ArcId, (ViewNumber, CommitNumber)> = BTreeMap::new();
+        let mut newest: Vec<(ArcId, ViewNumber, CommitNumber)> = Vec::new();
         for message in settled.iter().flat_map(|messages| messages.iter()) {
             let receipt = message.receipt();
             match receipt.of {
-                // The numbers of one arc only grow within a link, so one receipt an arc says it all.
-                Received::Upto(number) => {
-                    newest.insert(receipt.arc, (receipt.since, number));
-                }
+                Received::Upto(number) => newest.push((receipt.arc, receipt.since, number)),
                 Received::Chunk { .. } => {
                     chunks_arrived = true;
                     self.settle(receipt.arc, from, receipt.since, receipt.of, now, out);
@@ -600,8 +607,12 @@ impl Host {
                 Received::Nothing => {}
             }
         }
-        for (arc, (since, number)) in newest {
-            self.settle(arc, from, since, Received::Upto(number), now, out);
+        // The numbers of one arc only grow within a link, so the last receipt of each says it all.
+        newest.sort_unstable();
+        for (at, (arc, since, number)) in newest.iter().enumerate() {
+            if newest.get(at + 1).is_none_or(|(next, ..)| next != arc) {
+                self.settle(*arc, from, *since, Received::Upto(*number), now, out);
+            }
         }
         if chunks_arrived {
             let mut credit = self.chunk_credit().get(&from).copied().unwrap_or(0);

@@ -37,19 +37,23 @@ pub enum ArcContent {
     },
     /// Nothing new; only `committed` moved.
     Committed,
-    /// A stretch of sessions for a node that catches up.
-    Chunk {
-        /// Which pass of the cursor; a new one begins from nothing.
-        pass: u64,
-        /// Whether it is the first of its pass.
-        first: bool,
-        /// Records as of now, in key order.
-        records: Vec<(SessionKey, Record)>,
-        /// The cursor after them. Later commits of sessions up to here are sent live.
-        cursor: Option<SessionKey>,
-        /// Set on the last chunk: everything up to this number is in.
-        end: Option<CommitNumber>,
-    },
+    /// A stretch of sessions for a node that catches up; boxed, for it is rare and would make every message as large.
+    Chunk(Box<Chunk>),
+}
+
+/// A stretch of the sessions of an arc, in key order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Which pass of the cursor; a new one begins from nothing.
+    pub pass: u64,
+    /// Whether it is the first of its pass.
+    pub first: bool,
+    /// Records as of now.
+    pub records: Vec<(SessionKey, Record)>,
+    /// The cursor after them. Later commits of sessions up to here are sent live.
+    pub cursor: Option<SessionKey>,
+    /// Set on the last chunk: everything up to this number is in.
+    pub end: Option<CommitNumber>,
 }
 
 impl ArcContent {
@@ -60,13 +64,13 @@ impl ArcContent {
             Self::Commit(commit) => commit.size(),
             Self::Start { tail, .. } => tail.iter().map(|c| c.size()).sum::<usize>() + 16,
             Self::Committed => 8,
-            Self::Chunk { records, .. } => {
+            Self::Chunk(chunk) => {
                 let bytes = |r: &Record| {
                     r.image.as_ref().map_or(0, bytes::Bytes::len)
                         + r.events.iter().map(bytes::Bytes::len).sum::<usize>()
                         + 64
                 };
-                records.iter().map(|(k, r)| k.as_bytes().len() + bytes(r)).sum::<usize>() + 32
+                chunk.records.iter().map(|(k, r)| k.as_bytes().len() + bytes(r)).sum::<usize>() + 32
             }
         }
     }
@@ -107,7 +111,7 @@ impl ArcMessage {
             ArcContent::Commit(commit) => Received::Upto(commit.id.number),
             ArcContent::Start { base, tail } => Received::Upto(tail.last().map_or(*base, |c| c.id.number)),
             ArcContent::Committed => Received::Nothing,
-            ArcContent::Chunk { pass, end, .. } => Received::Chunk { pass: *pass, end: *end },
+            ArcContent::Chunk(chunk) => Received::Chunk { pass: chunk.pass, end: chunk.end },
         };
         Receipt { arc: self.arc, since: self.since, of }
     }

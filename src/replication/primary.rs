@@ -500,15 +500,8 @@ impl Primary {
             && let Some(chunk) = catch_up.next_chunk(&self.store, self.last, around.settings.chunk_bytes)
         {
             *chunks -= 1;
-            let (to, pass) = (catch_up.to, catch_up.pass);
-            let content = ArcContent::Chunk {
-                pass,
-                first: chunk.first,
-                records: chunk.records,
-                cursor: chunk.cursor,
-                end: chunk.end,
-            };
-            self.send(to, content, out);
+            let to = catch_up.to;
+            self.send(to, ArcContent::Chunk(Box::new(chunk)), out);
         }
     }
 
@@ -540,7 +533,7 @@ impl Primary {
             change,
         };
         self.wish = Some(wish.clone());
-        out.push(Effect::Wish(wish));
+        out.push(Effect::Wish(Box::new(wish)));
     }
 
     fn next_change(&self, around: &Around<'_>) -> Option<WishedChange> {

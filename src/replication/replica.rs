@@ -66,7 +66,7 @@ impl Replica {
                 Some(Self::Backup(learner.into_backup().unwrap_or_else(|partial| {
                     let whole = around.settings.rules.hold(Rule::CatchUpWhole);
                     assert!(!whole, "a learner that lacks something was called in sync: {turn:?}");
-                    partial
+                    *partial
                 })))
             }
             other => other,

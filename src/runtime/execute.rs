@@ -24,7 +24,7 @@ use crate::{
 const ATTEMPTS_MAX: u8 = 2;
 
 /// Runs one command or question on the arc's primary, if that is here.
-pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest, reply_to: ReplyTo, now: Moment) {
+pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallRequest, reply_to: ReplyTo, now: Moment) {
     let view = Arc::clone(&host.surroundings().view);
     let arc = request.key.arc(view.shape.arcs);
     let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
@@ -39,16 +39,16 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest
         state.reply(reply_to, CallOutcome::NoSuchKind);
         return;
     };
-    let record = primary.store().get(&request.key).cloned();
-    let known = match (&request.request, record.as_ref().and_then(|r| r.replies.as_ref())) {
+    let record = primary.store().get(&request.key);
+    let known = match (&request.request, record.and_then(|r| r.replies.as_ref())) {
         (Some(id), Some(table)) if !request.operation.is_question() => table.look_up(id, &limits, now),
         _ => Known::New,
     };
-    let lost = primary.lost_at().is_some() && record.as_ref().is_none_or(|r| !r.exists());
+    let lost = primary.lost_at().is_some() && record.is_none_or(|r| !r.exists());
     match known {
         Known::Answered(number, reply) => {
             // A command that changed nothing left the version as it was.
-            let version = record.as_ref().map_or(number, |r| r.version.min(number));
+            let version = record.map_or(number, |r| r.version.min(number));
             wait(state, host, arc, number, reply_to, CallOutcome::Done(reply, version.0), now);
             return;
         }
@@ -66,13 +66,13 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest
         state.reply(reply_to, CallOutcome::Poisoned);
         return;
     }
-    let depends_on = record.as_ref().map(|r| r.version).unwrap_or_default();
-    if lost && !may_begin_on_lost(&request) {
+    let depends_on = record.map(|r| r.version).unwrap_or_default();
+    if lost && !may_begin_on_lost(request) {
         // "Lost" is a reading of the state too: it leaves under the lease.
         wait(state, host, arc, depends_on, reply_to, CallOutcome::Lost, now);
         return;
     }
-    let ran = execute(state, &*kind, arc, &request, record.as_ref(), now, value_max);
+    let ran = execute(state, &*kind, arc, request, record, now, value_max);
     let (change, reply) = match ran {
         (change, Ok(reply)) => (change, reply),
         (_, Err(failure)) => {
@@ -98,7 +98,7 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: CallRequest
     let unchanged = body == Body::Unchanged;
     let entry = request.request.map(|request| ReplyEntry { request, reply: reply.clone() });
     let token = state.draw_token();
-    let change = SessionChange { key: request.key, body, reply: entry };
+    let change = SessionChange { key: request.key.clone(), body, reply: entry };
     let durability = request.durability.unwrap_or_else(|| kind.durability());
     let number = host.append(arc, vec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
@@ -144,7 +144,7 @@ fn execute(
     now: Moment,
     value_max: usize,
 ) -> (Change, Result<bytes::Bytes, Failure>) {
-    let Ok(id) = SessionId::new(request.key.id()) else { return (Change::None, Err(Failure::NoSuchSession)) };
+    let id = SessionId::of(&request.key);
     let stored = stored_of(record);
     let occasion = Occasion {
         id: &id,
@@ -173,14 +173,8 @@ fn stored_of(record: Option<&Record>) -> Stored<'_> {
     })
 }
 
-/// Answers a question from this node's copy: committed state, perhaps old. `heard` is when the arc's primary was last heard.
-pub(super) fn read_stale(
-    shared: &Shared,
-    host: &Host,
-    request: &CallRequest,
-    heard: impl Fn(ArcId) -> Option<Moment>,
-    now: Moment,
-) -> StaleRead {
+/// Answers a question from this node's copy: committed state, perhaps old.
+pub(super) fn read_stale(shared: &Shared, host: &Host, request: &CallRequest, now: Moment) -> StaleRead {
     let view = &host.surroundings().view;
     let arc = request.key.arc(view.shape.arcs);
     let Operation::Ask(question, payload) = &request.operation else { return Err(StaleFailure::NoCopy) };
@@ -189,12 +183,12 @@ pub(super) fn read_stale(
         Some(Replica::Primary(primary)) if primary.is_serving() && shows_only_committed(primary, &request.key) => {
             (primary.store(), now)
         }
-        Some(Replica::Backup(backup)) if backup.follows(since) => (backup.store(), heard(arc).unwrap_or(Moment::START)),
+        Some(Replica::Backup(backup)) if backup.follows(since) => (backup.store(), backup.heard()),
         Some(Replica::Backup(_) | Replica::Primary(_)) => return Err(StaleFailure::NotFollowing),
         Some(Replica::Learner(_)) | None => return Err(StaleFailure::NoCopy),
     };
     let kind = shared.registry.kind(request.key.kind()).map_err(|_| StaleFailure::NoSuchKind)?;
-    let id = SessionId::new(request.key.id()).map_err(|_| StaleFailure::NoCopy)?;
+    let id = SessionId::of(&request.key);
     let record = store.get(&request.key);
     let version = record.filter(|r| r.exists()).map_or(0, |r| r.version.0);
     let occasion =

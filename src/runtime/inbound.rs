@@ -65,7 +65,7 @@ impl Gateway {
                 match worker {
                     Some(worker) => {
                         let reply_to = ReplyTo::There(from, forwarded.call);
-                        let _ = worker.cast(WorkerInput::Call(Box::new(forwarded.request), reply_to));
+                        let _ = worker.cast(WorkerInput::Call(forwarded.request, reply_to));
                     }
                     None => {
                         let reply = ForwardedReply { call: forwarded.call, outcome: CallOutcome::Starting };

@@ -3,7 +3,9 @@
 //! Bodies are compact arrays, for both ends version them together. A message of an unknown kind is skipped, so that a newer
 //! node may say more. Nothing here acts on what it decodes.
 
-use bytes::{Bytes, BytesMut};
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -49,7 +51,7 @@ pub(crate) struct ForwardedCall {
     /// Names it at the sender.
     pub(crate) call: u64,
     /// What to do.
-    pub(crate) request: CallRequest,
+    pub(crate) request: Arc<CallRequest>,
 }
 
 /// What came of it.
@@ -84,9 +86,9 @@ pub(crate) struct CallRequest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Operation {
     /// A command that may change it: name and encoded body.
-    Call(String, Bytes),
+    Call(Cow<'static, str>, Bytes),
     /// A question.
-    Ask(String, Bytes),
+    Ask(Cow<'static, str>, Bytes),
     /// Make it; it must not exist. With its encoded first state, or the type's own.
     Create(Option<Bytes>),
     /// Make it unless it exists.
@@ -137,20 +139,12 @@ const REPLY: u8 = 12;
 const PING: u8 = 20;
 const PONG: u8 = 21;
 
-fn with_kind<T: Serialize>(kind: u8, body: &T, max: usize) -> Result<Bytes, CodecFault> {
-    let body = codec::encode_compact(body, max)?;
-    let mut message = BytesMut::with_capacity(body.len() + 1);
-    message.extend_from_slice(&[kind]);
-    message.extend_from_slice(&body);
-    Ok(message.freeze())
-}
-
 impl DataMessage {
     /// As bytes.
     pub(crate) fn encode(&self, max: usize) -> Result<Bytes, CodecFault> {
         match self {
-            Self::Frame(frame) => with_kind(FRAME, frame, max),
-            Self::Ack(stream, ack) => with_kind(ACK, &(stream, ack), max),
+            Self::Frame(frame) => codec::encode_message(FRAME, frame, max),
+            Self::Ack(stream, ack) => codec::encode_message(ACK, &(stream, ack), max),
         }
     }
 
@@ -158,9 +152,9 @@ impl DataMessage {
     pub(crate) fn decode(bytes: &[u8], max: usize) -> Result<Option<Self>, CodecFault> {
         let Some((kind, body)) = bytes.split_first() else { return Ok(None) };
         Ok(match *kind {
-            FRAME => Some(Self::Frame(codec::decode(body, max)?)),
+            FRAME => Some(Self::Frame(codec::decode_message(body, max)?)),
             ACK => {
-                let (stream, ack) = codec::decode(body, max)?;
+                let (stream, ack) = codec::decode_message(body, max)?;
                 Some(Self::Ack(stream, ack))
             }
             _ => None,
@@ -172,9 +166,9 @@ impl ControlMessage {
     /// As bytes.
     pub(crate) fn encode(&self, max: usize) -> Result<Bytes, CodecFault> {
         match self {
-            Self::Keeper(message) => with_kind(KEEPER, message, max),
-            Self::Call(call) => with_kind(CALL, call, max),
-            Self::Reply(reply) => with_kind(REPLY, reply, max),
+            Self::Keeper(message) => codec::encode_message(KEEPER, message, max),
+            Self::Call(call) => codec::encode_message(CALL, call, max),
+            Self::Reply(reply) => codec::encode_message(REPLY, reply, max),
         }
     }
 
@@ -182,9 +176,9 @@ impl ControlMessage {
     pub(crate) fn decode(bytes: &[u8], max: usize) -> Result<Option<Self>, CodecFault> {
         let Some((kind, body)) = bytes.split_first() else { return Ok(None) };
         Ok(match *kind {
-            KEEPER => Some(Self::Keeper(codec::decode(body, max)?)),
-            CALL => Some(Self::Call(codec::decode(body, max)?)),
-            REPLY => Some(Self::Reply(codec::decode(body, max)?)),
+            KEEPER => Some(Self::Keeper(codec::decode_message(body, max)?)),
+            CALL => Some(Self::Call(codec::decode_message(body, max)?)),
+            REPLY => Some(Self::Reply(codec::decode_message(body, max)?)),
             _ => None,
         })
     }
@@ -194,8 +188,8 @@ impl HeartbeatMessage {
     /// As bytes.
     pub(crate) fn encode(&self) -> Bytes {
         let encoded = match self {
-            Self::Ping(ping) => with_kind(PING, ping, 512),
-            Self::Pong(pong) => with_kind(PONG, pong, 512),
+            Self::Ping(ping) => codec::encode_message(PING, ping, 512),
+            Self::Pong(pong) => codec::encode_message(PONG, pong, 512),
         };
         encoded.expect("a few numbers fit in 512 bytes")
     }
@@ -204,8 +198,8 @@ impl HeartbeatMessage {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, body) = bytes.split_first()?;
         match *kind {
-            PING => codec::decode(body, 512).ok().map(Self::Ping),
-            PONG => codec::decode(body, 512).ok().map(Self::Pong),
+            PING => codec::decode_message(body, 512).ok().map(Self::Ping),
+            PONG => codec::decode_message(body, 512).ok().map(Self::Pong),
             _ => None,
         }
     }

@@ -8,9 +8,9 @@
 //! Once anything of a command was handed on, the only negative answer is "outcome unknown" (G4).
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -58,7 +58,13 @@ enum Came {
 struct Table {
     attempts: HashMap<u64, Attempt>,
     /// Sequences of this node's own requests that have no answer yet, by session.
-    unanswered: HashMap<SessionKey, BTreeSet<u64>>,
+    unanswered: HashMap<SessionKey, Unanswered>,
+}
+
+/// Sequences without an answer, lowest first. Mostly there is one, which needs no allocation of its own.
+struct Unanswered {
+    first: u64,
+    later: VecDeque<u64>,
 }
 
 /// Attempts that wait for other nodes, and the numbering of this node's own requests.
@@ -84,20 +90,27 @@ impl Calls {
         // Drawn under the lock: a later number that were entered first would call the earlier one answered.
         let mut table = self.table();
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
-        let unanswered = table.unanswered.entry(key.clone()).or_default();
-        unanswered.insert(sequence);
-        let first_unanswered = unanswered.first().copied().unwrap_or(sequence);
+        let first_unanswered = match table.unanswered.entry(key.clone()) {
+            Entry::Vacant(entry) => entry.insert(Unanswered { first: sequence, later: VecDeque::new() }).first,
+            Entry::Occupied(entry) => {
+                let unanswered = entry.into_mut();
+                unanswered.later.push_back(sequence);
+                unanswered.first
+            }
+        };
         RequestId { client: self.client, sequence, first_unanswered }
     }
 
     /// A request of this node was answered, or will not be asked again.
     fn end(&self, key: &SessionKey, sequence: u64) {
         let mut table = self.table();
-        if let Some(unanswered) = table.unanswered.get_mut(key) {
-            unanswered.remove(&sequence);
-            if unanswered.is_empty() {
-                table.unanswered.remove(key);
-            }
+        let Some(unanswered) = table.unanswered.get_mut(key) else { return };
+        if unanswered.first != sequence {
+            unanswered.later.retain(|s| *s != sequence);
+        } else if let Some(next) = unanswered.later.pop_front() {
+            unanswered.first = next;
+        } else {
+            table.unanswered.remove(key);
         }
     }
 
@@ -153,33 +166,32 @@ pub(crate) struct Routed {
 }
 
 /// Carries a call until it is answered or `deadline` has come.
-pub(crate) async fn call(shared: &Shared, mut request: CallRequest, deadline: Moment) -> Result<Routed, Error> {
+pub(crate) async fn call(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment) -> Result<Routed, Error> {
     let own = if request.request.is_none() && !request.operation.is_question() {
         let id = shared.calls.begin(&request.key);
-        request.request = Some(id);
+        Arc::make_mut(&mut request).request = Some(id);
         Some(id.sequence)
     } else {
         None
     };
-    let key = request.key.clone();
-    let _guard = own.map(|sequence| EndOnDrop { shared, key, sequence });
+    let _guard = own.map(|sequence| EndOnDrop { shared, request: Arc::clone(&request), sequence });
     carry(shared, request, deadline).await
 }
 
 /// Ends the numbering of a request however its caller leaves, also when the future is dropped.
 struct EndOnDrop<'a> {
     shared: &'a Shared,
-    key: SessionKey,
+    request: Arc<CallRequest>,
     sequence: u64,
 }
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.shared.calls.end(&self.key, self.sequence);
+        self.shared.calls.end(&self.request.key, self.sequence);
     }
 }
 
-async fn carry(shared: &Shared, mut request: CallRequest, deadline: Moment) -> Result<Routed, Error> {
+async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment) -> Result<Routed, Error> {
     let is_question = request.operation.is_question();
     // Whether any attempt may have been executed without an answer.
     let mut in_doubt = false;
@@ -258,6 +270,7 @@ async fn carry(shared: &Shared, mut request: CallRequest, deadline: Moment) -> R
                 wait_for_change(shared, &view, left).await;
                 // A link that broke is no death; a process that a newer view no longer names may have died of this command.
                 if shared.newest_view().is_some_and(|v| !v.is_member(primary)) {
+                    let request = Arc::make_mut(&mut request);
                     request.attempts = request.attempts.saturating_add(1);
                 }
             }
@@ -274,11 +287,11 @@ enum Tried {
     TimeOut,
 }
 
-async fn attempt(shared: &Shared, request: &CallRequest, primary: NodeId, arc: ArcId, left: Duration) -> Tried {
+async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, arc: ArcId, left: Duration) -> Tried {
     if primary == shared.me {
         let Some(worker) = shared.worker_of(arc) else { return Tried::NotSent };
         let (answer, answered) = oneshot::channel();
-        let input = WorkerInput::Call(Box::new(request.clone()), ReplyTo::Here(answer));
+        let input = WorkerInput::Call(Arc::clone(request), ReplyTo::Here(answer));
         if worker.cast(input).is_err() {
             return Tried::NotSent;
         }
@@ -290,7 +303,7 @@ async fn attempt(shared: &Shared, request: &CallRequest, primary: NodeId, arc: A
         };
     }
     let Some((call, answered)) = shared.calls.enter(primary, arc) else { return Tried::NoRoom };
-    let forwarded = ControlMessage::Call(ForwardedCall { call, request: request.clone() });
+    let forwarded = ControlMessage::Call(ForwardedCall { call, request: Arc::clone(request) });
     match shared.send_control(primary, Class::Forwarded, &forwarded) {
         Ok(()) => {}
         Err(not_sent) => {

@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) granting: Mutex<Granting>,
     pub(crate) workers: ArcSwap<Vec<ActorRef<WorkerInput>>>,
     /// Each worker's arcs outlive the worker: a restarted one takes them up again.
-    pub(crate) hosts: Vec<Mutex<Option<Host>>>,
+    pub(crate) hosts: Vec<Arc<Mutex<Option<Host>>>>,
     /// The view each worker has installed.
     pub(crate) installed: Vec<AtomicU64>,
     /// Bumped by each worker as it goes; the heartbeat thread is silent when one stands still.
@@ -103,7 +103,7 @@ impl Shared {
             readiness: watch::Sender::new(Readiness::Starting),
             granting: Mutex::default(),
             workers: ArcSwap::default(),
-            hosts: (0..workers).map(|_| Mutex::new(None)).collect(),
+            hosts: (0..workers).map(|_| Arc::default()).collect(),
             installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             keeper: OnceLock::new(),

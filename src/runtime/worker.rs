@@ -10,7 +10,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    hash::{BuildHasherDefault, Hasher},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -36,9 +37,9 @@ const LIVE_MAX: usize = 16_384;
 /// What a worker is told.
 pub(crate) enum WorkerInput {
     /// A command or a question.
-    Call(Box<CallRequest>, ReplyTo),
+    Call(Arc<CallRequest>, ReplyTo),
     /// A read of this node's copy, wherever the primary is.
-    ReadStale(Box<CallRequest>, oneshot::Sender<StaleRead>),
+    ReadStale(Arc<CallRequest>, oneshot::Sender<StaleRead>),
     /// A frame of a peer's link.
     Frame(NodeId, Frame),
     /// An acknowledgement of a peer.
@@ -100,17 +101,37 @@ pub(super) struct Waiting {
     pub(super) outcome: CallOutcome,
 }
 
+/// Hashes tokens, which are drawn one after the other by this node itself: spreading them is all there is to do.
+#[derive(Default)]
+pub(super) struct TokenHasher(u64);
+
+impl Hasher for TokenHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, token: u64) {
+        self.0 = (self.0 ^ token).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type ByToken = BuildHasherDefault<TokenHasher>;
+
 /// What a worker keeps between messages; all of it can be made again.
 pub(crate) struct WorkerState {
     pub(super) shared: Arc<Shared>,
+    host: Arc<Mutex<Option<Host>>>,
     pub(super) number: u16,
     pub(super) live: HashMap<ArcId, HashMap<SessionKey, LiveSession>>,
-    pub(super) waiting: HashMap<Token, Waiting>,
+    pub(super) waiting: HashMap<Token, Waiting, ByToken>,
     pub(super) next_token: u64,
     pub(super) effects: Vec<Effect>,
     flush_sent: bool,
     ticks: u64,
-    heard_committed: HashMap<ArcId, Moment>,
 }
 
 impl Actor for Worker {
@@ -124,16 +145,16 @@ impl Actor for Worker {
         (shared, number): (Arc<Shared>, u16),
     ) -> Result<WorkerState, ActorProcessingErr> {
         Ok(WorkerState {
+            host: Arc::clone(&shared.hosts[usize::from(number)]),
             shared,
             number,
             live: HashMap::new(),
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             // Tokens of a worker that was started again must not be taken for those of the one before it.
             next_token: clock::now().as_nanos(),
             effects: Vec::new(),
             flush_sent: false,
             ticks: 0,
-            heard_committed: HashMap::new(),
         })
     }
 
@@ -145,12 +166,15 @@ impl Actor for Worker {
     ) -> Result<(), ActorProcessingErr> {
         #[cfg(test)]
         assert!(!matches!(input, WorkerInput::Crash), "told to crash");
-        let shared = Arc::clone(&state.shared);
+        let host = Arc::clone(&state.host);
         let has_outbox = {
-            let Ok(mut host) = shared.hosts[usize::from(state.number)].lock() else {
+            let Ok(mut host) = host.lock() else {
                 return Err("a panic inside the host left its arcs in doubt".into());
             };
             state.take(input, &mut host);
+            if let Some(host) = host.as_mut().filter(|host| host.is_flush_due()) {
+                host.flush(clock::now(), &mut state.effects);
+            }
             host.as_ref().is_some_and(Host::has_outbox)
         };
         state.follow();
@@ -190,15 +214,11 @@ impl WorkerState {
         };
         let Some(host) = slot.as_mut() else { return };
         match input {
-            WorkerInput::Call(request, reply_to) => execute::run(self, host, *request, reply_to, now),
+            WorkerInput::Call(request, reply_to) => execute::run(self, host, &request, reply_to, now),
             WorkerInput::ReadStale(request, answer) => {
-                let heard = |arc| self.heard_committed.get(&arc).copied();
-                let _ = answer.send(execute::read_stale(&self.shared, host, &request, heard, now));
+                let _ = answer.send(execute::read_stale(&self.shared, host, &request, now));
             }
             WorkerInput::Frame(from, frame) => {
-                for message in frame.messages.iter() {
-                    self.heard_committed.insert(message.arc, now);
-                }
                 host.handle_frame(from, frame, now, &mut self.effects);
             }
             WorkerInput::Ack(from, stream, ack) => host.handle_ack(from, stream, &ack, now, &mut self.effects),
@@ -253,7 +273,8 @@ impl WorkerState {
     fn follow(&mut self) {
         let mut promoted: Vec<ArcId> = Vec::new();
         let mut wishes = Vec::new();
-        for effect in std::mem::take(&mut self.effects) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Frame { to, frame } => self.send_frame(to, frame),
                 Effect::Ack { to, stream, mut ack } => {
@@ -277,7 +298,7 @@ impl WorkerState {
                         self.reply(waiting.reply_to, CallOutcome::Unknown);
                     }
                 }
-                Effect::Wish(wish) => wishes.push(wish),
+                Effect::Wish(wish) => wishes.push(*wish),
                 Effect::NeedsView { of, .. } => self.shared.tell_keeper(KeeperInput::Fetch(of)),
                 Effect::Serving { arc, .. } => {
                     self.live.remove(&arc);
@@ -290,6 +311,7 @@ impl WorkerState {
                 Effect::ToBackup { .. } => {}
             }
         }
+        self.effects = effects;
         if !wishes.is_empty() {
             self.shared.tell_keeper(KeeperInput::Wishes(wishes));
         }

@@ -1,14 +1,23 @@
 //! `SessionId`: how a user names one session of a kind.
 
-use std::{fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
-use crate::id::SESSION_ID_MAX;
+use crate::id::{SESSION_ID_MAX, SessionKey};
 
 /// The name of one session within its kind: 1 to 512 bytes, not necessarily text.
 ///
 /// An id that contains `{tag}` falls on the arc of `tag` alone, so that ids with one tag live on one node.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(Arc<[u8]>);
+#[derive(Clone)]
+pub struct SessionId {
+    /// Either the id alone or a whole session key, so that naming a session to its own code allocates nothing.
+    shared: Arc<[u8]>,
+    start: usize,
+}
 
 /// The bytes given are no session id: there are none, or more than 512.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +36,51 @@ impl SessionId {
         if id.is_empty() || id.len() > SESSION_ID_MAX {
             return Err(InvalidSessionId { length: id.len() });
         }
-        Ok(Self(id.into()))
+        Ok(Self { shared: id.into(), start: 0 })
+    }
+
+    /// The id in a key, sharing its allocation.
+    pub(crate) fn of(key: &SessionKey) -> Self {
+        let (shared, start) = key.id_within();
+        Self { shared: Arc::clone(shared), start }
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.shared[self.start..]
     }
 
     /// The id as text, if it is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0).ok()
+        std::str::from_utf8(self.as_bytes()).ok()
+    }
+}
+
+impl PartialEq for SessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for SessionId {}
+
+impl PartialOrd for SessionId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SessionId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -60,13 +101,13 @@ from_bytes_of!(&str, &String, String, &[u8], Vec<u8>);
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&String::from_utf8_lossy(&self.0))
+        f.pad(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 

@@ -288,7 +288,7 @@ impl SimNode {
                 }
                 Effect::Wish(wish) => {
                     out.push(Output::Wished(wish.change));
-                    serving.keeper.wish(wish);
+                    serving.keeper.wish(*wish);
                 }
                 Effect::Confirm(node) => {
                     if let Some(ping) = serving.monitor.ask(node, now, serving.keeper.view().number) {

@@ -1,12 +1,13 @@
 //! Values to MessagePack and back, within a size and a depth. Beside it only `handshake` names rmp-serde, for four small frames.
 //!
 //! Stored states, events, commands and replies are encoded as named maps, so that they outlive added and removed fields;
-//! hot internal messages as arrays. Decoding never trusts what it reads: size and nesting are checked, without recursion,
-//! before rmp-serde sees a byte (why, see `nesting`). It knows nothing of sessions.
+//! messages between nodes as arrays. Decoding never trusts what it reads: size and nesting of a user's value are checked,
+//! without recursion, before rmp-serde sees a byte (why, see `nesting`); a message's type bounds its nesting by itself.
+//! It knows nothing of sessions.
 //!
-//! Invariant: whatever `encode_*` returned, `nesting` lets back in.
+//! Invariant: whatever `encode_named` returned, `nesting` lets back in.
 
-use std::{fmt, io};
+use std::{cell::Cell, fmt, io};
 
 use bytes::Bytes;
 use rmp_serde::{Serializer, decode, encode};
@@ -69,28 +70,49 @@ fn mismatch(fault: &dyn fmt::Display) -> CodecFault {
     CodecFault::Mismatch { reason: cut(fault.to_string(), REASON_MAX) }
 }
 
+thread_local! {
+    /// What the next encoder on this thread writes into. Encoded values are small and many: growing a buffer anew for each
+    /// costs more than encoding it.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A scratch buffer that grew beyond this is given back.
+const SCRATCH_MAX: usize = 256 * 1024;
+
 /// Where an encoder writes: it stops the encoder as soon as the value is too large or too deep, not afterwards.
 struct Sink {
     bytes: Vec<u8>,
     max: usize,
-    nesting: Nesting,
+    /// Absent where the type itself says how deep it nests.
+    nesting: Option<Nesting>,
     fault: Option<CodecFault>,
 }
 
 impl Sink {
-    const fn new(max: usize) -> Self {
-        Self { bytes: Vec::new(), max, nesting: Nesting::new(), fault: None }
+    /// Borrows the thread's scratch buffer. A type whose serde code encodes another value meets an empty one.
+    fn new(max: usize, nesting: Option<Nesting>) -> Self {
+        Self { bytes: SCRATCH.take(), max, nesting, fault: None }
     }
 
-    fn finish(mut self, encoded: Result<(), encode::Error>) -> Result<Bytes, CodecFault> {
-        if let Some(fault) = self.fault {
+    fn finish(&mut self, encoded: Result<(), encode::Error>) -> Result<Bytes, CodecFault> {
+        if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
         encoded.map_err(|fault| mismatch(&fault))?;
-        self.nesting.finish()?;
+        if let Some(nesting) = &self.nesting {
+            nesting.finish()?;
+        }
         // These bytes may be kept for long on two nodes: no spare capacity.
-        self.bytes.shrink_to_fit();
-        Ok(Bytes::from(self.bytes))
+        Ok(Bytes::copy_from_slice(&self.bytes))
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if self.bytes.capacity() <= SCRATCH_MAX {
+            self.bytes.clear();
+            SCRATCH.set(std::mem::take(&mut self.bytes));
+        }
     }
 }
 
@@ -99,7 +121,7 @@ impl io::Write for Sink {
         let fault = if self.bytes.len() + bytes.len() > self.max {
             Some(CodecFault::TooLarge { limit: self.max })
         } else {
-            self.nesting.push(bytes).err().map(CodecFault::from)
+            self.nesting.as_mut().and_then(|nesting| nesting.push(bytes).err()).map(CodecFault::from)
         };
         if let Some(fault) = fault {
             self.fault.get_or_insert(fault);
@@ -116,19 +138,29 @@ impl io::Write for Sink {
 
 /// Encodes with field names: for states, events, commands and replies.
 pub(crate) fn encode_named<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Bytes, CodecFault> {
-    let mut sink = Sink::new(max);
+    let mut sink = Sink::new(max, Some(Nesting::new()));
     let encoded = value.serialize(&mut Serializer::new(&mut sink).with_struct_map());
     sink.finish(encoded)
 }
 
-/// Encodes structs as arrays: for internal messages that both ends version together.
-pub(crate) fn encode_compact<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Bytes, CodecFault> {
-    let mut sink = Sink::new(max);
-    let encoded = value.serialize(&mut Serializer::new(&mut sink));
+/// Encodes structs as arrays, behind one byte that says what they are: for the messages between nodes, which both ends
+/// version together. `T` must not contain itself, so that its nesting is bounded by the type.
+pub(crate) fn encode_message<T: Serialize + ?Sized>(kind: u8, body: &T, max: usize) -> Result<Bytes, CodecFault> {
+    let mut sink = Sink::new(max.saturating_add(1), None);
+    sink.bytes.push(kind);
+    let encoded = body.serialize(&mut Serializer::new(&mut sink));
     sink.finish(encoded)
 }
 
-/// Decodes either of the two.
+/// Decodes the body of a message; `T` as for [`encode_message`]. Bytes behind the value are passed over.
+pub(crate) fn decode_message<T: DeserializeOwned>(body: &[u8], max: usize) -> Result<T, CodecFault> {
+    if body.len() > max {
+        return Err(CodecFault::TooLarge { limit: max });
+    }
+    rmp_serde::from_slice(body).map_err(|fault: decode::Error| mismatch(&fault))
+}
+
+/// Decodes what [`encode_named`] gave, or bytes of whoever.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, CodecFault> {
     if bytes.len() > max {
         return Err(CodecFault::TooLarge { limit: max });
@@ -169,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn named_and_compact_bytes_both_come_back() {
+    fn named_values_and_messages_both_come_back() {
         let two = Two { a: 7, b: "b".into() };
         let named = encode_named(&two, 64).expect("small");
-        let compact = encode_compact(&two, 64).expect("small");
-        assert!(compact.len() < named.len());
+        let message = encode_message(9, &two, 64).expect("small");
+        assert!(message.len() < named.len() && message[0] == 9);
         assert_eq!(decode::<Two>(&named, 64).as_ref(), Ok(&two));
-        assert_eq!(decode::<Two>(&compact, 64).as_ref(), Ok(&two));
+        assert_eq!(decode_message::<Two>(&message[1..], 64).as_ref(), Ok(&two));
     }
 
     #[test]

@@ -19,6 +19,11 @@ mod sim;
 mod status;
 mod view;
 
+/// What one thread allocates another frees, command by command: the caller's request ends on a worker, a frame's bytes in a
+/// store. The system's allocator makes those threads wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The thing checked does not hold.
 const DOES_NOT_HOLD: u8 = 1;
 /// Could not run: bad arguments, a bad file.

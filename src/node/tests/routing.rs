@@ -87,14 +87,14 @@ async fn a_call_is_sent_on_at_most_max_hops_times_in_a_row() {
     let id = (0_usize..).find(served_by_b).expect("b serves some arc");
     let request = CallRequest {
         key: SessionKey::new("counter", id.to_string().as_bytes()).expect("within bounds"),
-        operation: Operation::Ask("count".to_owned(), Bytes::new()),
+        operation: Operation::Ask("count".into(), Bytes::new()),
         request: None,
         durability: None,
         expected: None,
         attempts: 0,
         creating: false,
     };
-    let outcome = soon(router::call(&shared, request, clock::now() + Duration::from_millis(300))).await;
+    let outcome = soon(router::call(&shared, Arc::new(request), clock::now() + Duration::from_millis(300))).await;
     let Err(refused) = outcome else { panic!("nobody serves it") };
     assert!(matches!(refused.kind(), ErrorKind::NotDone { at: Some(_), .. }), "{refused}");
     let asked = quarrel.asked.lock().expect("no panic").clone();

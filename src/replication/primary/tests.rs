@@ -59,7 +59,7 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     out.clear();
     primary.tick(&mut 9, &later, &mut out);
     let chunk = out.iter().find_map(|effect| match effect {
-        Effect::ToBackup { message, .. } if matches!(message.content, ArcContent::Chunk { .. }) => Some(message),
+        Effect::ToBackup { message, .. } if matches!(message.content, ArcContent::Chunk(_)) => Some(message),
         _ => None,
     });
     let received = chunk.expect("its time has come").receipt().of;

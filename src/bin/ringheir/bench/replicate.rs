@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::{Child, Command as Process, ExitCode, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -24,6 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use super::usage::{cpu_of, resident_of};
 use crate::COULD_NOT_RUN;
+
+/// Waits are counted in so many places: one for each caller would fill the processor's caches, one for all would be waited
+/// for.
+const TALLIES: usize = 8;
 
 /// Measures replicated updates.
 #[derive(Debug, Args)]
@@ -202,26 +206,31 @@ impl Replicate {
         let cpu = || Some(cpu_of(std::process::id())? + cpu_of(peer)?);
         let before = cpu();
         let began = Instant::now();
+        let waits: Vec<Arc<Mutex<Histogram<u64>>>> =
+            (0..TALLIES).map(|_| Ok(Arc::new(Mutex::new(empty()?)))).collect::<Result<_, String>>()?;
         let mut callers = tokio::task::JoinSet::new();
-        for session in sessions {
-            let (session, stop) = (session.clone(), Arc::clone(&stop));
+        for (session, waits) in sessions.iter().zip(waits.iter().cycle()) {
+            let (session, stop, waits) = (session.clone(), Arc::clone(&stop), Arc::clone(waits));
             let event = vec![7u8; self.bytes];
             callers.spawn(async move {
-                let mut waits = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).map_err(|why| why.to_string())?;
                 while !stop.load(Ordering::Relaxed) {
                     let asked = Instant::now();
                     let note = Note(serde_bytes::ByteBuf::from(event.clone()));
                     session.call(note).await.map_err(|why| why.to_string())?;
-                    waits.saturating_record(u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX).max(1));
+                    let waited = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
+                    waits.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(waited);
                 }
-                Ok::<_, String>(waits)
+                Ok::<_, String>(())
             });
         }
         tokio::time::sleep(Duration::from_secs(self.seconds)).await;
         stop.store(true, Ordering::Relaxed);
-        let mut all = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).map_err(|why| why.to_string())?;
         while let Some(ended) = callers.join_next().await {
-            all.add(ended.map_err(|why| why.to_string())??).map_err(|why| why.to_string())?;
+            ended.map_err(|why| why.to_string())??;
+        }
+        let mut all = empty()?;
+        for some in waits {
+            all.add(&*some.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|why| why.to_string())?;
         }
         let took = began.elapsed().as_secs_f64();
         let used = before.zip(cpu()).map_or(0.0, |(before, after)| (after - before).as_secs_f64());
@@ -257,6 +266,11 @@ impl Replicate {
             println!("{told}");
         }
     }
+}
+
+/// Up to a minute, to three digits.
+fn empty() -> Result<Histogram<u64>, String> {
+    Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|why| why.to_string())
 }
 
 fn cluster_text() -> Result<String, String> {

@@ -16,9 +16,12 @@ impl Gate {
     }
 
     fn pass(&self) {
-        while !self.0.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        // In place: what was woken on this thread must go on elsewhere, or it would wait for the gate too.
+        tokio::task::block_in_place(|| {
+            while !self.0.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
     }
 }
 
