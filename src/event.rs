@@ -37,6 +37,11 @@ pub enum EventKind {
         /// Whom.
         node: NodeId,
     },
+    /// Another node says that it does not hear this one, which hears *it*. When all say so, this node is the one cut off.
+    Unheard {
+        /// Who says so.
+        by: NodeId,
+    },
     /// It hears it again.
     Trusted {
         /// Whom.

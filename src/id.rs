@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for NodeName {
     }
 }
 
-/// Sixteen random bytes shown as hex and carried as bytes; the newtypes below say what was drawn.
+/// Sixteen random bytes: hex for people (`Display`, JSON), bytes on the wire; the newtypes below say what was drawn.
 macro_rules! drawn_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -85,12 +85,21 @@ macro_rules! drawn_id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    return serializer.collect_str(self);
+                }
                 serde_bytes::ByteArray::new(self.0.to_be_bytes()).serialize(serializer)
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                    let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+                    let drawn = u128::from_str_radix(&text, 16).ok().filter(|_| digits);
+                    return drawn.map(Self).ok_or_else(|| de::Error::custom("not 32 hex digits"));
+                }
                 let drawn = serde_bytes::ByteArray::<16>::deserialize(deserializer)?;
                 Ok(Self(u128::from_be_bytes(drawn.into_array())))
             }
@@ -327,6 +336,24 @@ mod tests {
         // Changing these would move every stored session: the hash is part of the wire format.
         let arc = |id: &str| SessionKey::new("k", id.as_bytes()).expect("within bounds").arc(1024).0;
         assert_eq!([arc("cart-7"), arc("alice"), arc("0")], [953, 688, 85]);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn drawn_ids_are_hex_for_people_and_bytes_between_nodes() {
+        let node = NodeId { name: NodeName::new("a").expect("plain"), incarnation: Incarnation(0xab << 96) };
+        let text = serde_json::to_string(&node).expect("JSON");
+        assert_eq!(text, r#"{"name":"a","incarnation":"000000ab000000000000000000000000"}"#);
+        assert_eq!(serde_json::from_str::<NodeId>(&text).expect("it reads what it wrote"), node);
+        for wrong in ["\"ab\"", "\"+00000ab000000000000000000000000\"", "[0]", "\"\""] {
+            assert!(serde_json::from_str::<Incarnation>(wrong).is_err(), "{wrong}");
+        }
+        let bytes = crate::wire::codec::encode_message(9, &node, 64).expect("small");
+        assert!(bytes.windows(16).any(|w| w == (0xab_u128 << 96).to_be_bytes()), "{bytes:?}");
+        assert_eq!(
+            crate::wire::codec::decode_message::<NodeId>(&bytes[1..], 64).expect("it reads what it wrote"),
+            node
+        );
     }
 
     #[test]

@@ -8,22 +8,22 @@ use tokio::{
 };
 
 use crate::{
-    config::{ClusterFile, NodeConfig, Reads, WhenSolo},
+    config::{ClusterFile, ConfigError, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
     error::{Error, ErrorKind},
     event::Event,
     id::{ClusterId, Incarnation, NodeId, NodeName, SessionKey},
     kinds::{Clash, Registry, Types},
-    membership::{Founding, FoundingPlan, JoinRefusal, Member, Shape, View},
+    membership::{Difference, Founding, FoundingPlan, JoinRefusal, Member, Role, View},
     memory_network::MemoryNetwork,
     replication::{ReplicationSettings, ReplyLimits},
     report::{ArcPart, ArcReport},
     runtime::{
         chance, clock,
         inbound::Gateway,
-        monitor::{self, Orders},
+        monitor,
         shared::{NodeSettings, Shared},
         supervisor::{Supervised, SupervisorStart},
-        view_keeper::{Beginning, KeeperInput, KeeperStart, Missing},
+        view_keeper::{Awaited, Beginning, KeeperInput, KeeperStart},
         worker::WorkerInput,
     },
     session::{Session, SessionId},
@@ -51,6 +51,7 @@ pub struct NodeBuilder {
     types: Types,
     run_dir: Option<PathBuf>,
     found: Option<Vec<NodeName>>,
+    unlisted: Option<NodeConfig>,
     network: Option<MemoryNetwork>,
 }
 
@@ -62,6 +63,19 @@ pub enum StartError {
     NoConfig,
     /// The cluster file lists no node of that name.
     NoSuchNode(String),
+    /// The builder brought an entry for a node that the cluster file lists.
+    Listed(NodeName),
+    /// The entry that the builder brought does not fit the cluster file.
+    Unfit(ConfigError),
+    /// The operator's word names no node that may hold sessions.
+    NoHost,
+    /// This node's cluster file and another's are not of one cluster.
+    Differs {
+        /// Whose file is another.
+        with: NodeName,
+        /// The first key in which they differ; `node` is the list of nodes, their order, addresses and roles.
+        key: &'static str,
+    },
     /// The cluster file asks for something that this version cannot do.
     NotYet(&'static str),
     /// Session types clash.
@@ -74,17 +88,8 @@ pub enum StartError {
     TimedOut {
         /// The configured voters that were not heard.
         missing: Vec<NodeName>,
-        /// Voters that were heard, but start from another cluster file.
-        from_another_file: Vec<NodeName>,
         /// Nodes that were reached and not linked, by address, and what must be mended.
         refused: Vec<(String, String)>,
-    },
-    /// The cluster that serves was founded from a file that this one contradicts.
-    AnotherFile {
-        /// What the cluster is.
-        cluster: Box<Shape>,
-        /// What this node's file says.
-        file: Box<Shape>,
     },
     /// Two clusters serve under the configured addresses.
     TwoClusters(ClusterId, ClusterId),
@@ -101,10 +106,18 @@ impl fmt::Display for StartError {
         match self {
             Self::NoConfig => f.write_str("no cluster file was given: call .config(...)"),
             Self::NoSuchNode(name) => write!(f, "the cluster file lists no node named {name:?}"),
+            Self::Listed(name) => {
+                write!(f, "the cluster file lists {name}: start it by its name, without an entry of its own")
+            }
+            Self::Unfit(why) => why.fmt(f),
+            Self::NoHost => f.write_str("none of the nodes named to found the cluster is a host: name one"),
+            Self::Differs { with, key } => {
+                write!(f, "{with} has another cluster file: `{key}` differs; give every node the same, new nodes last")
+            }
             Self::NotYet(what) => write!(f, "not yet: {what}"),
             Self::Clash(clash) => clash.fmt(f),
             Self::Lock(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
-            Self::TimedOut { missing, from_another_file, refused } => {
+            Self::TimedOut { missing, refused } => {
                 if missing.is_empty() {
                     f.write_str(
                         "startup_timeout passed before the ring let this node in; is a majority of its voters alive?",
@@ -113,16 +126,8 @@ impl fmt::Display for StartError {
                     let names = joined(missing);
                     write!(f, "startup_timeout passed without {names}: start them, or found smaller with --found")?;
                 }
-                for name in from_another_file {
-                    write!(f, "\n  {name} was started from another cluster file: give every node the same")?;
-                }
                 refused.iter().try_for_each(|(address, why)| write!(f, "\n  {address}: {why}"))
             }
-            Self::AnotherFile { cluster, file } => write!(
-                f,
-                "the cluster that runs was founded from another cluster file; give every node the same, new nodes last\n  \
-                 the cluster: {cluster}\n  this file:   {file}"
-            ),
             Self::TwoClusters(one, other) => {
                 write!(f, "two clusters serve under the configured addresses, {one} and {other}: stop one of them")
             }
@@ -177,6 +182,14 @@ impl NodeBuilder {
         self
     }
 
+    /// This node's own entry, when the cluster file lists none of its name: it dials the nodes listed and joins the ring that
+    /// they serve, behind all names that the ring knows. It never founds. Name it in `name` or not at all.
+    #[must_use]
+    pub fn unlisted(mut self, entry: NodeConfig) -> Self {
+        self.unlisted = Some(entry);
+        self
+    }
+
     /// Over a network inside this process instead of sockets.
     #[must_use]
     pub fn over(mut self, network: &MemoryNetwork) -> Self {
@@ -184,31 +197,54 @@ impl NodeBuilder {
         self
     }
 
-    /// Starts the node and waits until it is in an installed view, founded or joined, at most `startup_timeout`.
+    /// Starts the node and waits until it is in an installed view, founded or joined: at most `startup_timeout`, or, with
+    /// `on_startup_timeout = "wait"`, as long as it takes.
     ///
     /// # Errors
     /// Why it is not in the ring; nothing of it runs then.
     pub async fn start(mut self) -> Result<Node, StartError> {
         let file = self.file.take().ok_or(StartError::NoConfig)?;
-        let name = self.name.clone().unwrap_or_default();
-        let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
-        let config = known.ok_or(StartError::NoSuchNode(name))?;
-        if let Some(unknown) = self.found.iter().flatten().find(|name| file.node(**name).is_none()) {
-            return Err(StartError::NoSuchNode(format!("{unknown} (in --found)")));
-        }
+        let config = self.entry_in(&file)?;
         refuse_what_is_not_yet(&file)?;
+        self.check_found(&file)?;
         let registry = Arc::new(Registry::default());
         registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
-        let until = clock::now() + file.cluster().startup_timeout;
+        let patience = match file.cluster().on_startup_timeout {
+            OnStartupTimeout::Exit => Patience::Until(clock::now() + file.cluster().startup_timeout),
+            OnStartupTimeout::Wait => Patience::Endless { remind: file.cluster().startup_timeout },
+        };
         loop {
             let started = self.start_once(&file, &config, &registry).await?;
-            match started.wait(&file, until).await {
+            match started.wait(patience).await {
                 Ok(Some(node)) => return Ok(node),
                 // This incarnation is named in a founding that cannot succeed; another may found or join.
                 Ok(None) => {}
                 Err(why) => return Err(why),
             }
         }
+    }
+
+    fn entry_in(&self, file: &ClusterFile) -> Result<NodeConfig, StartError> {
+        if let Some(entry) = &self.unlisted {
+            if file.node(entry.name).is_some() {
+                return Err(StartError::Listed(entry.name));
+            }
+            file.check_unlisted(entry).map_err(StartError::Unfit)?;
+            return match &self.name {
+                Some(name) if name != entry.name.as_str() => Err(StartError::NoSuchNode(name.clone())),
+                _ => Ok(entry.clone()),
+            };
+        }
+        let name = self.name.clone().unwrap_or_default();
+        let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
+        known.ok_or(StartError::NoSuchNode(name))
+    }
+
+    fn check_found(&self, file: &ClusterFile) -> Result<(), StartError> {
+        let Some(found) = &self.found else { return Ok(()) };
+        let entry = |n: &NodeName| file.node(*n).ok_or_else(|| StartError::NoSuchNode(format!("{n} (in --found)")));
+        let roles = found.iter().map(|n| entry(n).map(|e| e.role)).collect::<Result<Vec<Role>, _>>()?;
+        if roles.contains(&Role::Host) { Ok(()) } else { Err(StartError::NoHost) }
     }
 
     async fn start_once(
@@ -221,11 +257,9 @@ impl NodeBuilder {
         let settings = node_settings(file);
         let workers = settings.workers;
         let shared = Shared::new(me, settings, Arc::clone(registry));
-        let orders = Orders::default();
+        let orders = shared.orders.clone();
         let gateway = Gateway::new(&shared, orders.clone());
-        let member = file
-            .member(config.name, me.incarnation, workers, registry.kind_versions())
-            .ok_or_else(|| StartError::NoSuchNode(config.name.to_string()))?;
+        let member = config.member(me.incarnation, workers, registry.kind_versions());
         let (voters, listen) = match &self.found {
             None => (file.voters(), Duration::ZERO),
             Some(names) => (names.clone(), FOUND_LISTEN),
@@ -239,6 +273,7 @@ impl NodeBuilder {
             member: member.clone(),
             founding,
             beginning,
+            listed: file.nodes().iter().map(|n| n.cluster.to_string()).collect(),
         };
         let mut lock = None;
         match &self.network {
@@ -362,6 +397,13 @@ fn address_error(why: &TransportError) -> StartError {
     StartError::Address(why.to_string())
 }
 
+/// How long a starting node waits for the others.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    Until(crate::moment::Moment),
+    Endless { remind: Duration },
+}
+
 /// A node that runs and is not in a view yet.
 struct Starting {
     node: Node,
@@ -370,46 +412,60 @@ struct Starting {
 
 impl Starting {
     /// The node once it is in; `None` if it has to start anew.
-    async fn wait(mut self, file: &ClusterFile, until: crate::moment::Moment) -> Result<Option<Node>, StartError> {
-        let mut missing = Missing::default();
+    async fn wait(mut self, patience: Patience) -> Result<Option<Node>, StartError> {
+        let mut awaited = Awaited::default();
         let ended = loop {
-            let left = until.since(clock::now());
-            match time::timeout(left, self.begun.recv()).await {
-                Ok(Some(Beginning::In)) => {
+            let left = match patience {
+                Patience::Until(until) => until.since(clock::now()),
+                Patience::Endless { remind } => remind,
+            };
+            match (time::timeout(left, self.begun.recv()).await, patience) {
+                (Ok(Some(Beginning::In)), _) => {
                     // Keep hearing, so that a later refusal is at least drained.
                     tokio::spawn(async move { while self.begun.recv().await.is_some() {} });
                     return Ok(Some(self.node));
                 }
-                Ok(Some(Beginning::Missing(names))) => {
-                    if !names.voters.is_empty() {
-                        tracing::info!(missing = joined(&names.voters), "waiting for the other voters");
-                    }
-                    if !names.from_another_file.is_empty() {
-                        let names = joined(&names.from_another_file);
-                        tracing::warn!(nodes = names, "started from another cluster file: give every node the same");
-                    }
-                    missing = names;
+                (Ok(Some(Beginning::Waiting(news))), _) => {
+                    awaited = news;
+                    say_whom_it_awaits(&awaited);
                 }
-                Ok(Some(Beginning::StartAnew)) => break Ok(None),
-                Ok(Some(Beginning::TwoClusters(one, other))) => break Err(StartError::TwoClusters(one, other)),
-                Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))) => break Err(StartError::NameLives(name)),
-                Ok(None) => break Err(StartError::Actors("the node's actors failed while it started".to_owned())),
-                Ok(Some(Beginning::AnotherFile(cluster))) => {
-                    let cluster = Box::new(Shape::clone(&cluster));
-                    break Err(StartError::AnotherFile { cluster, file: Box::new(file.shape()) });
+                (Ok(Some(Beginning::StartAnew)), _) => break Ok(None),
+                (Ok(Some(Beginning::TwoClusters(one, other))), _) => break Err(StartError::TwoClusters(one, other)),
+                (Ok(Some(Beginning::Differs(difference))), _) => break Err(differs(difference)),
+                (Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))), _) => {
+                    break Err(StartError::NameLives(name));
                 }
-                Err(_) => {
-                    let refused = self.node.0.shared.refused().clone().into_iter();
-                    break Err(StartError::TimedOut {
-                        missing: missing.voters,
-                        from_another_file: missing.from_another_file,
-                        refused: refused.map(|(address, refusal)| (address, refusal.to_string())).collect(),
+                (Ok(None), _) => {
+                    break Err(StartError::Actors("the node's actors failed while it started".to_owned()));
+                }
+                (Err(_), Patience::Endless { .. }) => say_whom_it_awaits(&awaited),
+                (Err(_), Patience::Until(_)) => {
+                    break Err(match awaited.differing.first() {
+                        Some(difference) => differs(*difference),
+                        None => {
+                            let refused = self.node.0.shared.refused().clone().into_iter();
+                            let refused = refused.map(|(address, why)| (address, why.to_string())).collect();
+                            StartError::TimedOut { missing: awaited.missing, refused }
+                        }
                     });
                 }
             }
         };
         self.node.kill();
         ended
+    }
+}
+
+fn differs(Difference { with, key }: Difference) -> StartError {
+    StartError::Differs { with, key }
+}
+
+fn say_whom_it_awaits(awaited: &Awaited) {
+    for Difference { with, key } in &awaited.differing {
+        tracing::warn!(%with, key, "it has another cluster file, so the two found nothing together: give every node the same");
+    }
+    if !awaited.missing.is_empty() {
+        tracing::info!(missing = joined(&awaited.missing), "waiting for the other voters");
     }
 }
 
@@ -577,6 +633,13 @@ impl Node {
     pub fn unprotected_arcs(&self) -> usize {
         let view = self.view();
         view.arcs.iter().filter(|e| view.state_of(e) != crate::membership::ArcState::Protected).count()
+    }
+
+    /// How many of the sessions that this node serves have no backup that holds everything; summed over the nodes, the
+    /// cluster's. Zero on every node once the ring is protected.
+    pub async fn unprotected_sessions(&self) -> u64 {
+        let served = |a: &&ArcReport| matches!(a.part, ArcPart::Active | ArcPart::Lost | ArcPart::Promoting);
+        self.arcs().await.iter().filter(served).filter(|a| a.in_sync.is_empty()).map(|a| a.sessions).sum()
     }
 
     /// Waits until every arc has as many in-sync backups as the file wants and the members allow.

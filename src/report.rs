@@ -12,6 +12,8 @@ pub enum ArcPart {
     Active,
     /// It is its primary and does not answer yet.
     Promoting,
+    /// It serves it, and every copy of what was there before `lost_at` is gone: unknown ids are answered `Lost`.
+    Lost,
     /// It holds every acknowledged commit, read-only.
     Backup,
     /// It is receiving everything.

@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How one call is to be made.
 #[derive(Clone, Debug, Default)]
 pub struct CallOptions {
-    durability: Durability,
+    durability: Option<Durability>,
     deadline: Option<Duration>,
     request: Option<RequestId>,
     expected: Option<u64>,
@@ -36,16 +36,17 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// As `call` does it: acknowledged by the backups, five seconds, no condition.
+    /// As `call` does it: acknowledged as the session type says (by every backup, if it says nothing), five seconds, no
+    /// condition.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// When the command counts as done.
+    /// When the command counts as done, whatever its session type says.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.durability = Some(durability);
         self
     }
 
@@ -103,7 +104,8 @@ pub struct Stale<R> {
     pub reply: R,
     /// The session's version in this copy; 0 if it does not exist there.
     pub version: u64,
-    /// How long ago this copy last heard from the primary; zero on the primary itself.
+    /// How long ago this copy last heard of the session's arc from a primary; zero on the primary itself. On an arc where
+    /// nothing happens it grows, though nothing was missed.
     pub age: Duration,
 }
 
@@ -131,7 +133,8 @@ impl<S: Session> SessionRef<S> {
         Self { shared, key, of: PhantomData }
     }
 
-    /// Runs a command on the session and waits until it is done: held by every in-sync backup.
+    /// Runs a command on the session and waits until it is done: held by every in-sync backup, unless its type is registered
+    /// as `Async`.
     ///
     /// # Errors
     /// Each [`ErrorKind`] says whether the session changed and whether a retry is safe. The call itself retries, under one

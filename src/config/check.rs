@@ -90,7 +90,6 @@ fn ranges(cluster: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<W
         ("waiting", number(l.waiting)),
         ("ack_after", millis(l.ack_after)),
         ("shun", millis(l.shun)),
-        ("views", number(l.views)),
     ];
     let spotted = in_cluster.map(|(key, n)| (Spot::cluster(key), n));
     for (spot, value) in spotted.into_iter().chain(in_limits.map(|(key, n)| (Spot::limits(key), n))) {

@@ -28,6 +28,16 @@ pub enum WhenSolo {
     Refuse,
 }
 
+/// What a starting node does when `startup_timeout` has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStartupTimeout {
+    /// It gives up and says who is missing.
+    #[default]
+    Exit,
+    /// It says who is missing and goes on waiting, as long as it takes.
+    Wait,
+}
+
 /// What holds for the whole cluster. The same on every node; what nodes must not differ in is in `ClusterFile::digest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterConfig {
@@ -62,12 +72,15 @@ pub struct ClusterConfig {
     /// Silence after which a node is suspected.
     ///
     /// The longest pause (a scheduler's, a collector's, a network's) that should *not* cost a node its place. A hang is
-    /// noticed no sooner; a killed process is, by its closed connections. Longer than `lease`. 50 ms to 5 min.
+    /// noticed no sooner; a killed process is, by its closed connections. Longer than `lease`. Agreement on a view takes two
+    /// round trips, and an attempt is given up after a quarter of this, 150 ms at least: on a network whose round trips
+    /// take more than 70 ms, at least ten of them. 50 ms to 5 min.
     pub suspect_after: Duration,
     /// How long a primary may answer reads on its own after its backups last heard of it.
     ///
     /// A promoted backup waits this long before it serves, unless the old primary is proved dead: short makes failover
-    /// quick, long makes idle reads quick. At least two heartbeats, shorter than `suspect_after`. 20 ms to 1 min.
+    /// quick, long makes idle reads quick. The same on every node, at least two heartbeats, shorter than `suspect_after`.
+    /// 20 ms to 1 min.
     pub lease: Duration,
     /// How a read is known to be fresh.
     pub reads: Reads,
@@ -77,15 +90,18 @@ pub struct ClusterConfig {
     ///
     /// 3 survive the loss of one, 5 of two, 7 of three; more voters make views slower. Odd, 1 to 7.
     pub voters_max: u8,
-    /// How long a starting node looks for the others before it gives up.
+    /// How long a starting node looks for the others.
     ///
     /// As long as the slowest node takes to come up. A smaller cluster is never founded for lack of patience. 1 s to 1 h.
     pub startup_timeout: Duration,
-    /// How often a call may be sent on by nodes whose view is old, before the caller is told to retry. 1 to 16.
+    /// What it does then.
+    pub on_startup_timeout: OnStartupTimeout,
+    /// How often a call is sent on at once by nodes whose view is old; then it waits for a newer view. 1 to 16.
     pub max_hops: u8,
     /// How long the reply to an idempotency key, and the memory of a deleted session, is kept.
     ///
-    /// Longer than any caller goes on retrying, and longer than `suspect_after`. 1 s to 7 days.
+    /// Longer than any caller goes on retrying, and longer than `suspect_after`. The same on every node: a copy that forgot
+    /// sooner would run a retry anew once it is promoted. 1 s to 7 days.
     pub reply_keep: Duration,
     /// Allows addresses outside loopback without TLS.
     ///
@@ -114,6 +130,7 @@ impl ClusterConfig {
             when_solo: WhenSolo::Serve,
             voters_max: 5,
             startup_timeout: Duration::from_secs(30),
+            on_startup_timeout: OnStartupTimeout::Exit,
             max_hops: 3,
             reply_keep: Duration::from_secs(600),
             insecure: false,

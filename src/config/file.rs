@@ -13,7 +13,7 @@ use std::{
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
-    id::{Incarnation, NodeId, NodeName},
+    id::{Incarnation, NodeName},
     membership::{Agreement, KindVersion, Member, Role, Shape},
 };
 
@@ -175,6 +175,15 @@ impl ClusterFile {
         })
     }
 
+    /// Whether a node that this file does not list could have been listed so: for one that joins with an entry of its own.
+    ///
+    /// # Errors
+    /// All that is wrong with the file and this node last in it, by key.
+    pub fn check_unlisted(&self, entry: &NodeConfig) -> Result<(), ConfigError> {
+        let nodes = self.nodes.iter().chain([entry]).cloned().collect();
+        Self::new(self.cluster.clone(), nodes).map(drop)
+    }
+
     /// The names of the configured voters: witnesses first, then hosts in file order, at most `voters_max`.
     #[must_use]
     pub fn voters(&self) -> Vec<NodeName> {
@@ -190,6 +199,8 @@ impl ClusterFile {
             spread: self.cluster.spread,
             voters_max: self.cluster.voters_max,
             agreement: self.cluster.agreement,
+            lease: self.cluster.lease,
+            reply_keep: self.cluster.reply_keep,
             ring: self.nodes.iter().map(|node| node.name).collect(),
         }
     }
@@ -203,20 +214,12 @@ impl ClusterFile {
         workers: u16,
         kinds: Vec<KindVersion>,
     ) -> Option<Member> {
-        let node = self.node(name)?;
-        Some(Member {
-            node: NodeId { name, incarnation },
-            role: node.role,
-            zone: node.zone.clone(),
-            cluster_address: node.cluster.to_string(),
-            http_address: node.http.as_ref().map(ToString::to_string),
-            workers,
-            kinds,
-        })
+        Some(self.node(name)?.member(incarnation, workers, kinds))
     }
 
     /// What founders must agree on, as one number: the cluster's name, `arcs`, `backups`, `spread`, `agreement`,
-    /// `voters_max`, and every node's name, role, zone and cluster address, in order. Not the secret, no timing.
+    /// `voters_max`, the two durations that a guarantee rests on (`lease`, `reply_keep`), and every node's name, role, zone
+    /// and cluster address, in order. Not the secret, and no duration that only decides how soon something happens.
     ///
     /// Frozen: nodes of different versions compare it.
     #[must_use]
@@ -235,6 +238,9 @@ impl ClusterFile {
             Agreement::Majority => b"majority",
             Agreement::MajorityOrProof => b"majority_or_proof",
         });
+        for agreed in [c.lease, c.reply_keep] {
+            part(&u64::try_from(agreed.as_nanos()).unwrap_or(u64::MAX).to_le_bytes());
+        }
         for node in &self.nodes {
             part(node.name.as_str().as_bytes());
             part(match node.role {

@@ -52,9 +52,9 @@ pub struct Limits {
     ///
     /// The memory of waiting callers; beyond it a call is `Busy` before anything of it is done. 16 to 1,048,576.
     pub calls: usize,
-    /// Subscriptions to changes of sessions, for the whole node; beyond it a new one is refused.
+    /// Listeners to a node's events over HTTP; beyond it a new one is refused.
     ///
-    /// Each has a buffer of its own. 1 to 1,048,576.
+    /// Each has a buffer and a connection of its own, so they are also at most a quarter of `connections`. 1 to 1,048,576.
     pub subscribers: usize,
     /// How much of a catch-up goes into one message, in bytes.
     ///
@@ -78,10 +78,6 @@ pub struct Limits {
     ///
     /// Several times `ack_after`, at least as long as it. 100 ms to 10 min.
     pub shun: Duration,
-    /// Decided views that a node remembers, for events and for lagging peers.
-    ///
-    /// 1 to 1,024.
-    pub views: usize,
 }
 
 impl Default for Limits {
@@ -104,7 +100,6 @@ impl Default for Limits {
             waiting: 65_536,
             ack_after: Duration::from_secs(1),
             shun: Duration::from_secs(5),
-            views: 64,
         }
     }
 }

@@ -20,7 +20,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{ClusterConfig, Reads, WhenSolo};
+pub use cluster::{ClusterConfig, OnStartupTimeout, Reads, WhenSolo};
 pub use error::{ConfigError, ConfigFault, FAULTS_MAX, Wrong};
 pub use file::{ClusterFile, FILE_MAX, NODES_MAX};
 pub use key::Section;

@@ -8,7 +8,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use crate::{id::NodeName, membership::Role};
+use crate::{
+    id::{Incarnation, NodeId, NodeName},
+    membership::{KindVersion, Member, Role},
+};
 
 /// The longest address, in bytes: the longest DNS name and a port.
 const ADDRESS_MAX: usize = 253 + 6;
@@ -118,6 +121,20 @@ impl NodeConfig {
     #[must_use]
     pub fn holds_copies(&self) -> bool {
         matches!(self.role, Role::Host | Role::BackupOnly)
+    }
+
+    /// The node as a view lists it, with what its process knows of itself.
+    #[must_use]
+    pub fn member(&self, incarnation: Incarnation, workers: u16, kinds: Vec<KindVersion>) -> Member {
+        Member {
+            node: NodeId { name: self.name, incarnation },
+            role: self.role,
+            zone: self.zone.clone(),
+            cluster_address: self.cluster.to_string(),
+            http_address: self.http.as_ref().map(ToString::to_string),
+            workers,
+            kinds,
+        }
     }
 
     /// Every address that it listens on, with its key.

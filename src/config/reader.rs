@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     check::clipped,
-    cluster::{ClusterConfig, Reads, WhenSolo},
+    cluster::{ClusterConfig, OnStartupTimeout, Reads, WhenSolo},
     error::{FAULTS_MAX, Wrong},
     key::{KEYS, Key, Rule, Section},
     limits::Limits,
@@ -233,6 +233,9 @@ impl Draft {
         }
         self.cluster.voters_max = self.count(table, "voters_max", defaults.voters_max);
         self.cluster.startup_timeout = self.time(table, "startup_timeout", defaults.startup_timeout);
+        if self.text(table, "on_startup_timeout") == Some("wait") {
+            self.cluster.on_startup_timeout = OnStartupTimeout::Wait;
+        }
         self.cluster.max_hops = self.count(table, "max_hops", defaults.max_hops);
         self.cluster.reply_keep = self.time(table, "reply_keep", defaults.reply_keep);
         self.cluster.insecure = self.flag(table, "insecure", false);
@@ -291,7 +294,6 @@ impl Draft {
             waiting: self.count(table, "waiting", defaults.waiting),
             ack_after: self.time(table, "ack_after", defaults.ack_after),
             shun: self.time(table, "shun", defaults.shun),
-            views: self.count(table, "views", defaults.views),
         }
     }
 

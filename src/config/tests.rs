@@ -99,6 +99,7 @@ fn every_key_is_read_into_its_field() {
         replicate_on_read = false
         voters_max = 7
         startup_timeout = "1m"
+        on_startup_timeout = "wait"
         max_hops = 5
         reply_keep = "1h"
         insecure = true
@@ -120,7 +121,6 @@ fn every_key_is_read_into_its_field() {
         waiting = 27
         ack_after = "4s"
         shun = "6s"
-        views = 23
         [[node]]
         name = "a"
         cluster = "10.0.0.1:7101"
@@ -161,7 +161,6 @@ fn every_key_is_read_into_its_field() {
         waiting: 27,
         ack_after: Duration::from_secs(4),
         shun: Duration::from_secs(6),
-        views: 23,
     };
     let cluster = ClusterConfig {
         name: "shop".to_owned(),
@@ -177,6 +176,7 @@ fn every_key_is_read_into_its_field() {
         when_solo: WhenSolo::Refuse,
         voters_max: 7,
         startup_timeout: Duration::from_secs(60),
+        on_startup_timeout: OnStartupTimeout::Wait,
         max_hops: 5,
         reply_keep: Duration::from_secs(3_600),
         insecure: true,
@@ -622,11 +622,13 @@ fn the_shape_and_the_members_say_what_the_file_says() {
 fn the_digest_tells_what_founders_must_agree_on_and_nothing_else() {
     let digest = |text: &str| good(text).digest();
     // Frozen: nodes of different versions compare it.
-    assert_eq!(digest(include_str!("../../examples/cluster.toml")), 570_999_700_227_865_130);
+    assert_eq!(digest(include_str!("../../examples/cluster.toml")), 16_824_736_386_930_987_422);
     let same = digest(&with(""));
     let edge = |n: &str| n.replacen("cluster = \"127.0.0.1:7102\"", "cluster = \"127.0.0.1:7102\"\nrole = \"edge\"", 1);
     for differs in [
         with("arcs = 1023"),
+        with("lease = \"300ms\""),
+        with("reply_keep = \"9m\""),
         with("backups = 2"),
         with("spread = 2"),
         with("voters_max = 3"),
@@ -641,7 +643,7 @@ fn the_digest_tells_what_founders_must_agree_on_and_nothing_else() {
         assert_ne!(digest(&differs), same, "{differs}");
     }
     for alike in
-        [with("").replace("hush", "loud"), with("lease = \"300ms\""), format!("{}http = \"127.0.0.1:9\"", with(""))]
+        [with("").replace("hush", "loud"), with("heartbeat = \"50ms\""), format!("{}http = \"127.0.0.1:9\"", with(""))]
     {
         assert_eq!(digest(&alike), same, "{alike}");
     }
@@ -655,12 +657,12 @@ fn a_built_configuration_is_checked_by_the_same_rules() {
     let file = ClusterFile::new(cluster.clone(), nodes.clone()).expect("every default is allowed");
     assert_eq!((file.nodes().len(), file.notes()), (3, &[][..]));
 
-    let limits = Limits { views: 0, ..Limits::default() };
+    let limits = Limits { waiting: 0, ..Limits::default() };
     let bad = ClusterConfig { arcs: 0, lease: millis(5), name: String::new(), limits, ..cluster.clone() };
     let twice = vec![node("a", "127.0.0.1:1"), node("a", "10.0.0.1:1")];
     let refused = ClusterFile::new(bad, twice).expect_err("must be refused");
     let spots: Vec<_> = refused.faults().iter().map(|fault| fault.spot().to_string()).collect();
-    let expected = ["arcs", "lease", "limits.views", "name", "lease"].map(|key| format!("cluster.{key}"));
+    let expected = ["arcs", "lease", "limits.waiting", "name", "lease"].map(|key| format!("cluster.{key}"));
     assert_eq!(spots[..5], expected, "{refused}");
     assert_eq!(spots[5..], ["node[1].name", "node[1].cluster"], "{refused}");
     assert!(refused.to_string().starts_with("cluster.arcs: `arcs` cannot be 0\n"), "{refused}");

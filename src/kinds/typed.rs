@@ -21,6 +21,7 @@ use super::{
     live::weight,
 };
 use crate::{
+    replication::Durability,
     session::{Context, Old, Session},
     wire::codec,
 };
@@ -31,6 +32,8 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn name(&self) -> &'static str;
     /// `Session::VERSION`.
     fn version(&self) -> u32;
+    /// When its commands count as done, unless a call says otherwise.
+    fn durability(&self) -> Durability;
     /// Whether each live session gets an actor of its own.
     #[cfg_attr(not(test), expect(dead_code, reason = "hosting on an actor of its own is not there yet"))]
     fn is_dedicated(&self) -> bool;
@@ -54,13 +57,14 @@ pub(super) struct TypedKind<S> {
     /// Known once a `Decide` was registered.
     pub(super) replay: Option<ReplayFn<S>>,
     pub(super) dedicated: bool,
+    pub(super) durability: Durability,
 }
 
 type Done = (Change, Bytes);
 
 impl<S: Session> TypedKind<S> {
     pub(super) const fn new() -> Self {
-        Self { does: BTreeMap::new(), replay: None, dedicated: false }
+        Self { does: BTreeMap::new(), replay: None, dedicated: false, durability: Durability::Sync }
     }
 
     fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
@@ -260,6 +264,10 @@ impl<S: Session> Kind for TypedKind<S> {
 
     fn version(&self) -> u32 {
         S::VERSION
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
     }
 
     fn is_dedicated(&self) -> bool {

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     id::KIND_MAX,
+    replication::Durability,
     session::{Answer, Command, Decide, Handle, Session},
 };
 
@@ -136,6 +137,13 @@ impl<S: Session> Registration<'_, S> {
         S: Answer<Q>,
     {
         self.does::<Q>(Does::Answer(command::answer::<S, Q>))
+    }
+
+    /// When its commands count as done, unless a call says otherwise; `Sync` if this is never said. The node that serves the
+    /// session decides, so say the same on every node.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.kind().durability = durability;
+        self
     }
 
     /// Each of its live sessions gets an actor of its own: for commands that compute for long.

@@ -6,7 +6,7 @@
 //!   evidence ── hint ── evidence newer than the hint               (the hint is forgotten)
 //! ```
 //!
-//! **Only two-way evidence counts**: a pong that answers my ping, an ack that answers my frame. A node whose words arrive
+//! **Only two-way evidence counts**: a pong that answers my ping. A node whose words arrive
 //! but that hears nothing would otherwise look alive for ever: it sends heartbeats punctually while no command, no
 //! replicated commit and no new view reaches it, and its arcs would answer nobody. Evidence is dated by when the question
 //! was *sent*: all that an answer proves is that the peer lived, and both ways were open, at some moment after that.

@@ -32,10 +32,11 @@ const BLANK_KEPT: Duration = Duration::from_millis(500);
 /// An accepted founding is given up when a listed process was out of reach this long. It is long, because one that is only
 /// cut off may have installed view 1 and count on this process as a voter.
 const ACCEPTED_PATIENCE: Duration = Duration::from_secs(20);
+/// Processes with another configuration are remembered up to this many, to be named.
+const OTHERS_MAX: usize = 64;
 
 /// What founding asks of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
 pub enum FoundingEffect {
     /// Send this.
     Send(NodeId, KeeperMessage),
@@ -45,10 +46,19 @@ pub enum FoundingEffect {
     Join(Arc<View>),
     /// Two clusters serve under these addresses: refuse to start and name both.
     TwoClusters(ClusterId, ClusterId),
+    /// The cluster that serves was founded with another configuration: refuse to start and name the key.
+    Differs(Difference),
     /// This incarnation's founding cannot succeed any more: start anew with another.
     StartAnew,
-    /// The cluster that serves has this shape, and does not admit a node with this one's file. Refuse to start.
-    AnotherFile(Arc<Shape>),
+}
+
+/// Two configurations that cannot be one cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Difference {
+    /// Whose configuration is another than this process's.
+    pub with: NodeName,
+    /// The first key in which they differ; `node` is the list of nodes.
+    pub key: &'static str,
 }
 
 /// What one founding needs to know of the configuration.
@@ -73,8 +83,8 @@ pub struct Founding {
     /// Drawn by the owner; used only if this process proposes.
     cluster: ClusterId,
     blanks: BTreeMap<NodeName, (Member, Moment)>,
-    /// Who is blank with another digest, and when that was last heard. Only names of the file, so there are few.
-    strangers: BTreeMap<NodeName, Moment>,
+    /// Who said "blank" with another configuration, and when.
+    others: BTreeMap<NodeName, (Difference, Moment)>,
     serving: BTreeMap<ClusterId, NodeId>,
     serving_since: Option<Moment>,
     joining: Option<ClusterId>,
@@ -94,7 +104,7 @@ impl Founding {
             plan,
             cluster,
             blanks: BTreeMap::new(),
-            strangers: BTreeMap::new(),
+            others: BTreeMap::new(),
             serving: BTreeMap::new(),
             serving_since: None,
             joining: None,
@@ -117,10 +127,10 @@ impl Founding {
         self.plan.voters.iter().copied().filter(|n| !fresh(n)).collect()
     }
 
-    /// Those who start now, too, but from another cluster file: this founding cannot come to be before the files are the same.
+    /// Who starts with another configuration than this process, and in which key. They are not counted as blank.
     #[must_use]
-    pub fn from_another_file(&self, now: Moment) -> Vec<NodeName> {
-        self.strangers.iter().filter(|(_, at)| now.since(**at) <= BLANK_KEPT).map(|(name, _)| *name).collect()
+    pub fn differing(&self, now: Moment) -> Vec<Difference> {
+        self.others.values().filter(|(_, at)| now.since(*at) <= BLANK_KEPT).map(|(difference, _)| *difference).collect()
     }
 
     /// Looks whether something is due. `connected` are the processes that can be reached now.
@@ -144,7 +154,8 @@ impl Founding {
                 }
                 return;
             }
-            let word = FoundingMessage::Blank { digest: self.plan.digest, member: self.member.clone() };
+            let (digest, shape) = (self.plan.digest, Box::new(self.plan.shape.clone()));
+            let word = FoundingMessage::Blank { digest, shape, member: self.member.clone() };
             for node in connected {
                 send(*node, word.clone(), out);
             }
@@ -186,15 +197,16 @@ impl Founding {
     }
 
     /// A view arrived; it is one to join if its cluster is the one that serves.
-    pub fn handle_decided(&mut self, view: Arc<View>, out: &mut Vec<FoundingEffect>) {
-        if !self.finished && self.joining == Some(view.cluster) {
-            self.finished = true;
-            out.push(if view.shape.admits(&self.plan.shape) {
-                FoundingEffect::Join(view)
-            } else {
-                FoundingEffect::AnotherFile(Arc::clone(&view.shape))
-            });
+    pub fn handle_decided(&mut self, from: NodeId, view: Arc<View>, out: &mut Vec<FoundingEffect>) {
+        if self.finished || self.joining != Some(view.cluster) {
+            return;
         }
+        self.finished = true;
+        // Better refused than ignored: a lease of another length would void what the ring guarantees.
+        out.push(match self.plan.shape.differs_from(&view.shape) {
+            Some(key) => FoundingEffect::Differs(Difference { with: from.name, key }),
+            None => FoundingEffect::Join(view),
+        });
     }
 
     /// Takes a founding message.
@@ -203,9 +215,17 @@ impl Founding {
             return;
         }
         match message {
-            FoundingMessage::Blank { digest, member } => {
-                if member.node == from {
-                    self.handle_blank(digest, member, now, out);
+            FoundingMessage::Blank { digest, shape, member } => {
+                if member.node != from {
+                    return;
+                }
+                if digest == self.plan.digest {
+                    self.blanks.insert(from.name, (member, now));
+                    self.others.remove(&from.name);
+                    self.propose_if_first(now, out);
+                } else if self.others.len() < OTHERS_MAX || self.others.contains_key(&from.name) {
+                    let key = self.plan.shape.differs_from(&shape).unwrap_or("node");
+                    self.others.insert(from.name, (Difference { with: from.name, key }, now));
                 }
             }
             FoundingMessage::Serving { cluster, view: _ } => {
@@ -244,20 +264,10 @@ impl Founding {
         }
     }
 
-    fn handle_blank(&mut self, digest: u64, member: Member, now: Moment, out: &mut Vec<FoundingEffect>) {
-        let name = member.node.name;
-        if digest == self.plan.digest {
-            self.strangers.remove(&name);
-            self.blanks.insert(name, (member, now));
-            self.propose_if_first(now, out);
-        } else if self.plan.shape.ring.contains(&name) {
-            self.strangers.insert(name, now);
-        }
-    }
-
     fn handle_found(&mut self, from: NodeId, view: Arc<View>, now: Moment, out: &mut Vec<FoundingEffect>) {
         let repeated = self.accepted.as_ref().is_some_and(|(accepted, ..)| *accepted == view);
         let names_me = view.is_member(self.member.node) && view.number == ViewNumber(1) && view.check().is_ok();
+        let names_me = names_me && self.plan.shape.differs_from(&view.shape).is_none();
         // Who heard a cluster serve joins that and helps to found no other.
         if repeated || (self.accepted.is_none() && self.serving.is_empty() && names_me) {
             if !repeated {

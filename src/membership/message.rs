@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArcEntry, Member, View};
+use super::{ArcEntry, Member, Shape, View};
 use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
 
 /// The order of proposals for one view: round first, then who proposes.
@@ -143,6 +143,8 @@ pub enum FoundingMessage {
     Blank {
         /// The digest of what founding must agree on.
         digest: u64,
+        /// Most of what is in the digest, so that whoever reads another file than mine can say in which key.
+        shape: Box<Shape>,
         /// Who I would be in a view.
         member: Member,
     },

@@ -21,7 +21,7 @@ mod view;
 
 pub use chain::{Chain, ChainEffect};
 pub use detector::{Change, Detector, DetectorSettings};
-pub use founding::{Founding, FoundingEffect, FoundingPlan, answer_as_serving};
+pub use founding::{Difference, Founding, FoundingEffect, FoundingPlan, answer_as_serving};
 pub use keeper::{Hearing, Keeper, KeeperEffect, KeeperSettings};
 pub use message::{Ballot, ChainMessage, FoundingMessage, JoinRefusal, KeeperMessage, Wish, WishedChange};
 pub use monitor::{Answered, Beat, Monitor, MonitorSettings, OUTSTANDING_MAX, Ping, Pong};

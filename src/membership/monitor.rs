@@ -183,9 +183,13 @@ impl Monitor {
         beat
     }
 
-    /// A ping to send at once, because a reply waits for this peer's lease; `None` if one was just sent, or to a stranger.
+    /// A ping to send at once, because a reply waits for this peer's lease; `None` if one was just sent, to a stranger, or
+    /// while the workers make no progress.
     #[must_use]
     pub fn ask(&mut self, peer: NodeId, now: Moment, installed: ViewNumber) -> Option<Ping> {
+        if !self.progress {
+            return None;
+        }
         let hears_you = self.detector.hears(peer);
         let asked = self.peers.get_mut(&peer)?;
         if asked.outstanding.back().is_some_and(|(_, at)| now.since(*at) < ASK_AGAIN) {
@@ -226,12 +230,6 @@ impl Monitor {
         peer.note_installed(pong.installed, now);
         self.detector.handle_evidence(from, sent);
         Some(Answered { sent, installed: pong.installed, stamp: pong.stamp })
-    }
-
-    /// A peer acknowledged, on whatever lane, something that this node sent at `sent`.
-    pub fn handle_ack_evidence(&mut self, peer: NodeId, sent: Moment, now: Moment) {
-        // An answer cannot be newer than now; a slip of the caller's must not buy a peer time.
-        self.detector.handle_evidence(peer, sent.min(now));
     }
 
     /// A connection to this peer was closed or refused: it is pinged with the next tick, and then at the probing rate until

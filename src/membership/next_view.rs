@@ -30,7 +30,8 @@ pub struct Knowledge {
     pub up_to_date: BTreeSet<NodeId>,
 }
 
-/// View 1: exactly `members`, all of them voters as far as `voters_max` goes, arcs dealt in ring order.
+/// View 1: exactly `members`, arcs dealt in ring order. Of those named in `voters`, witnesses vote first, then hosts in ring
+/// order, at most `voters_max`: the operator's word may name more than may vote.
 ///
 /// # Panics
 /// If no member is a host: the configuration check refuses such a file.
@@ -42,7 +43,9 @@ pub fn founding_view(cluster: ClusterId, shape: super::Shape, mut members: Vec<M
     let hosts: Vec<NodeName> = members.iter().filter(|m| m.role == Role::Host).map(|m| m.node.name).collect();
     assert!(!hosts.is_empty(), "a cluster is founded with at least one host");
     let homes = placement::deal_homes(&shape, &hosts);
-    let mut voting: Vec<NodeId> = members.iter().map(|m| m.node).filter(|n| voters.contains(&n.name)).collect();
+    let of = |role| members.iter().filter(move |m| m.role == role && voters.contains(&m.node.name)).map(|m| m.node);
+    let seats = usize::from(shape.voters_max);
+    let mut voting: Vec<NodeId> = of(Role::Witness).chain(of(Role::Host)).take(seats).collect();
     voting.sort();
     let first_host = members.iter().find(|m| m.role == Role::Host).expect("asserted above").node;
     let blank = |home: NodeName| {

@@ -2,7 +2,7 @@
 //!
 //! These edit members and homes only, as far as placement sees; they do not promote, and they are no model of `next_view`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     placement::{deal_homes, rehome, targets},
@@ -42,7 +42,8 @@ pub(crate) fn founded(names: &[&str], arcs: u16, backups: u8) -> View {
 pub(crate) fn founded_by(members: Vec<Member>, arcs: u16, backups: u8, spread: u8) -> View {
     let ring = members.iter().map(|m| m.node.name).collect();
     let voters_max = u8::try_from(members.len()).expect("a test ring is small");
-    let shape = Shape { arcs, backups, spread, voters_max, agreement: Agreement::Majority, ring };
+    let (lease, reply_keep) = (Duration::from_millis(200), Duration::from_secs(600));
+    let shape = Shape { arcs, backups, spread, voters_max, agreement: Agreement::Majority, lease, reply_keep, ring };
     let hosts: Vec<_> = members.iter().filter(|m| m.role == Role::Host).map(|m| m.node.name).collect();
     let homes = deal_homes(&shape, &hosts);
     let mut voters: Vec<_> = members.iter().map(|m| m.node).collect();

@@ -5,7 +5,7 @@
 //! view never changes; entries that did not change are shared between successive views. The shape is Vertical Paxos'
 //! configuration (Lamport, Malkhi, Zhou 2009) with PacificA's replica groups inside (Lin et al. 2008).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,39 +79,33 @@ pub struct Shape {
     pub voters_max: u8,
     /// Who may decide.
     pub agreement: Agreement,
+    /// What a grant is worth. A holder and a grantor that counted differently would leave a time in which two answer reads.
+    pub lease: Duration,
+    /// How long an idle client's replies are kept. A copy that forgot sooner would run a retry anew once it is promoted.
+    pub reply_keep: Duration,
     /// Every name that ever had a place, in ring order: the file's order, then those that joined unlisted.
     pub ring: Vec<NodeName>,
 }
 
 impl Shape {
-    /// Whether a node may join a ring of this shape with a file that gives `file`: all that is fixed is the same, and the
-    /// names that both know come in the same order. The file may lack names, and may list new ones after all of the ring's:
-    /// files drift apart while nodes are added and taken away.
+    /// The first key of the cluster file in which this shape, a file's, contradicts the one of a ring; `None` if they may be
+    /// one cluster. A file may lack names, and may list new ones after all of the ring's: files drift apart while nodes are
+    /// added and taken away. The names that both know must come in the same order.
     #[must_use]
-    pub fn admits(&self, file: &Self) -> bool {
-        let fixed = |shape: &Self| (shape.arcs, shape.backups, shape.spread, shape.voters_max, shape.agreement);
-        let places: Vec<usize> =
-            file.ring.iter().map(|name| self.ring.iter().position(|n| n == name).unwrap_or(usize::MAX)).collect();
-        fixed(self) == fixed(file) && places.is_sorted()
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let agreement = match self.agreement {
-            Agreement::Majority => "majority",
-            Agreement::MajorityOrProof => "majority_or_proof",
-        };
-        let names: Vec<&str> = self.ring.iter().map(NodeName::as_str).collect();
-        write!(
-            f,
-            "arcs = {}, backups = {}, spread = {}, voters_max = {}, agreement = {agreement}, nodes {}",
-            self.arcs,
-            self.backups,
-            self.spread,
-            self.voters_max,
-            names.join(", ")
-        )
+    pub fn differs_from(&self, ring: &Self) -> Option<&'static str> {
+        let place = |name| ring.ring.iter().position(|n| n == name).unwrap_or(usize::MAX);
+        [
+            ("arcs", self.arcs != ring.arcs),
+            ("backups", self.backups != ring.backups),
+            ("spread", self.spread != ring.spread),
+            ("agreement", self.agreement != ring.agreement),
+            ("lease", self.lease != ring.lease),
+            ("voters_max", self.voters_max != ring.voters_max),
+            ("reply_keep", self.reply_keep != ring.reply_keep),
+            ("node", !self.ring.iter().map(place).is_sorted()),
+        ]
+        .into_iter()
+        .find_map(|(key, differs)| differs.then_some(key))
     }
 }
 

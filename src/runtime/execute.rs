@@ -99,7 +99,8 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
     let entry = request.request.map(|request| ReplyEntry { request, reply: reply.clone() });
     let token = state.draw_token();
     let change = SessionChange { key: request.key.clone(), body, reply: entry };
-    let number = host.append(arc, vec![change], token, request.durability, now, &mut state.effects);
+    let durability = request.durability.unwrap_or_else(|| kind.durability());
+    let number = host.append(arc, vec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
     state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0) });
 }
@@ -114,7 +115,9 @@ fn not_served(not_here: NotHere) -> CallOutcome {
 }
 
 fn may_begin_on_lost(request: &CallRequest) -> bool {
-    request.creating || matches!(request.operation, Operation::Create(_))
+    // Who expects a version expects a session: that it is lost is the answer, not that the version is another.
+    let expects_one = request.expected.is_some_and(|version| version != 0);
+    (request.creating && !expects_one) || matches!(request.operation, Operation::Create(_))
 }
 
 /// Lets an answer leave when everything it shows is committed and the leases run.
@@ -229,5 +232,9 @@ fn report_one(view: &View, arc: ArcId, replica: &Replica) -> Option<ArcReport> {
 }
 
 fn part_of(primary: &Primary) -> ArcPart {
-    if primary.is_serving() { ArcPart::Active } else { ArcPart::Promoting }
+    match (primary.is_serving(), primary.lost_at()) {
+        (false, _) => ArcPart::Promoting,
+        (true, None) => ArcPart::Active,
+        (true, Some(_)) => ArcPart::Lost,
+    }
 }

@@ -72,8 +72,8 @@ pub(crate) struct CallRequest {
     pub(crate) operation: Operation,
     /// Its identity over retries.
     pub(crate) request: Option<RequestId>,
-    /// When it counts as done.
-    pub(crate) durability: Durability,
+    /// When it counts as done; `None`: as its session type says.
+    pub(crate) durability: Option<Durability>,
     /// Only if the session has this version; 0 means "if it does not exist".
     pub(crate) expected: Option<u64>,
     /// How many primaries were lost while they had it.

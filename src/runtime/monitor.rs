@@ -14,6 +14,7 @@ use std::{
 
 use super::{clock, shared::Shared, view_keeper::KeeperInput, worker::WorkerInput};
 use crate::{
+    event::EventKind,
     id::{NodeId, ViewNumber},
     membership::{DetectorSettings, Hearing, Monitor, MonitorSettings},
     moment::Moment,
@@ -32,6 +33,7 @@ pub(crate) struct Orders(Arc<Mutex<Pending>>);
 struct Pending {
     watch: Option<BTreeSet<NodeId>>,
     hints: Vec<NodeId>,
+    asked: BTreeSet<NodeId>,
 }
 
 impl Orders {
@@ -45,6 +47,14 @@ impl Orders {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.hints.len() < 1024 {
             pending.hints.push(node);
+        }
+    }
+
+    /// A reply waits for this node's lease: ping it now.
+    pub(crate) fn ask(&self, node: NodeId) {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.asked.len() < 1024 {
+            pending.asked.insert(node);
         }
     }
 }
@@ -61,6 +71,7 @@ struct Thread {
     monitor: Monitor,
     progress: Vec<(u64, Moment)>,
     told: Hearing,
+    unheard_by: BTreeSet<NodeId>,
 }
 
 impl Thread {
@@ -73,7 +84,7 @@ impl Thread {
         };
         let monitor = Monitor::new(shared.me, settings, now);
         let progress = vec![(0, now); shared.progress.len()];
-        Self { shared, orders, monitor, progress, told: Hearing::default() }
+        Self { shared, orders, monitor, progress, told: Hearing::default(), unheard_by: BTreeSet::new() }
     }
 
     fn run(mut self, mut heartbeats: impl Heartbeats) {
@@ -136,10 +147,18 @@ impl Thread {
             self.monitor.hint(node, now);
         }
         let progressing = self.workers_progress(now);
-        let beat = self.monitor.tick(now, self.shared.installed_everywhere(), progressing);
+        let mut beat = self.monitor.tick(now, self.shared.installed_everywhere(), progressing);
+        for node in pending.asked {
+            beat.pings.extend(self.monitor.ask(node, now, self.shared.installed_everywhere()).map(|ping| (node, ping)));
+        }
         for (peer, ping) in beat.pings {
             heartbeats.send(peer, &HeartbeatMessage::Ping(ping).encode());
         }
+        let unheard_by = self.monitor.unheard_by();
+        for node in unheard_by.difference(&self.unheard_by) {
+            self.shared.tell(EventKind::Unheard { by: *node });
+        }
+        self.unheard_by = unheard_by;
         let hears = self.monitor.hears();
         let view = self.shared.newest_view();
         let members = view.iter().flat_map(|v| v.members.iter().map(|m| m.node));

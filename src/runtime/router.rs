@@ -217,6 +217,9 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
             Tried::Came(came) => came,
             Tried::NotSent => {
                 // Nothing of it left this node.
+                if !view.is_member(primary) {
+                    last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
+                }
                 wait_for_change(shared, &view, left).await;
                 continue;
             }

@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ractor::ActorRef;
 use tokio::sync::{broadcast, watch};
 
-use super::{clock, router::Calls, view_keeper::KeeperInput, worker::WorkerInput};
+use super::{clock, monitor::Orders, router::Calls, view_keeper::KeeperInput, worker::WorkerInput};
 use crate::{
     event::{Event, EventKind},
     id::{ArcId, NodeId, SessionKey, ViewNumber},
@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     /// Bumped by each worker as it goes; the heartbeat thread is silent when one stands still.
     pub(crate) progress: Vec<AtomicU64>,
     pub(crate) keeper: OnceLock<ActorRef<KeeperInput>>,
+    /// What the heartbeat thread is told to do.
+    pub(crate) orders: Orders,
     pub(crate) transport: OnceLock<Arc<dyn Transport>>,
     pub(crate) calls: Calls,
     pub(crate) events: broadcast::Sender<Event>,
@@ -108,6 +110,7 @@ impl Shared {
             installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             keeper: OnceLock::new(),
+            orders: Orders::default(),
             transport: OnceLock::new(),
             calls: Calls::new(me, settings.calls_max),
             events: broadcast::Sender::new(1024),

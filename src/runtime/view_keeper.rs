@@ -4,7 +4,11 @@
 //! It is the only writer of the node's view. Its order on a new view matters: first it stops granting leases under older
 //! views, then it publishes the view, then it hands it to the workers.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
@@ -19,8 +23,8 @@ use crate::{
     event::EventKind,
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
-        ArcState, ChainMessage, Change, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
-        KeeperMessage, KeeperSettings, Member, Shape, View, Wish, answer_as_serving, targets,
+        ArcState, ChainMessage, Change, Difference, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper,
+        KeeperEffect, KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     runtime::message::ControlMessage,
@@ -28,7 +32,7 @@ use crate::{
 };
 
 /// A starting node says for whom it waits once it has waited this long: most are let in or founded sooner.
-const SAY_MISSING_AFTER: Duration = Duration::from_millis(200);
+const SAY_AWAITED_AFTER: Duration = Duration::from_millis(200);
 /// Jitter of proposals; below the stagger.
 const JITTER: Duration = Duration::from_millis(20);
 
@@ -55,30 +59,30 @@ pub(crate) enum KeeperInput {
 // With ractor's cluster feature a message says whether it may leave the process; this one never does.
 impl ractor::Message for KeeperInput {}
 
+/// What a founding waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    /// Configured voters that are not heard, or say something else.
+    pub(crate) missing: Vec<NodeName>,
+    /// Of those: who starts with another configuration.
+    pub(crate) differing: Vec<Difference>,
+}
+
 /// How the start of a node ends.
 #[derive(Debug)]
 pub(crate) enum Beginning {
     /// It is in an installed view.
     In,
-    /// For whom it waits.
-    Missing(Missing),
-    /// The cluster that serves has this shape, which this node's file contradicts.
-    AnotherFile(Arc<Shape>),
+    /// It cannot begin yet.
+    Waiting(Awaited),
+    /// The ring was founded with another configuration.
+    Differs(Difference),
     /// This incarnation cannot be in the cluster any more: start another.
     StartAnew,
     /// Two clusters serve under the configured addresses.
     TwoClusters(ClusterId, ClusterId),
     /// It was not let in.
     Refused(JoinRefusal),
-}
-
-/// What keeps a founding from coming to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Missing {
-    /// These voters are not there.
-    pub(crate) voters: Vec<NodeName>,
-    /// These are there with another cluster file.
-    pub(crate) from_another_file: Vec<NodeName>,
 }
 
 /// The actor.
@@ -90,6 +94,8 @@ pub(crate) struct KeeperStart {
     pub(crate) orders: Orders,
     pub(crate) member: Member,
     pub(crate) founding: Founding,
+    /// The addresses of the cluster file, dialled whatever the view says.
+    pub(crate) listed: BTreeSet<String>,
     pub(crate) beginning: mpsc::Sender<Beginning>,
 }
 
@@ -106,7 +112,10 @@ pub(crate) struct KeeperState {
     stage: Stage,
     beginning: mpsc::Sender<Beginning>,
     began: Moment,
-    told_missing: Missing,
+    told_awaited: Awaited,
+    listed: BTreeSet<String>,
+    /// Members that no line of this node's file tells of; dialled while they are members.
+    unlisted: BTreeMap<String, NodeName>,
     /// How many arcs are, and whether all is protected, as it was last told.
     protection: Option<(usize, bool)>,
     watched: BTreeSet<NodeId>,
@@ -125,7 +134,9 @@ impl Actor for ViewKeeper {
             stage: Stage::Founding(Box::new(start.founding)),
             beginning: start.beginning,
             began: clock::now(),
-            told_missing: Missing::default(),
+            told_awaited: Awaited::default(),
+            listed: start.listed,
+            unlisted: BTreeMap::new(),
             protection: None,
             watched: BTreeSet::new(),
         })
@@ -154,17 +165,16 @@ impl KeeperState {
             KeeperInput::Message(from, KeeperMessage::Founding(message)) => {
                 founding.handle(from, message, now, &mut effects);
             }
-            KeeperInput::Message(_, KeeperMessage::Chain(ChainMessage::Decided(view))) => {
-                founding.handle_decided(view, &mut effects);
+            KeeperInput::Message(from, KeeperMessage::Chain(ChainMessage::Decided(view))) => {
+                founding.handle_decided(from, view, &mut effects);
             }
             KeeperInput::Tick => {
                 let peers = self.shared.transport.get().map(|t| t.peers()).unwrap_or_default();
                 let connected: BTreeSet<NodeId> = peers.into_iter().map(|p| p.node).collect();
                 founding.tick(&connected, now, &mut effects);
-                let missing =
-                    Missing { voters: founding.missing(now), from_another_file: founding.from_another_file(now) };
-                if now.since(self.began) >= SAY_MISSING_AFTER {
-                    self.say_missing(missing);
+                let awaited = Awaited { missing: founding.missing(now), differing: founding.differing(now) };
+                if now.since(self.began) >= SAY_AWAITED_AFTER {
+                    self.say_awaited(awaited);
                 }
             }
             KeeperInput::Describe(member) => self.member = member,
@@ -180,31 +190,34 @@ impl KeeperState {
                 FoundingEffect::TwoClusters(one, other) => {
                     let _ = self.beginning.try_send(Beginning::TwoClusters(one, other));
                 }
+                FoundingEffect::Differs(difference) => {
+                    let _ = self.beginning.try_send(Beginning::Differs(difference));
+                }
                 FoundingEffect::StartAnew => {
                     let _ = self.beginning.try_send(Beginning::StartAnew);
-                }
-                FoundingEffect::AnotherFile(shape) => {
-                    let _ = self.beginning.try_send(Beginning::AnotherFile(shape));
                 }
             }
         }
     }
 
-    fn say_missing(&mut self, missing: Missing) {
-        if missing != self.told_missing {
-            self.told_missing.clone_from(&missing);
-            let _ = self.beginning.try_send(Beginning::Missing(missing));
+    fn say_awaited(&mut self, awaited: Awaited) {
+        if awaited != self.told_awaited {
+            self.told_awaited.clone_from(&awaited);
+            let _ = self.beginning.try_send(Beginning::Waiting(awaited));
         }
     }
 
     fn begin_to_serve(&mut self, view: &Arc<View>, now: Moment) {
-        self.say_missing(Missing::default());
+        self.say_awaited(Awaited::default());
         if let Err(fault) = view.check() {
             tracing::error!(%fault, "a view was refused");
             return;
         }
-        let settings =
-            KeeperSettings { suspect_after: self.shared.settings.suspect_after, ..KeeperSettings::default() };
+        let suspect_after = self.shared.settings.suspect_after;
+        let defaults = KeeperSettings::default();
+        // Two round trips of a slow network must fit in, or no view would ever be decided.
+        let proposal_timeout = defaults.proposal_timeout.max(suspect_after / 4);
+        let settings = KeeperSettings { suspect_after, proposal_timeout, ..defaults };
         let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
         self.stage = Stage::Serving(Box::new(keeper));
         self.install(view);
@@ -303,7 +316,25 @@ impl KeeperState {
         if watched != self.watched {
             self.orders.watch(watched.clone());
             self.watched = watched;
+            self.dial_unlisted();
         }
+    }
+
+    /// Two nodes that joined without being listed know each other only from the view.
+    fn dial_unlisted(&mut self) {
+        let (Stage::Serving(keeper), Some(transport)) = (&self.stage, self.shared.transport.get()) else { return };
+        let others = keeper.view().members.iter().filter(|m| m.node != self.shared.me);
+        let members: BTreeMap<String, NodeName> = others
+            .filter(|m| !self.listed.contains(&m.cluster_address))
+            .map(|m| (m.cluster_address.clone(), m.node.name))
+            .collect();
+        for address in self.unlisted.keys().filter(|address| !members.contains_key(*address)) {
+            transport.forget(address);
+        }
+        for (address, name) in members.iter().filter(|(address, name)| self.unlisted.get(*address) != Some(name)) {
+            transport.dial(*name, address);
+        }
+        self.unlisted = members;
     }
 
     fn send(&self, to: NodeId, message: KeeperMessage) {

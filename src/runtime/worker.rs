@@ -307,8 +307,8 @@ impl WorkerState {
                 Effect::SteppedDown(arc) => {
                     self.live.remove(&arc);
                 }
-                // The voters' lease of a solo arc comes with the next heartbeat.
-                Effect::Confirm(_) | Effect::ToBackup { .. } => {}
+                Effect::Confirm(voter) => self.shared.orders.ask(voter),
+                Effect::ToBackup { .. } => {}
             }
         }
         self.effects = effects;

@@ -140,7 +140,7 @@ impl SimNode {
             }
             (Stage::Founding(founding), Packet::Keeper(KeeperMessage::Chain(ChainMessage::Decided(view)))) => {
                 let mut effects = Vec::new();
-                founding.handle_decided(view, &mut effects);
+                founding.handle_decided(from, view, &mut effects);
                 self.follow_founding(effects, now, out);
             }
             (Stage::Serving(serving), packet) => {
@@ -246,7 +246,7 @@ impl SimNode {
                 FoundingEffect::Send(to, message) => out.push(Output::Send(to, Packet::Keeper(message))),
                 FoundingEffect::Founded(view) | FoundingEffect::Join(view) => self.serve(view, now, out),
                 FoundingEffect::TwoClusters(..) => out.push(Output::Stopped("two clusters serve")),
-                FoundingEffect::AnotherFile(_) => out.push(Output::Stopped("another file")),
+                FoundingEffect::Differs(_) => out.push(Output::Stopped("another configuration")),
                 FoundingEffect::StartAnew => out.push(Output::Stopped("start anew")),
             }
         }

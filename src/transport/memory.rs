@@ -92,6 +92,12 @@ struct Net {
     limits: Limits,
     state: Mutex<State>,
     faults: watch::Sender<Faults>,
+    /// Whose heartbeat thread is to stand still, and how long.
+    #[cfg(test)]
+    stalls: Mutex<BTreeMap<NodeName, Duration>>,
+    /// How many heartbeats each name has sent, arrived or not.
+    #[cfg(test)]
+    beats: Mutex<BTreeMap<NodeName, u64>>,
     /// Ups and downs, told one after the other and under no lock. Bounded by the links there are.
     news: mpsc::UnboundedSender<News>,
 }
@@ -131,7 +137,16 @@ impl MemoryNet {
                 }
             }
         });
-        Self(Arc::new(Net { limits, state: Mutex::default(), faults: watch::Sender::default(), news }))
+        Self(Arc::new(Net {
+            limits,
+            state: Mutex::default(),
+            faults: watch::Sender::default(),
+            #[cfg(test)]
+            stalls: Mutex::default(),
+            #[cfg(test)]
+            beats: Mutex::default(),
+            news,
+        }))
     }
 
     /// Puts a node at an address. A node that was there is killed first.
@@ -178,6 +193,18 @@ impl MemoryNet {
     #[cfg(test)]
     pub(crate) fn drop_heartbeats(&self, from: NodeName, to: NodeName, lost: bool) {
         self.0.fault(from, to, |fault| fault.no_heartbeats = lost);
+    }
+
+    /// The heartbeat thread of that node stands still for so long, as on a starved machine.
+    #[cfg(test)]
+    pub(crate) fn stall_heartbeats(&self, node: NodeName, still: Duration) {
+        self.0.stalls.lock().unwrap_or_else(PoisonError::into_inner).insert(node, still);
+    }
+
+    /// How many heartbeats this name has sent so far, questions and answers.
+    #[cfg(test)]
+    pub(crate) fn heartbeats_of(&self, node: NodeName) -> u64 {
+        self.0.beats.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied().unwrap_or(0)
     }
 
     /// The node is gone: all its pipes vanish, its peers see them close, it hears nothing more, not even that.
@@ -448,6 +475,10 @@ impl Heartbeats for MemoryHeartbeats {
         let Some(net) = self.net.upgrade() else {
             return;
         };
+        #[cfg(test)]
+        {
+            *net.beats.lock().unwrap_or_else(PoisonError::into_inner).entry(self.me.name).or_default() += 1;
+        }
         let fault = net.fault_now(self.me.name, to.name);
         if fault.cut || fault.no_heartbeats || body.len() > super::cluster::HEARTBEAT_BODY_MAX {
             return;
@@ -461,6 +492,13 @@ impl Heartbeats for MemoryHeartbeats {
     }
 
     fn receive(&mut self, timeout: Duration) -> Option<(NodeId, Vec<u8>)> {
+        #[cfg(test)]
+        if let Some(net) = self.net.upgrade() {
+            let stall = net.stalls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.me.name);
+            if let Some(still) = stall {
+                std::thread::sleep(still);
+            }
+        }
         match self.beats.recv_timeout(timeout) {
             Ok(beat) => Some(beat),
             Err(RecvTimeoutError::Timeout) => None,

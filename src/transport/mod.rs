@@ -40,14 +40,12 @@ pub(crate) enum Class {
     View,
     /// Acknowledgements of what was replicated.
     Ack,
-    /// Commits on their way to a backup.
+    /// Commits on their way to a backup, and chunks of a catch-up: one stream has one order, and their credit bounds them.
     Replicate,
     /// Replies to forwarded calls.
     Reply,
     /// Forwarded calls.
     Forwarded,
-    /// Images for a backup that is catching up.
-    CatchUp,
 }
 
 /// A node that can be reached.
@@ -98,7 +96,6 @@ pub(crate) trait Transport: Send + Sync + Debug + 'static {
     /// Keeps a connection to that node from now on, dialling again after 20 ms and up to 1 s, until [`Transport::forget`].
     fn dial(&self, name: NodeName, address: &str);
     /// Dials that address no longer. A link that exists stays.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the members of a ring are dialled for as long as the node runs"))]
     fn forget(&self, address: &str);
     /// Closes the link to that node now; `peer_down` follows. It is dialled again if its address is not forgotten.
     #[cfg_attr(not(test), expect(dead_code, reason = "a link ends with its peer or with the node"))]

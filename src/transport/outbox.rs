@@ -17,7 +17,7 @@ use crate::wire::limits::{Limits, QueueBound};
 /// About as much as is written together. Larger gains nothing measurable, and a lower class would wait longer behind it.
 pub(crate) const BATCH: usize = 256 * 1024;
 
-const CLASSES: usize = Class::CatchUp as usize + 1;
+const CLASSES: usize = Class::Forwarded as usize + 1;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -42,10 +42,10 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let Limits { view, ack, replicate, reply, forwarded, catch_up, frame, .. } = *limits;
+        let Limits { view, ack, replicate, reply, forwarded, frame, .. } = *limits;
         Self {
             queues: Mutex::default(),
-            bounds: [view, ack, replicate, reply, forwarded, catch_up],
+            bounds: [view, ack, replicate, reply, forwarded],
             frame,
             pending: Notify::new(),
         }
@@ -117,7 +117,7 @@ mod tests {
 
     fn outbox(messages: usize, bytes: usize) -> Outbox {
         let bound = QueueBound { messages, bytes };
-        Outbox::new(&Limits { ack: bound, catch_up: bound, ..Limits::default() })
+        Outbox::new(&Limits { ack: bound, forwarded: bound, ..Limits::default() })
     }
 
     fn taken(outbox: &Outbox) -> Vec<Bytes> {
@@ -129,9 +129,13 @@ mod tests {
     #[test]
     fn lower_classes_leave_first_and_each_class_keeps_its_order() {
         let outbox = outbox(10, 100);
-        for (class, message) in
-            [(Class::CatchUp, "c1"), (Class::Ack, "a1"), (Class::CatchUp, "c2"), (Class::View, "v"), (Class::Ack, "a2")]
-        {
+        for (class, message) in [
+            (Class::Forwarded, "c1"),
+            (Class::Ack, "a1"),
+            (Class::Forwarded, "c2"),
+            (Class::View, "v"),
+            (Class::Ack, "a2"),
+        ] {
             outbox.put(class, message.into()).expect("there is room");
         }
         assert_eq!(taken(&outbox), ["v", "a1", "a2", "c1", "c2"]);
@@ -143,7 +147,7 @@ mod tests {
         by_count.put(Class::Ack, "1".into()).expect("room");
         by_count.put(Class::Ack, "2".into()).expect("room");
         assert_eq!(by_count.put(Class::Ack, "3".into()), Err(NotSent::Full));
-        by_count.put(Class::CatchUp, "other class".into()).expect("its own bound");
+        by_count.put(Class::Forwarded, "other class".into()).expect("its own bound");
 
         let by_bytes = outbox(10, 4);
         by_bytes.put(Class::Ack, "1234".into()).expect("room");
@@ -161,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_waits_for_one_batch_of_catch_up_at_most() {
+    fn an_ack_waits_for_one_batch_of_a_higher_class_at_most() {
         let outbox = outbox(100, 1 << 30);
         for _ in 0..4 {
-            outbox.put(Class::CatchUp, vec![0; BATCH / 2].into()).expect("room");
+            outbox.put(Class::Forwarded, vec![0; BATCH / 2].into()).expect("room");
         }
         assert_eq!(taken(&outbox).len(), 1, "two halves and their prefixes are over one batch");
         outbox.put(Class::Ack, "ack".into()).expect("room");

@@ -1,4 +1,4 @@
-//! The one place that names rmp-serde: values to MessagePack and back, within a size and a depth.
+//! Values to MessagePack and back, within a size and a depth. Beside it only `handshake` names rmp-serde, for four small frames.
 //!
 //! Stored states, events, commands and replies are encoded as named maps, so that they outlive added and removed fields;
 //! messages between nodes as arrays. Decoding never trusts what it reads: size and nesting of a user's value are checked,

@@ -39,8 +39,6 @@ pub(crate) struct Limits {
     pub(crate) reply: QueueBound,
     /// See [`Limits::view`].
     pub(crate) forwarded: QueueBound,
-    /// See [`Limits::view`].
-    pub(crate) catch_up: QueueBound,
     /// Bytes given to the control lane's carrier that the peer has not yet confirmed: the carrier itself has no back-pressure.
     pub(crate) control_window: usize,
 }
@@ -61,7 +59,6 @@ impl Default for Limits {
             replicate: bound(65_536, 16 * MIB),
             reply: bound(16_384, 8 * MIB),
             forwarded: bound(16_384, 8 * MIB),
-            catch_up: bound(64, 4 * MIB),
             control_window: MIB,
         }
     }

@@ -18,6 +18,7 @@ use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use ringheir::{
@@ -197,6 +198,8 @@ impl ChainModel {
             spread: 1,
             voters_max: u8::try_from(self.voters).expect("few"),
             agreement: self.agreement,
+            lease: Duration::from_millis(200),
+            reply_keep: Duration::from_secs(600),
             ring: names.clone(),
         };
         founding_view(ClusterId(1), shape, (0..self.size()).map(member).collect(), &names[..self.voters])

@@ -100,7 +100,16 @@ fn as_text(view: &ClusterView, held: &[Held], shown: impl Fn(&ArcSeen) -> bool) 
             number(|held| held.lag),
         ]);
     }
-    format!("view {}, {} arcs, {} without a backup\n{table}", view.number, view.arcs.len(), view.unprotected())
+    let serves = |held: &Held| ["active", "lost", "promoting"].iter().any(|part| held.part.eq_ignore_ascii_case(part));
+    let unprotected = view.arcs.iter().filter(|arc| !arc.is_protected());
+    let sessions: u64 =
+        unprotected.filter_map(|arc| held.get(&arc.arc)).filter(|h| serves(h)).map(|h| h.sessions).sum();
+    format!(
+        "view {}, {} arcs, {} without a backup; of the sessions that {me} serves, {sessions}\n{table}",
+        view.number,
+        view.arcs.len(),
+        view.unprotected()
+    )
 }
 
 #[cfg(test)]

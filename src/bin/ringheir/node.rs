@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use ringheir::{
     Node, Types,
-    config::{ClusterFile, Environment},
+    config::{Address, ClusterFile, Environment, NodeConfig},
     http::HttpServer,
     id::NodeName,
     json::Json,
@@ -34,6 +34,12 @@ pub(crate) struct NodeArgs {
     /// This node's name in the file; also RINGHEIR_NAME.
     #[arg(long)]
     name: Option<String>,
+    /// For a name that the file does not list: where this node listens for the others. It joins the ring that serves.
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "name")]
+    cluster: Option<Address>,
+    /// Beside `--cluster`: where it serves HTTP.
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "cluster")]
+    http: Option<Address>,
     /// Where life locks lie; the same for all nodes of one host.
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
@@ -51,6 +57,16 @@ pub(crate) struct NodeArgs {
 
 fn node_name(text: &str) -> Result<NodeName, String> {
     NodeName::new(text).ok_or_else(|| format!("{text:?} is no node name"))
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::new(text).ok_or_else(|| format!("{text:?} is no host:port"))
+}
+
+/// Its own entry, if the command line brings one.
+fn unlisted(args: &NodeArgs) -> Option<NodeConfig> {
+    let (cluster, name) = (args.cluster.clone()?, NodeName::new(args.name.as_deref()?)?);
+    Some(NodeConfig { http: args.http.clone(), ..NodeConfig::new(name, cluster) })
 }
 
 /// Runs it.
@@ -88,7 +104,12 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
-    let entry = match file.this_node(args.name.as_deref(), &environment) {
+    let own = unlisted(args);
+    if let Some(why) = own.as_ref().and_then(|own| file.check_unlisted(own).err()) {
+        eprintln!("{why}");
+        return ExitCode::from(COULD_NOT_RUN);
+    }
+    let entry = match own.as_ref().map_or_else(|| file.this_node(args.name.as_deref(), &environment), Ok) {
         Ok(node) => node,
         Err(why) => {
             tell(why);
@@ -107,6 +128,9 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let mut types = Types::new();
     Json::register(&mut types);
     let mut builder = Node::builder().config(file.clone()).name(name.as_str()).types(types);
+    if let Some(own) = &own {
+        builder = builder.unlisted(own.clone());
+    }
     if let Some(run_dir) = &args.run_dir {
         builder = builder.run_dir(run_dir);
     }

@@ -15,11 +15,16 @@ use crate::{
     http::{server::Server, settings::Settings},
     id::NodeName,
     json::Json,
+    runtime::{view_keeper::KeeperInput, worker::WorkerInput},
 };
 
 async fn three_nodes() -> Vec<(Node, Server<Node>)> {
+    nodes_with(1).await
+}
+
+async fn nodes_with(backups: u8) -> Vec<(Node, Server<Node>)> {
     let mut cluster = ClusterConfig::new("http", Secret::new("between these tests").expect("a secret"));
-    cluster.arcs = 16;
+    (cluster.arcs, cluster.backups) = (16, backups);
     let names = ["a", "b", "c"];
     let entry = |(n, name): (usize, &&str)| {
         let address = Address::new(&format!("127.0.0.1:{}", 7101 + n)).expect("an address");
@@ -121,4 +126,58 @@ async fn when_a_node_is_gone_its_sessions_are_still_there_at_the_others() {
     });
     let told: serde_json::Value = serde_json::from_str(&installed.await.expect("told in time")).expect("JSON");
     assert_eq!(told["what"]["members"], json!(["b", "c"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_every_copy_was_lost_only_a_put_makes_a_session_and_everything_else_says_so() {
+    let mut nodes = nodes_with(0).await;
+    let mut client = Client::connect(nodes[2].1.address()).await;
+    let mut versions = Vec::new();
+    for session in 0..24 {
+        let made = client.ask(&format!("PUT /v1/session/json/cart-{session}"), &[], "1").await;
+        let on_a = made.header("ringheir-node") == Some("a");
+        versions.push((session, on_a, made.header("etag").expect("a version").to_owned()));
+    }
+    let (lost, server) = nodes.remove(0);
+    lost.kill();
+    drop(server);
+    timeout(SURELY, async {
+        while nodes.iter().any(|(node, _)| node.view().is_member(lost.id())) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("removed in time");
+    let (first, _, version) = versions.iter().find(|(_, on_a, _)| *on_a).expect("a served some").clone();
+    let path = format!("/v1/session/json/cart-{first}");
+    let sought = client.get(&path).await;
+    assert_eq!(sought.problem(), (503, "recovering".to_owned()), "its process may yet live");
+    assert!(sought.header("retry-after").is_some(), "{sought:?}");
+    for (node, _) in &nodes {
+        node.shared().tell_keeper(KeeperInput::Proof(lost.id()));
+        node.shared().tell_workers(|| WorkerInput::Proof(lost.id()));
+    }
+    let gone = (410, "lost".to_owned());
+    timeout(SURELY, async { while client.get(&path).await.problem() != gone {} }).await.expect("given up in time");
+    let tagged = [("if-match", version.as_str())];
+    assert_eq!(client.ask(&format!("DELETE {path}"), &[], "").await.problem(), gone);
+    assert_eq!(client.ask(&format!("PATCH {path}"), &[], "{}").await.problem(), gone);
+    assert_eq!(client.ask(&format!("PUT {path}"), &tagged, "2").await.problem(), gone, "it expects what was there");
+    assert_eq!(client.ask(&format!("DELETE {path}"), &tagged, "").await.problem(), gone);
+    assert_eq!(client.ask(&format!("PUT {path}"), &[("if-match", "*")], "2").await.problem(), gone);
+    let made = client.ask(&format!("PUT {path}"), &[], "2").await;
+    assert_eq!(made.status, 201, "made anew, outright: {made:?}");
+    assert_eq!(client.get(&path).await.body, "2");
+    assert_eq!(client.ask(&format!("PATCH {path}"), &[], "{\"n\": 1}").await.json(), json!({"n": 1}));
+    assert_eq!(client.ask(&format!("DELETE {path}"), &[], "").await.status, 204);
+    let (second, ..) = versions.iter().rfind(|(_, on_a, _)| *on_a).expect("a served some");
+    let only_new = client.ask(&format!("PUT /v1/session/json/cart-{second}"), &[("if-none-match", "*")], "3").await;
+    assert_eq!(only_new.status, 201, "{only_new:?}");
+    for (kept, ..) in versions.iter().filter(|(_, on_a, _)| !on_a) {
+        assert_eq!(client.get(&format!("/v1/session/json/cart-{kept}")).await.body, "1");
+    }
+    let arcs = client.get("/v1/arcs").await.json();
+    let shown = arcs.as_array().expect("a list").iter().find(|arc| !arc["lost_at"].is_null()).expect("lost arcs");
+    let incarnation = shown["primary"]["incarnation"].as_str().expect("text, not sixteen numbers");
+    assert!(incarnation.len() == 32 && incarnation.bytes().all(|b| b.is_ascii_hexdigit()), "{incarnation}");
 }

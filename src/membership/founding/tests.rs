@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     id::Incarnation,
-    membership::test_views::{chance, founded, member, name},
+    membership::{
+        Role,
+        test_views::{chance, founded, member, name},
+    },
 };
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -101,8 +104,8 @@ impl Net {
                     self.founded.insert(view.cluster);
                     self.become_(me, Process::Serving(view));
                 }
+                FoundingEffect::Differs(_) => self.become_(me, Process::Down),
                 FoundingEffect::TwoClusters(one, other) => self.become_(me, Process::Refused(one, other)),
-                FoundingEffect::AnotherFile(shape) => panic!("all have one file: {shape}"),
                 FoundingEffect::StartAnew => {
                     self.start(me.name.as_str());
                 }
@@ -123,7 +126,7 @@ impl Net {
                 founding.handle(from, message, now, &mut effects);
             }
             (Process::Starting(founding), KeeperMessage::Chain(ChainMessage::Decided(view))) => {
-                founding.handle_decided(view, &mut effects);
+                founding.handle_decided(from, view, &mut effects);
             }
             (Process::Serving(view), KeeperMessage::Founding(message)) => {
                 if let Some(answer) = answer_as_serving(view, &message) {
@@ -260,6 +263,16 @@ fn the_operators_word_founds_nothing_where_a_cluster_serves() {
 }
 
 #[test]
+fn the_operators_word_gives_no_more_votes_than_voters_max_and_none_to_an_edge() {
+    let mut shape = plan().shape;
+    shape.voters_max = 1;
+    let mut members = NAMES.map(|n| member_of(n, 1)).to_vec();
+    members[0].role = Role::Edge;
+    let view = founding_view(ClusterId(6), shape, members, &NAMES.map(name));
+    assert_eq!((view.members.len(), &view.voters[..], view.check()), (3, &[member_of("b", 1).node][..], Ok(())));
+}
+
+#[test]
 fn who_is_configured_otherwise_is_not_counted() {
     let mut net = Net::new(1);
     net.start("a");
@@ -277,32 +290,51 @@ fn who_is_configured_otherwise_is_not_counted() {
     assert_eq!(net.serving(), 0);
     let now = net.now;
     let said = |of: &str| match &net.processes[&name(of)].1 {
-        Process::Starting(founding) => founding.from_another_file(now),
+        Process::Starting(founding) => founding.differing(now).iter().map(|d| d.with).collect::<Vec<_>>(),
         _ => panic!("{of} still waits"),
     };
     assert_eq!((said("a"), said("c")), (vec![name("c")], vec![name("a"), name("b")]), "each names whom to look at");
 }
 
 #[test]
-fn a_ring_of_another_shape_is_not_joined_and_told() {
-    let view = Arc::new(founded(&NAMES, 12, 1));
-    let plan = FoundingPlan {
-        digest: 2,
-        shape: (*founded(&NAMES, 6, 1).shape).clone(),
-        voters: NAMES.map(name).to_vec(),
-        listen: Duration::ZERO,
+fn two_files_that_differ_in_what_safety_rests_on_found_nothing_and_the_key_is_named() {
+    let differing = |change: fn(&mut Shape)| {
+        let mut theirs = plan().shape;
+        change(&mut theirs);
+        let mut founding = Founding::new(member_of("a", 1), plan(), ClusterId(5));
+        let (mut effects, other) = (Vec::new(), member_of("b", 1));
+        let word = FoundingMessage::Blank { digest: 2, shape: Box::new(theirs), member: other.clone() };
+        founding.handle(other.node, word, Moment::START, &mut effects);
+        founding.handle(member_of("c", 1).node, blank(&member_of("c", 1)), Moment::START, &mut effects);
+        assert_eq!((effects, founding.missing(Moment::START)), (vec![], vec![name("b")]));
+        founding.differing(Moment::START)
     };
-    let mut founding = Founding::new(member_of("a", 5), plan, ClusterId(9));
-    let (mut effects, mut now) = (Vec::new(), Moment::START);
-    let from = view.members[1].node;
-    let serving = FoundingMessage::Serving { cluster: view.cluster, view: view.number };
-    founding.handle(from, serving, now, &mut effects);
-    assert_eq!(founding.missing(now), [], "where somebody serves nobody is waited for");
-    now = now + LISTEN;
-    founding.tick(&BTreeSet::from([from]), now, &mut effects);
-    effects.clear();
-    founding.handle_decided(Arc::clone(&view), &mut effects);
-    assert_eq!(effects, [FoundingEffect::AnotherFile(Arc::clone(&view.shape))]);
+    let with_b = |key| vec![Difference { with: name("b"), key }];
+    assert_eq!(differing(|s| s.lease *= 2), with_b("lease"));
+    assert_eq!(differing(|s| s.reply_keep /= 2), with_b("reply_keep"));
+    assert_eq!(differing(|s| s.backups += 1), with_b("backups"));
+    assert_eq!(differing(|_| {}), with_b("node"), "the digest also has roles, zones and addresses");
+}
+
+#[test]
+fn a_ring_that_was_founded_with_another_lease_is_not_joined() {
+    let join = |lease: Duration| {
+        let mut founding = Founding::new(member_of("c", 1), plan(), ClusterId(5));
+        let mut served = founded(&NAMES, 6, 1);
+        (served.cluster, served.number) = (ClusterId(50), ViewNumber(4));
+        Arc::make_mut(&mut served.shape).lease = lease;
+        Arc::make_mut(&mut served.shape).ring.push(name("d"));
+        let (mut effects, from) = (Vec::new(), member_of("a", 1).node);
+        let serving = FoundingMessage::Serving { cluster: ClusterId(50), view: ViewNumber(4) };
+        founding.handle(from, serving, Moment::START, &mut effects);
+        assert_eq!(founding.missing(Moment::START), [], "where somebody serves nobody is waited for");
+        founding.tick(&BTreeSet::from([from]), Moment::START + LISTEN, &mut effects);
+        effects.clear();
+        founding.handle_decided(from, Arc::new(served), &mut effects);
+        effects
+    };
+    assert_eq!(join(plan().shape.lease * 2), [FoundingEffect::Differs(Difference { with: name("a"), key: "lease" })]);
+    assert!(matches!(join(plan().shape.lease)[..], [FoundingEffect::Join(_)]), "a grown ring is no difference");
 }
 
 #[test]
@@ -365,7 +397,7 @@ fn a_proposer_that_hears_a_cluster_serve_founds_no_other() {
     let mut effects = Vec::new();
     for text in ["b", "c"] {
         let member = member_of(text, 1);
-        first.handle(member.node, FoundingMessage::Blank { digest: 1, member }, Moment::START, &mut effects);
+        first.handle(member.node, blank(&member), Moment::START, &mut effects);
     }
     let proposed = effects
         .iter()
@@ -386,6 +418,10 @@ fn a_proposer_that_hears_a_cluster_serve_founds_no_other() {
     assert_eq!(effects, []);
     first.tick(&BTreeSet::new(), Moment::START + LISTEN, &mut effects);
     assert!(effects.contains(&FoundingEffect::StartAnew), "others may have installed what it proposed: {effects:?}");
+}
+
+fn blank(member: &Member) -> FoundingMessage {
+    FoundingMessage::Blank { digest: 1, shape: Box::new(plan().shape), member: member.clone() }
 }
 
 fn plan() -> FoundingPlan {
@@ -489,7 +525,6 @@ fn only_the_proposer_gives_up_because_a_third_process_is_replaced() {
         listen: Duration::ZERO,
     };
     let [a, b, c, other_a, other_c] = [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("c", 5)].map(|(n, s)| member_of(n, s));
-    let blank = |member: &Member| FoundingMessage::Blank { digest: 1, member: member.clone() };
     let gave_up = |founding: &mut Founding, heard: &Member, connected: &[&Member]| {
         let mut out = Vec::new();
         founding.handle(heard.node, blank(heard), Moment::START, &mut out);

@@ -85,19 +85,6 @@ fn a_ping_says_whether_its_receiver_is_heard() {
 }
 
 #[test]
-fn an_acknowledged_frame_is_evidence_as_good_as_a_pong() {
-    let mut monitor = watching();
-    let mut told = Vec::new();
-    for ms in (0..=2000).step_by(20) {
-        told.extend(monitor.tick(at(ms), VIEW, true).changes);
-        monitor.handle_ack_evidence(peer(), at(ms), at(ms + 5));
-    }
-    assert_eq!(told, []);
-    monitor.handle_ack_evidence(peer(), at(90_000), at(2000));
-    assert_eq!(run(&mut monitor, 2020, 3000, |_| false), [(2600, Change::Suspect(peer()))], "no credit for the future");
-}
-
-#[test]
 fn a_hint_is_probed_at_once_and_often_until_answered() {
     let mut monitor = watching();
     assert_eq!(ping_times(&mut monitor, 0, 100), [0, 100]);

@@ -110,17 +110,22 @@ fn a_file_may_lack_names_and_add_new_ones_last_but_not_contradict_the_ring() {
     let ring = (*founded(&["a", "b", "c"], 6, 1).shape).clone();
     let listing = |names: &[&str]| Shape { ring: names.iter().map(|n| name(n)).collect(), ..ring.clone() };
     for admitted in [&["a", "b", "c"][..], &["a", "b", "c", "d"], &["a", "c"], &["b", "d"], &["d"]] {
-        assert!(ring.admits(&listing(admitted)), "{admitted:?}");
+        assert_eq!(listing(admitted).differs_from(&ring), None, "{admitted:?}");
     }
     for contradicts in [&["b", "a", "c"][..], &["a", "d", "b", "c"], &["d", "a", "b", "c"]] {
-        assert!(!ring.admits(&listing(contradicts)), "{contradicts:?}");
+        assert_eq!(listing(contradicts).differs_from(&ring), Some("node"), "{contradicts:?}");
     }
-    let (arcs, backups) = (Shape { arcs: 12, ..ring.clone() }, Shape { backups: 2, ..ring.clone() });
-    let (spread, agreement) =
-        (Shape { spread: 2, ..ring.clone() }, Shape { agreement: Agreement::MajorityOrProof, ..ring.clone() });
-    let voters_max = Shape { voters_max: 1, ..ring.clone() };
-    for other in [arcs, backups, spread, agreement, voters_max] {
-        assert!(!ring.admits(&other), "{other}");
+    let others = [
+        ("arcs", Shape { arcs: 12, ..ring.clone() }),
+        ("backups", Shape { backups: 2, ..ring.clone() }),
+        ("spread", Shape { spread: 2, ..ring.clone() }),
+        ("agreement", Shape { agreement: Agreement::MajorityOrProof, ..ring.clone() }),
+        ("voters_max", Shape { voters_max: 1, ..ring.clone() }),
+        ("lease", Shape { lease: ring.lease * 2, ..ring.clone() }),
+        ("reply_keep", Shape { reply_keep: ring.reply_keep * 2, ..ring.clone() }),
+    ];
+    for (key, other) in others {
+        assert_eq!(other.differs_from(&ring), Some(key));
     }
 }
 

@@ -107,6 +107,8 @@ impl World {
             spread: 1,
             voters_max: self.setting.voters,
             agreement: self.setting.agreement,
+            lease: self.setting.replication.lease,
+            reply_keep: self.setting.replication.replies.keep,
             ring: self.names.clone(),
         };
         let voters = self.names.iter().copied().take(usize::from(self.setting.voters)).collect();

@@ -39,8 +39,8 @@ async fn a_frame_of_the_limit_arrives_on_both_lanes_and_one_byte_more_is_refused
     let (a, b) = linked().await;
     let limit = Limits::default().frame;
     for (lane, so_far) in [(Lane::Data, 0), (Lane::Control, limit)] {
-        assert_eq!(a.send(&b, lane, Class::CatchUp, vec![1; limit + 1]), Err(NotSent::TooLong));
-        a.send(&b, lane, Class::CatchUp, vec![1; limit]).expect("linked");
+        assert_eq!(a.send(&b, lane, Class::Forwarded, vec![1; limit + 1]), Err(NotSent::TooLong));
+        a.send(&b, lane, Class::Forwarded, vec![1; limit]).expect("linked");
         b.heard.wait_for(|heard| heard.bytes() == so_far + limit).await;
     }
 }

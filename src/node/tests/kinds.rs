@@ -1,0 +1,54 @@
+//! Session types of a running node: none is known until it is registered, and none needs a restart.
+
+use super::*;
+
+/// A type that no node knows when it starts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Late {
+    count: u64,
+}
+
+impl Session for Late {
+    const KIND: &'static str = "late";
+
+    fn absent(_: &SessionId) -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Handle<Add> for Late {
+    fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> Result<u64, Refused> {
+        self.count += n;
+        Ok(self.count)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_registered_on_running_nodes_is_served_and_guarded_without_a_restart() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b", "c"], &network).await;
+    let ids: Vec<NodeId> = nodes.iter().map(Node::id).collect();
+    let before = counter(&nodes[0], "x");
+    before.call(Add(1)).await.expect("done");
+    let late = |node: &Node| node.session::<Late>("x").expect("an id");
+    let unknown = late(&nodes[0]).call(Add(1)).await.expect_err("nobody knows it yet");
+    assert_eq!(*unknown.kind(), ErrorKind::NoSuchKind { kind: "late".to_owned() });
+    for node in &nodes {
+        let mut types = Types::new();
+        types.add::<Late>().handles::<Add>();
+        node.register(types).expect("a new kind, on a running node");
+    }
+    for (node, done) in nodes.iter().zip(1..) {
+        assert_eq!(late(node).call(Add(1)).await.expect("served"), done);
+    }
+    until("the ring knows who can host it", async || {
+        nodes[1].view().members.iter().all(|m| m.kinds.iter().any(|k| k.kind == "late"))
+    })
+    .await;
+    assert_eq!(ids, nodes.iter().map(Node::id).collect::<Vec<_>>());
+    assert_eq!(before.call(Add(1)).await.expect("the others go on"), 2);
+    let primary = late(&nodes[0]).primary().expect("served");
+    let (victim, others) = split(nodes, primary);
+    kill(&network, &victim);
+    assert_eq!(soon(late(&others[0]).call(Add(1))).await.expect("its backup knows the type too"), 4);
+}
