@@ -34,6 +34,8 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn version(&self) -> u32;
     /// When its commands count as done, unless a call says otherwise.
     fn durability(&self) -> Durability;
+    /// Whether its sessions are copied to the backups.
+    fn is_copied(&self) -> bool;
     /// Whether each live session gets an actor of its own.
     #[cfg_attr(not(test), expect(dead_code, reason = "hosting on an actor of its own is not there yet"))]
     fn is_dedicated(&self) -> bool;
@@ -58,13 +60,14 @@ pub(super) struct TypedKind<S> {
     pub(super) replay: Option<ReplayFn<S>>,
     pub(super) dedicated: bool,
     pub(super) durability: Durability,
+    pub(super) copied: bool,
 }
 
 type Done = (Change, Bytes);
 
 impl<S: Session> TypedKind<S> {
     pub(super) const fn new() -> Self {
-        Self { does: BTreeMap::new(), replay: None, dedicated: false, durability: Durability::Sync }
+        Self { does: BTreeMap::new(), replay: None, dedicated: false, durability: Durability::Sync, copied: true }
     }
 
     fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
@@ -268,6 +271,10 @@ impl<S: Session> Kind for TypedKind<S> {
 
     fn durability(&self) -> Durability {
         self.durability
+    }
+
+    fn is_copied(&self) -> bool {
+        self.copied
     }
 
     fn is_dedicated(&self) -> bool {

@@ -146,6 +146,13 @@ impl<S: Session> Registration<'_, S> {
         self
     }
 
+    /// Its sessions live on their primary alone: nothing of them is copied, so they are lost with its node, and when their arc
+    /// moves to another. For what is worth nothing without the process it is in. Say the same on every node.
+    pub fn not_copied(mut self) -> Self {
+        self.kind().copied = false;
+        self
+    }
+
     /// Each of its live sessions gets an actor of its own: for commands that compute for long.
     pub fn dedicated(mut self) -> Self {
         self.kind().dedicated = true;

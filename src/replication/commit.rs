@@ -3,6 +3,8 @@
 //! The user's bytes are opaque here. A commit is whole or absent: a backup that holds it holds the reply too, which is what
 //! makes a retry harmless after a failover.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,14 @@ pub struct SessionChange {
     pub body: Body,
     /// What was answered, to be given again to a retry.
     pub reply: Option<ReplyEntry>,
+    /// Whether the backups get it. A session is copied or not for all its life, as its type says.
+    #[serde(skip, default = "is_copied")]
+    pub copied: bool,
+}
+
+/// Whatever came from another node was copied.
+pub(super) const fn is_copied() -> bool {
+    true
 }
 
 /// What becomes of a session's state.
@@ -67,6 +77,16 @@ impl Commit {
     #[must_use]
     pub fn size(&self) -> usize {
         self.changes.iter().map(SessionChange::size).sum::<usize>() + 16
+    }
+
+    /// What the backups get of it: its place in the history, and the changes that are copied.
+    #[must_use]
+    pub(super) fn for_backups(commit: &Arc<Self>) -> Arc<Self> {
+        if commit.changes.iter().all(|change| change.copied) {
+            return Arc::clone(commit);
+        }
+        let changes = commit.changes.iter().filter(|change| change.copied).cloned().collect();
+        Arc::new(Self { id: commit.id, changes })
     }
 }
 

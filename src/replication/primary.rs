@@ -267,13 +267,16 @@ impl Primary {
         self.last = self.last.next();
         let commit = Arc::new(Commit { id: CommitId { since: self.since, number: self.last }, changes });
         self.store.apply(&commit, &around.settings.replies, around.settings.rules, around.now);
+        let copied = Commit::for_backups(&commit);
         for at in 0..self.in_sync.len() {
             let backup = self.in_sync[at];
             self.owing.entry(backup).or_insert(around.now);
-            self.send(backup, ArcContent::Commit(Arc::clone(&commit)), out);
+            self.send(backup, ArcContent::Commit(Arc::clone(&copied)), out);
         }
-        self.send_live(&commit, around.now, out);
+        self.send_live(&copied, around.now, out);
         match durability {
+            // What the backups never get they cannot vouch for.
+            Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => self.leased.push_back(token),
             Durability::Sync => self.waiting.push_back(Waiting { number: self.last, token, vouched: true }),
             // Nobody vouches for it, so it needs what a read needs.
             Durability::Async => self.leased.push_back(token),

@@ -35,6 +35,9 @@ pub struct Record {
     pub version: CommitNumber,
     /// What it answered.
     pub replies: Option<Box<ReplyTable>>,
+    /// Whether it stays on the primary alone.
+    #[serde(skip)]
+    pub alone: bool,
 }
 
 impl Record {
@@ -110,6 +113,7 @@ impl Store {
     ) {
         let record = self.records.entry(change.key.clone()).or_default();
         let existed = record.exists();
+        record.alone = !change.copied;
         match &change.body {
             Body::Unchanged => {}
             Body::Image { bytes, state_version } => {
@@ -163,13 +167,14 @@ impl Store {
         }
     }
 
-    /// The next records after a cursor, up to about `budget` bytes and at least one; empty at the end.
+    /// The next records after a cursor that are copied, up to about `budget` bytes and at least one; empty at the end.
     #[must_use]
     pub fn after(&self, cursor: Option<&SessionKey>, budget: usize) -> Vec<(SessionKey, Record)> {
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let mut taken = 0;
         let mut chunk = Vec::new();
-        for (key, record) in self.records.range::<SessionKey, _>((from, Bound::Unbounded)) {
+        let copied = self.records.range::<SessionKey, _>((from, Bound::Unbounded)).filter(|(_, record)| !record.alone);
+        for (key, record) in copied {
             if taken > 0 && taken + record.size() > budget {
                 break;
             }

@@ -98,7 +98,7 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
     let unchanged = body == Body::Unchanged;
     let entry = request.request.map(|request| ReplyEntry { request, reply: reply.clone() });
     let token = state.draw_token();
-    let change = SessionChange { key: request.key.clone(), body, reply: entry };
+    let change = SessionChange { key: request.key.clone(), body, reply: entry, copied: kind.is_copied() };
     let durability = request.durability.unwrap_or_else(|| kind.durability());
     let number = host.append(arc, vec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };

@@ -202,7 +202,7 @@ impl SimNode {
                     // A command that changed nothing is remembered too: its repetition might find something to change.
                     let entry = ReplyEntry { request: request.id, reply: encode_reply(reply) };
                     let body = if after == before { Body::Unchanged } else { body_for(&values, after.value) };
-                    let change = SessionChange { key, body, reply: Some(entry) };
+                    let change = SessionChange { key, body, reply: Some(entry), copied: true };
                     serving.host.append(arc, vec![change], token, Durability::Sync, now, &mut effects);
                 }
             }

@@ -52,3 +52,63 @@ async fn a_type_registered_on_running_nodes_is_served_and_guarded_without_a_rest
     kill(&network, &victim);
     assert_eq!(soon(late(&others[0]).call(Add(1))).await.expect("its backup knows the type too"), 4);
 }
+
+/// A type whose sessions are worth nothing without their process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Fleeting {
+    count: u64,
+}
+
+impl Session for Fleeting {
+    const KIND: &'static str = "fleeting";
+
+    fn absent(_: &SessionId) -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Handle<Add> for Fleeting {
+    fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> Result<u64, Refused> {
+        self.count += n;
+        Ok(self.count)
+    }
+}
+
+impl Answer<Count> for Fleeting {
+    fn answer(&self, _: Count) -> u64 {
+        self.count
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_is_not_copied_lives_on_its_primary_alone_beside_one_that_is() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b", "c"], &network).await;
+    for node in &nodes {
+        let mut types = Types::new();
+        types.add::<Fleeting>().handles::<Add>().answers::<Count>().not_copied();
+        node.register(types).expect("a new kind");
+    }
+    let fleeting = |node: &Node| node.session::<Fleeting>("x").expect("an id");
+    let primary = fleeting(&nodes[0]).primary().expect("served");
+    // Both kinds share the arc of "x", and take turns in its one history.
+    for done in 1..=20 {
+        assert_eq!(fleeting(&nodes[0]).call(Add(1)).await.expect("done"), done);
+        assert_eq!(counter(&nodes[0], "x").call(Add(1)).await.expect("done"), done);
+    }
+    assert_eq!(fleeting(&nodes[1]).ask(Count).await.expect("every node reaches it"), 20);
+    let (victim, others) = split(nodes, primary);
+    kill(&network, &victim);
+    assert_eq!(soon(counter(&others[0], "x").call(Add(1))).await.expect("copied"), 21);
+    assert_eq!(soon(fleeting(&others[0]).call(Add(1))).await.expect("it begins anew"), 1);
+    // A copy that was made later has nothing of it either.
+    soon(others[0].fully_protected()).await;
+    let primary = fleeting(&others[0]).primary().expect("served");
+    let backup = others.iter().find(|n| n.id() != primary).expect("two are left");
+    until("the copy knows the last command", async || {
+        counter(backup, "x").read_stale(Count).await.is_ok_and(|stale| stale.reply == 21)
+    })
+    .await;
+    let stale = fleeting(backup).read_stale(Count).await.expect("a copy of the arc");
+    assert_eq!((stale.reply, stale.version), (0, 0));
+}
