@@ -53,6 +53,8 @@ use crate::{
 const PROTECTED_WITHIN: Duration = Duration::from_secs(15);
 /// Between two looks while something is waited for.
 const LOOK: Duration = Duration::from_millis(20);
+/// A demo that failed waits so long for the signal that may have been the cause.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// What a shell makes of SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -182,9 +184,16 @@ impl Demo {
         let mut processes = Processes::lay_out(&names, self.arcs, draw, self.keep)?;
         let board = Board::new(Clock::start());
         let finished = runtime.block_on(async {
+            let mut interrupted = std::pin::pin!(interrupted);
             let finished = tokio::select! {
                 ran = self.drive(&plan, &mut processes, &board) => Some(ran),
-                () = interrupted => None,
+                () = &mut interrupted => None,
+            };
+            // A node that is only being started is still of the terminal's group, and may end of the same Ctrl-C first.
+            let failed = finished.as_ref().is_some_and(Result::is_err);
+            let finished = match failed && tokio::time::timeout(SAME_SIGNAL, interrupted).await.is_ok() {
+                true => None,
+                false => finished,
             };
             processes.stop().await;
             finished
