@@ -195,9 +195,10 @@ impl<S: Session> SessionRef<S> {
         let request = self.request(Operation::Ask(Q::NAME.into(), payload), &CallOptions::new());
         let not_here = || Error::new(ErrorKind::NotDone { retry_after: Duration::from_millis(20), at: self.primary() });
         let arc = self.shared.arc_of(&self.key).ok_or_else(not_here)?;
-        let worker = self.shared.worker_of(arc).ok_or_else(not_here)?;
         let (answer, answered) = oneshot::channel();
-        worker.cast(WorkerInput::ReadStale(Arc::new(request), answer)).map_err(|_| not_here())?;
+        if !self.shared.tell_worker(arc, WorkerInput::ReadStale(Arc::new(request), answer)) {
+            return Err(not_here());
+        }
         let read = tokio::time::timeout(DEADLINE, answered).await.map_err(|_| ErrorKind::Deadline)?;
         let (reply, version, as_of) = read.map_err(|_| not_here())?.map_err(|failure| match failure {
             StaleFailure::NoCopy => not_here().because("this node holds no copy of the session"),

@@ -108,8 +108,9 @@ impl ReplyTable {
         let client = &mut self.clients[place];
         client.used = now;
         client.floor = client.floor.max(request.first_unanswered);
-        let floor = client.floor;
-        client.replies.retain(|r| r.sequence >= floor);
+        while client.replies.front().is_some_and(|r| r.sequence < client.floor) {
+            client.replies.pop_front();
+        }
         let remembered = Remembered { sequence: request.sequence, number, reply: entry.reply.clone() };
         match client.replies.iter().position(|r| r.sequence >= request.sequence) {
             Some(at) if client.replies[at].sequence == request.sequence => client.replies[at] = remembered,

@@ -3,8 +3,6 @@
 //! The order is what makes it safe: nothing runs before a bound is checked, nothing is appended that could not be encoded, and
 //! every answer, refusals included, leaves only through the host, when the copies or a lease vouch for it.
 
-use std::sync::Arc;
-
 use super::{
     shared::Shared,
     worker::{ReplyTo, StaleFailure, StaleRead, Waiting, WorkerState},
@@ -25,8 +23,7 @@ const ATTEMPTS_MAX: u8 = 2;
 
 /// Runs one command or question on the arc's primary, if that is here.
 pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallRequest, reply_to: ReplyTo, now: Moment) {
-    let view = Arc::clone(&host.surroundings().view);
-    let arc = request.key.arc(view.shape.arcs);
+    let arc = request.key.arc(host.surroundings().view.shape.arcs);
     let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
     let primary = match host.serve(arc) {
         Ok(primary) => primary,

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     event::EventKind,
     id::{ArcId, NodeId},
-    runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedReply},
-    transport::{Inbound, Lane, LockName, Peer, Refusal, life_lock},
+    runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedCall, ForwardedReply},
+    transport::{Class, Inbound, Lane, LockName, Peer, Refusal, life_lock},
 };
 
 /// A lost peer's life lock is tried this often, and this many times, before only heartbeats speak for it.
@@ -46,14 +46,10 @@ impl Gateway {
     fn handle_data(shared: &Shared, from: NodeId, message: &[u8]) {
         match DataMessage::decode(message, shared.settings.message_max) {
             Ok(Some(DataMessage::Frame(frame))) => {
-                if let Some(worker) = shared.worker_of(ArcId(frame.stream)) {
-                    let _ = worker.cast(WorkerInput::Frame(from, frame));
-                }
+                shared.tell_worker(ArcId(frame.stream), WorkerInput::Frame(from, frame));
             }
             Ok(Some(DataMessage::Ack(stream, ack))) => {
-                if let Some(worker) = shared.worker_of(ArcId(stream)) {
-                    let _ = worker.cast(WorkerInput::Ack(from, stream, ack));
-                }
+                shared.tell_worker(ArcId(stream), WorkerInput::Ack(from, stream, ack));
             }
             Ok(None) => {}
             Err(fault) => tracing::warn!(%from, %fault, "a data message could not be read"),
@@ -64,17 +60,12 @@ impl Gateway {
         match ControlMessage::decode(message, shared.settings.message_max) {
             Ok(Some(ControlMessage::Keeper(message))) => shared.tell_keeper(KeeperInput::Message(from, message)),
             Ok(Some(ControlMessage::Call(forwarded))) => {
-                let worker = shared.arc_of(&forwarded.request.key).and_then(|arc| shared.worker_of(arc));
-                match worker {
-                    Some(worker) => {
-                        let reply_to = ReplyTo::There(from, forwarded.call);
-                        let _ = worker.cast(WorkerInput::Call(forwarded.request, reply_to));
-                    }
-                    None => {
-                        let reply = ForwardedReply { call: forwarded.call, outcome: CallOutcome::Starting };
-                        let _ =
-                            shared.send_control(from, crate::transport::Class::Reply, &ControlMessage::Reply(reply));
-                    }
+                let ForwardedCall { call, request } = forwarded;
+                let arc = shared.arc_of(&request.key);
+                let given = |arc| shared.tell_worker(arc, WorkerInput::Call(request, ReplyTo::There(from, call)));
+                if !arc.is_some_and(given) {
+                    let reply = ControlMessage::Reply(ForwardedReply { call, outcome: CallOutcome::Starting });
+                    let _ = shared.send_control(from, Class::Reply, &reply);
                 }
             }
             Ok(Some(ControlMessage::Reply(reply))) => shared.calls.handle_reply(from, reply),

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    id::{ArcId, ClientId, NodeId, RequestId, SessionKey},
+    id::{ArcId, ClientId, NodeId, RequestId, SessionKey, ViewNumber},
     membership::View,
     moment::Moment,
     runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, ForwardedReply},
@@ -206,21 +206,18 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
         if left.is_zero() {
             return Err(if in_doubt { ErrorKind::OutcomeUnknown } else { last }.into());
         }
-        let Some(view) = shared.newest_view() else {
+        let Some(Aim { arc, primary, is_member, seen }) = aim(shared, &request.key, told.take()) else {
             time::sleep(LOOK_AGAIN.min(left)).await;
             continue;
         };
-        let arc = request.key.arc(view.shape.arcs);
-        let Some(entry) = view.arc(arc) else { return Err(ErrorKind::Lost.into()) };
-        let primary = told.take().filter(|n| view.is_member(*n)).unwrap_or(entry.primary);
         let came = match attempt(shared, &request, primary, arc, left).await {
             Tried::Came(came) => came,
             Tried::NotSent => {
                 // Nothing of it left this node.
-                if !view.is_member(primary) {
+                if !is_member {
                     last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
                 }
-                wait_for_change(shared, &view, left).await;
+                wait_for_change(shared, seen, left).await;
                 continue;
             }
             Tried::NoRoom => return Err(ErrorKind::Busy { retry_after: BUSY_FOR }.into()),
@@ -236,12 +233,12 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                 CallOutcome::Failed(failure) => return Err(failure.into()),
                 CallOutcome::Elsewhere(other, at) => {
                     hops += 1;
-                    let fresher = at > view.number || shared.newest_view().is_some_and(|v| v.number > view.number);
+                    let fresher = at > seen || shared.newest_view().is_some_and(|v| v.number > seen);
                     if fresher && hops <= shared.settings.max_hops {
-                        told = (at > view.number).then_some(other);
+                        told = (at > seen).then_some(other);
                     } else {
                         hops = 0;
-                        wait_for_change(shared, &view, left).await;
+                        wait_for_change(shared, seen, left).await;
                     }
                     last = ErrorKind::NotDone { retry_after: LOOK_AGAIN, at: Some(other) };
                 }
@@ -251,7 +248,7 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                 }
                 CallOutcome::Recovering => {
                     last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
-                    wait_for_change(shared, &view, left).await;
+                    wait_for_change(shared, seen, left).await;
                 }
                 CallOutcome::Busy if in_doubt => time::sleep(LOOK_AGAIN.min(left)).await,
                 CallOutcome::Busy => return Err(ErrorKind::Busy { retry_after: BUSY_FOR }.into()),
@@ -267,7 +264,7 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
             },
             Came::NodeLost => {
                 in_doubt |= !is_question;
-                wait_for_change(shared, &view, left).await;
+                wait_for_change(shared, seen, left).await;
                 // A link that broke is no death; a process that a newer view no longer names may have died of this command.
                 if shared.newest_view().is_some_and(|v| !v.is_member(primary)) {
                     let request = Arc::make_mut(&mut request);
@@ -277,6 +274,25 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
             Came::Moved => in_doubt |= !is_question,
         }
     }
+}
+
+/// Whom to ask, as of the newest view.
+struct Aim {
+    arc: ArcId,
+    primary: NodeId,
+    is_member: bool,
+    seen: ViewNumber,
+}
+
+/// `told` goes before the view's own primary while it is a member. `None` without a view. It borrows the view for a moment
+/// only: every caller would count the same counter up and down.
+fn aim(shared: &Shared, key: &SessionKey, told: Option<NodeId>) -> Option<Aim> {
+    let view = shared.view.load();
+    let view = view.as_ref()?;
+    let arc = key.arc(view.shape.arcs);
+    let entry = view.arc(arc).expect("an arc of the view's own shape");
+    let primary = told.filter(|n| view.is_member(*n)).unwrap_or(entry.primary);
+    Some(Aim { arc, primary, is_member: view.is_member(primary), seen: view.number })
 }
 
 enum Tried {
@@ -289,10 +305,8 @@ enum Tried {
 
 async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, arc: ArcId, left: Duration) -> Tried {
     if primary == shared.me {
-        let Some(worker) = shared.worker_of(arc) else { return Tried::NotSent };
         let (answer, answered) = oneshot::channel();
-        let input = WorkerInput::Call(Arc::clone(request), ReplyTo::Here(answer));
-        if worker.cast(input).is_err() {
+        if !shared.tell_worker(arc, WorkerInput::Call(Arc::clone(request), ReplyTo::Here(answer))) {
             return Tried::NotSent;
         }
         return match time::timeout(left, answered).await {
@@ -326,8 +340,8 @@ async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, a
 }
 
 /// Waits until a view newer than `seen` is installed, but not for long: a link may come up without one.
-async fn wait_for_change(shared: &Shared, seen: &View, left: Duration) {
+async fn wait_for_change(shared: &Shared, seen: ViewNumber, left: Duration) {
     let mut views = shared.views.subscribe();
-    let newer = views.wait_for(|view| view.as_ref().is_some_and(|v| v.number > seen.number));
+    let newer = views.wait_for(|view| view.as_ref().is_some_and(|v| v.number > seen));
     let _ = time::timeout(left.min(LOOK_AGAIN * 5), newer).await;
 }

@@ -131,9 +131,10 @@ impl Shared {
         ViewNumber(self.installed.iter().map(|i| i.load(Ordering::Acquire)).min().unwrap_or(0))
     }
 
-    /// The worker that has an arc.
-    pub(crate) fn worker_of(&self, arc: ArcId) -> Option<ActorRef<WorkerInput>> {
-        self.workers.load().get(usize::from(arc.0 % self.settings.workers)).cloned()
+    /// Hands something to the worker that has an arc; false if there is none, and nothing was handed on.
+    pub(crate) fn tell_worker(&self, arc: ArcId, input: WorkerInput) -> bool {
+        let workers = self.workers.load();
+        workers.get(usize::from(arc.0 % self.settings.workers)).is_some_and(|worker| worker.cast(input).is_ok())
     }
 
     /// Hands something to every worker.
