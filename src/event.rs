@@ -62,18 +62,25 @@ pub enum EventKind {
         /// Which.
         node: NodeId,
     },
-    /// Every arc has its backups.
+    /// Every arc has its backups, every member is heard, and every one that may vote does.
     FullyProtected {
         /// As of this view.
         view: u64,
     },
-    /// Some arcs have no in-sync backup, or none reachable.
+    /// Some arcs have no in-sync backup, or none reachable, or a member is not heard.
     Unprotected {
-        /// How many.
+        /// How many arcs, by the view; none while a loss has only been noticed.
         arcs: usize,
         /// As of this view.
         view: u64,
     },
+    /// Too few voters are heard to decide a view: no loss is made good until enough of them are heard again.
+    QuorumLost {
+        /// The voters that are not heard.
+        awaited: Vec<String>,
+    },
+    /// Enough voters are heard again.
+    QuorumBack,
     /// A worker panicked and was started again with everything it held.
     WorkerRestarted {
         /// Which worker.

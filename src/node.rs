@@ -13,7 +13,7 @@ use crate::{
     event::Event,
     id::{ClusterId, Incarnation, NodeId, NodeName, SessionKey},
     kinds::{Clash, Registry, Types},
-    membership::{Difference, Founding, FoundingPlan, JoinRefusal, Member, Role, View},
+    membership::{Difference, Founding, FoundingPlan, JoinRefusal, Member, Outlook, Role, View},
     memory_network::MemoryNetwork,
     replication::{ReplicationSettings, ReplyLimits},
     report::{ArcPart, ArcReport},
@@ -642,10 +642,16 @@ impl Node {
         self.arcs().await.iter().filter(served).filter(|a| a.in_sync.is_empty()).map(|a| a.sessions).sum()
     }
 
-    /// Waits until every arc has as many in-sync backups as the file wants and the members allow.
+    /// Waits until every arc has as many in-sync backups as the file wants and the members allow, every member is heard, and
+    /// every one that may vote does: until the ring can stand another loss, as far as this node sees.
     pub async fn fully_protected(&self) {
-        let mut views = self.views();
-        let _ = views.wait_for(|view| view.as_ref().is_some_and(|v| v.fully_protected())).await;
+        let _ = self.0.shared.outlook.subscribe().wait_for(|outlook| outlook.fully_protected).await;
+    }
+
+    /// What this node sees of the ring now: whom it does not hear, and whether a next view can be decided.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        self.0.shared.outlook.borrow().clone()
     }
 
     /// What happens from now on.

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     id::NodeName,
     json::{Document, PutReply},
-    membership::View,
+    membership::{Outlook, View},
     session::SessionId,
 };
 
@@ -62,6 +62,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
     /// The view it has installed.
     fn view(&self) -> Arc<View>;
+    /// What it sees of the ring now.
+    fn outlook(&self) -> Outlook;
     /// What it holds, by arc.
     fn arcs(&self) -> impl Future<Output = Vec<Self::Arc>> + Send;
     /// Listens from now on.

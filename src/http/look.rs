@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{door::Door, problem::Problem, state::Shared};
 use crate::{
     id::{NodeId, NodeName},
-    membership::{ArcState, Role, View},
+    membership::{ArcState, Outlook, Role, View},
 };
 
 /// A view as people and programs outside the cluster read it: names where the ring has ids.
@@ -23,6 +23,8 @@ pub(super) struct ShownView<'a> {
     cluster: String,
     number: u64,
     fully_protected: bool,
+    quorum: bool,
+    unheard: Vec<NodeName>,
     members: Vec<ShownMember<'a>>,
     arcs: Vec<ShownArc>,
 }
@@ -51,7 +53,7 @@ struct ShownArc {
 }
 
 impl<'a> ShownView<'a> {
-    pub(super) fn of(view: &'a View, me: NodeName) -> Self {
+    pub(super) fn of(view: &'a View, outlook: &Outlook, me: NodeName) -> Self {
         let name = |node: &NodeId| node.name;
         let members = view.members.iter().map(|member| ShownMember {
             name: member.node.name,
@@ -76,7 +78,9 @@ impl<'a> ShownView<'a> {
             me,
             cluster: view.cluster.to_string(),
             number: view.number.0,
-            fully_protected: view.fully_protected(),
+            fully_protected: outlook.fully_protected,
+            quorum: outlook.has_quorum(),
+            unheard: outlook.unheard.clone(),
             members: members.collect(),
             arcs: arcs.collect(),
         }
@@ -97,7 +101,7 @@ pub(super) async fn ready<D: Door>(State(shared): State<Arc<Shared<D>>>) -> Resu
 pub(super) async fn view<D: Door>(State(shared): State<Arc<Shared<D>>>) -> Result<Response, Problem> {
     let door = shared.door()?;
     let view = door.view();
-    Ok(fresh(Json(ShownView::of(&view, door.name()))))
+    Ok(fresh(Json(ShownView::of(&view, &door.outlook(), door.name()))))
 }
 
 /// What this node holds, by arc.

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     id::NodeName,
     json::{Document, Get, Json, Patch, Put, PutReply},
-    membership::View,
+    membership::{Outlook, View},
 };
 
 /// The HTTP of one node, on the `http` address of its entry in the cluster file.
@@ -85,6 +85,10 @@ impl Door for Node {
 
     fn readiness(&self) -> Readiness {
         Self::readiness(self)
+    }
+
+    fn outlook(&self) -> Outlook {
+        Node::outlook(self)
     }
 
     fn view(&self) -> Arc<View> {

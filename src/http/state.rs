@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 
 use super::{body::Bodies, door::Door, problem::Problem, settings::Settings};
-use crate::Readiness;
+use crate::{Readiness, id::NodeName};
 
 /// The node, once there is one, and the bounds that its requests share.
 pub(super) struct Shared<D> {
@@ -64,6 +64,11 @@ impl<D: Door> Shared<D> {
         let door = self.door()?;
         if self.draining.load(Ordering::Relaxed) {
             return Err(Problem::not_ready("it is draining"));
+        }
+        let awaited = door.outlook().awaited;
+        if !awaited.is_empty() {
+            let names = awaited.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Problem::not_ready(&format!("no quorum: it does not hear the voters {names}")));
         }
         Ok(door)
     }

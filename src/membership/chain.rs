@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Agreement, Ballot, ChainMessage, View};
+use super::{Ballot, ChainMessage, View};
 use crate::{
     id::{NodeId, ViewNumber},
     moment::Moment,
@@ -268,24 +268,13 @@ impl Chain {
         out.push(ChainEffect::Send(to, ChainMessage::Refuse { base, ballot, promised, newest }));
     }
 
-    fn is_quorum(&self, votes: &BTreeSet<NodeId>, dead: &BTreeSet<NodeId>) -> bool {
-        let voters = &self.view.voters;
-        if votes.len() * 2 > voters.len() {
-            return true;
-        }
-        self.view.shape.agreement == Agreement::MajorityOrProof
-            && votes.len() * 2 >= voters.len()
-            && votes.contains(&self.me)
-            && voters.iter().all(|v| votes.contains(v) || dead.contains(v))
-    }
-
     /// Moves a proposal on when its quorum is there.
     fn advance(&mut self, dead: &BTreeSet<NodeId>, out: &mut Vec<ChainEffect>) {
         let Some(proposal) = &self.proposal else { return };
         match &proposal.phase {
             Phase::Preparing(promises) => {
                 let promisers: BTreeSet<NodeId> = promises.keys().copied().collect();
-                if !self.is_quorum(&promisers, dead) {
+                if !self.view.is_quorum(&promisers, self.me, dead) {
                     return;
                 }
                 let bound = promises.values().filter_map(|p| p.accepted.as_ref()).max_by_key(|(ballot, _)| *ballot);
@@ -302,7 +291,7 @@ impl Chain {
             }
             Phase::Choosing { .. } => {}
             Phase::Accepting { value, accepted } => {
-                if !self.is_quorum(accepted, dead) {
+                if !self.view.is_quorum(accepted, self.me, dead) {
                     return;
                 }
                 let decided = Arc::clone(value);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, View, Wish,
+    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, View, Wish,
     next_view::{Knowledge, next_view},
 };
 use crate::{
@@ -324,6 +324,12 @@ impl Keeper {
         self.chain.propose(heard, &self.dead, now, &mut effects);
         self.follow(effects, now, out);
         self.choose_if_free(now, out);
+    }
+
+    /// What this node can say of the ring now.
+    #[must_use]
+    pub fn outlook(&self, now: Moment) -> Outlook {
+        Outlook::of(self.view(), self.member.node, &self.heard(now), &self.dead)
     }
 
     /// Whom this node counts as heard: both ways, not proved dead, and not stuck on an old view.

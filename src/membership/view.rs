@@ -5,7 +5,7 @@
 //! view never changes; entries that did not change are shared between successive views. The shape is Vertical Paxos'
 //! configuration (Lamport, Malkhi, Zhou 2009) with PacificA's replica groups inside (Lin et al. 2008).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -258,6 +258,19 @@ impl View {
         } else {
             ArcState::Protected
         }
+    }
+
+    /// Whether these voters are enough to decide the next view on a proposal of `me`: a majority, or under `MajorityOrProof`
+    /// half of them with `me`, when every other is proved dead.
+    #[must_use]
+    pub fn is_quorum(&self, votes: &BTreeSet<NodeId>, me: NodeId, dead: &BTreeSet<NodeId>) -> bool {
+        if votes.len() * 2 > self.voters.len() {
+            return true;
+        }
+        self.shape.agreement == Agreement::MajorityOrProof
+            && votes.len() * 2 >= self.voters.len()
+            && votes.contains(&me)
+            && self.voters.iter().all(|v| votes.contains(v) || dead.contains(v))
     }
 
     /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members allow, and every

@@ -91,8 +91,6 @@ pub struct Host {
     /// Frames that came before their turn, or before the view they speak of, by number.
     parked: BTreeMap<LinkName, BTreeMap<u64, Frame>>,
     outbox: BTreeMap<LinkName, Vec<ArcMessage>>,
-    /// Messages in the outbox.
-    gathered: usize,
 }
 
 impl Host {
@@ -124,7 +122,6 @@ impl Host {
             receivers: BTreeMap::new(),
             parked: BTreeMap::new(),
             outbox: BTreeMap::new(),
-            gathered: 0,
         }
     }
 

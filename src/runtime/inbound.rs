@@ -62,11 +62,13 @@ impl Gateway {
             Ok(Some(ControlMessage::Call(forwarded))) => {
                 let ForwardedCall { call, request } = forwarded;
                 let arc = shared.arc_of(&request.key);
-                let given = |arc| shared.tell_worker(arc, WorkerInput::Call(request, ReplyTo::There(from, call)));
-                if !arc.is_some_and(given) {
-                    let reply = ControlMessage::Reply(ForwardedReply { call, outcome: CallOutcome::Starting });
-                    let _ = shared.send_control(from, Class::Reply, &reply);
-                }
+                let refused = match arc {
+                    Some(arc) if shared.call_worker(arc, request, ReplyTo::There(from, call)) => return,
+                    Some(_) => CallOutcome::Busy,
+                    None => CallOutcome::Starting,
+                };
+                let reply = ControlMessage::Reply(ForwardedReply { call, outcome: refused });
+                let _ = shared.send_control(from, Class::Reply, &reply);
             }
             Ok(Some(ControlMessage::Reply(reply))) => shared.calls.handle_reply(from, reply),
             Ok(None) => {}

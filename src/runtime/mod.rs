@@ -19,6 +19,7 @@ pub(crate) mod chance;
 pub(crate) mod clock;
 mod execute;
 pub(crate) mod inbound;
+pub(crate) mod inbox;
 pub(crate) mod message;
 pub(crate) mod monitor;
 pub(crate) mod router;

@@ -19,11 +19,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::oneshot, time};
 
-use super::{
-    clock,
-    shared::Shared,
-    worker::{ReplyTo, WorkerInput},
-};
+use super::{clock, shared::Shared, worker::ReplyTo};
 use crate::{
     error::{Error, ErrorKind},
     id::{ArcId, ClientId, NodeId, RequestId, SessionKey, ViewNumber},
@@ -306,8 +302,8 @@ enum Tried {
 async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, arc: ArcId, left: Duration) -> Tried {
     if primary == shared.me {
         let (answer, answered) = oneshot::channel();
-        if !shared.tell_worker(arc, WorkerInput::Call(Arc::clone(request), ReplyTo::Here(answer))) {
-            return Tried::NotSent;
+        if !shared.call_worker(arc, Arc::clone(request), ReplyTo::Here(answer)) {
+            return Tried::NoRoom;
         }
         return match time::timeout(left, answered).await {
             Ok(Ok(outcome)) => Tried::Came(Came::Outcome(outcome)),

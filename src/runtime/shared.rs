@@ -16,15 +16,22 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ractor::ActorRef;
 use tokio::sync::{broadcast, watch};
 
-use super::{clock, monitor::Orders, router::Calls, view_keeper::KeeperInput, worker::WorkerInput};
+use super::{
+    clock,
+    inbox::{Call, Inbox, Put},
+    monitor::Orders,
+    router::Calls,
+    view_keeper::KeeperInput,
+    worker::{ReplyTo, WorkerInput},
+};
 use crate::{
     event::{Event, EventKind},
     id::{ArcId, NodeId, SessionKey, ViewNumber},
     kinds::Registry,
-    membership::View,
+    membership::{Outlook, View},
     moment::Moment,
     replication::{Grants, Host, ReplicationSettings},
-    runtime::message::ControlMessage,
+    runtime::message::{CallRequest, ControlMessage},
     transport::{Class, Lane, NotSent, Refusal, Transport},
 };
 
@@ -68,11 +75,15 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) view: ArcSwapOption<View>,
     pub(crate) views: watch::Sender<Option<Arc<View>>>,
+    /// What the view keeper sees of the ring.
+    pub(crate) outlook: watch::Sender<Outlook>,
     pub(crate) readiness: watch::Sender<Readiness>,
     pub(crate) granting: Mutex<Granting>,
     pub(crate) workers: ArcSwap<Vec<ActorRef<WorkerInput>>>,
     /// Each worker's arcs outlive the worker: a restarted one takes them up again.
     pub(crate) hosts: Vec<Arc<Mutex<Option<Host>>>>,
+    /// Calls that wait for each worker; they outlive it, too.
+    pub(crate) inboxes: Vec<Inbox>,
     /// The view each worker has installed.
     pub(crate) installed: Vec<AtomicU64>,
     /// Bumped by each worker as it goes; the heartbeat thread is silent when one stands still.
@@ -103,10 +114,12 @@ impl Shared {
             registry,
             view: ArcSwapOption::empty(),
             views: watch::Sender::new(None),
+            outlook: watch::Sender::new(Outlook::default()),
             readiness: watch::Sender::new(Readiness::Starting),
             granting: Mutex::default(),
             workers: ArcSwap::default(),
             hosts: (0..workers).map(|_| Arc::default()).collect(),
+            inboxes: (0..workers).map(|_| Inbox::new(settings.calls_max)).collect(),
             installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             keeper: OnceLock::new(),
@@ -135,6 +148,16 @@ impl Shared {
     pub(crate) fn tell_worker(&self, arc: ArcId, input: WorkerInput) -> bool {
         let workers = self.workers.load();
         workers.get(usize::from(arc.0 % self.settings.workers)).is_some_and(|worker| worker.cast(input).is_ok())
+    }
+
+    /// Hands a call to the worker that has its arc; false if that has too many, and nothing was handed on.
+    pub(crate) fn call_worker(&self, arc: ArcId, request: Arc<CallRequest>, reply_to: ReplyTo) -> bool {
+        let put = self.inboxes[usize::from(arc.0 % self.settings.workers)].put(Call { request, reply_to });
+        if put == Put::First {
+            // A worker that cannot be told now is being started again, and then looks.
+            self.tell_worker(arc, WorkerInput::Calls);
+        }
+        put != Put::Full
     }
 
     /// Hands something to every worker.
@@ -190,6 +213,7 @@ impl Shared {
         if let Some(transport) = self.transport.get() {
             transport.stop();
         }
+        self.inboxes.iter().for_each(Inbox::close);
         self.readiness.send_replace(Readiness::Stopped);
         first
     }

@@ -151,7 +151,10 @@ impl Actor for ViewKeeper {
         let now = clock::now();
         match state.stage {
             Stage::Founding(_) => state.found(input, now),
-            Stage::Serving(_) => state.keep(input, now),
+            Stage::Serving(_) => {
+                state.keep(input, now);
+                state.look(now);
+            }
         }
         Ok(())
     }
@@ -281,7 +284,7 @@ impl KeeperState {
         self.watch();
     }
 
-    fn install(&mut self, view: &Arc<View>) {
+    fn install(&self, view: &Arc<View>) {
         let shared = &self.shared;
         shared.granting().stamp = view.number;
         shared.view.store(Some(Arc::clone(view)));
@@ -295,17 +298,42 @@ impl KeeperState {
             shared.readiness.send_replace(Readiness::Serving);
             let _ = self.beginning.try_send(Beginning::In);
         }
+    }
+
+    /// Tells what has changed of what this node sees of the ring.
+    fn look(&mut self, now: Moment) {
+        let Stage::Serving(keeper) = &self.stage else { return };
+        let (view, outlook) = (keeper.view(), keeper.outlook(now));
+        let before = self.shared.outlook.borrow().clone();
+        if outlook == before {
+            return;
+        }
+        if outlook.awaited != before.awaited {
+            if outlook.has_quorum() {
+                tracing::info!("a majority of the voters is heard again");
+                self.shared.tell(EventKind::QuorumBack);
+            } else {
+                let awaited = outlook.awaited.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+                tracing::warn!(
+                    %awaited,
+                    "no quorum: too few voters are heard, so no loss is made good until enough of these processes are heard again"
+                );
+                let awaited = outlook.awaited.iter().map(NodeName::to_string).collect();
+                self.shared.tell(EventKind::QuorumLost { awaited });
+            }
+        }
         let unprotected = view.arcs.iter().filter(|e| view.state_of(e) != ArcState::Protected).count();
-        let protection = (unprotected, view.fully_protected());
+        let protection = (unprotected, outlook.fully_protected);
         if self.protection != Some(protection) {
             self.protection = Some(protection);
-            let view_number = view.number.0;
-            shared.tell(if protection.1 {
-                EventKind::FullyProtected { view: view_number }
+            let view = view.number.0;
+            self.shared.tell(if outlook.fully_protected {
+                EventKind::FullyProtected { view }
             } else {
-                EventKind::Unprotected { arcs: unprotected, view: view_number }
+                EventKind::Unprotected { arcs: unprotected, view }
             });
         }
+        self.shared.outlook.send_replace(outlook);
     }
 
     /// Keeps the monitor watching members and those who ask to come in.

@@ -5,20 +5,21 @@
 //! poisoned: what it holds can no longer be vouched for, and the node stops, so that its backups take over. A panic of user
 //! code is caught where the code runs and never comes here.
 //!
-//! It takes its messages one by one and sends what they produced when its mailbox is empty behind them: it casts `Flush` to
-//! itself, which queues behind whatever had arrived. That is the batching: one frame a backup for all of them.
+//! Calls wait in its inbox, and it runs them in batches: one frame a backup for what a batch produced. Whatever else comes it
+//! takes one by one, and sends what that produced by a `Flush` which it casts to itself, behind whatever had arrived.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
-use super::{clock, execute, shared::Shared, view_keeper::KeeperInput};
+use super::{clock, execute, inbox::Call, shared::Shared, view_keeper::KeeperInput};
 use crate::{
     event::EventKind,
     id::{ArcId, NodeId, SessionKey, ViewNumber},
@@ -34,10 +35,15 @@ use crate::{
 /// Decoded sessions kept for one arc; beyond it some are dropped, which costs a decode when they are touched again.
 const LIVE_MAX: usize = 16_384;
 
+/// What calls produced leaves after this long, though more of their batch wait.
+const PROMPT: Duration = Duration::from_millis(1);
+/// Why a worker does not go on.
+const IN_DOUBT: &str = "a panic inside the host left its arcs in doubt";
+
 /// What a worker is told.
 pub(crate) enum WorkerInput {
-    /// A command or a question.
-    Call(Arc<CallRequest>, ReplyTo),
+    /// Calls wait in its inbox.
+    Calls,
     /// A read of this node's copy, wherever the primary is.
     ReadStale(Arc<CallRequest>, oneshot::Sender<StaleRead>),
     /// A frame of a peer's link.
@@ -130,6 +136,7 @@ pub(crate) struct WorkerState {
     pub(super) waiting: HashMap<Token, Waiting, ByToken>,
     pub(super) next_token: u64,
     pub(super) effects: Vec<Effect>,
+    batch: VecDeque<Call>,
     flush_sent: bool,
     ticks: u64,
 }
@@ -141,9 +148,11 @@ impl Actor for Worker {
 
     async fn pre_start(
         &self,
-        _: ActorRef<WorkerInput>,
+        myself: ActorRef<WorkerInput>,
         (shared, number): (Arc<Shared>, u16),
     ) -> Result<WorkerState, ActorProcessingErr> {
+        // Those that the worker before this one had not taken.
+        myself.cast(WorkerInput::Calls)?;
         Ok(WorkerState {
             host: Arc::clone(&shared.hosts[usize::from(number)]),
             shared,
@@ -153,6 +162,7 @@ impl Actor for Worker {
             // Tokens of a worker that was started again must not be taken for those of the one before it.
             next_token: clock::now().as_nanos(),
             effects: Vec::new(),
+            batch: VecDeque::new(),
             flush_sent: false,
             ticks: 0,
         })
@@ -166,15 +176,13 @@ impl Actor for Worker {
     ) -> Result<(), ActorProcessingErr> {
         #[cfg(test)]
         assert!(!matches!(input, WorkerInput::Crash), "told to crash");
+        if matches!(input, WorkerInput::Calls) {
+            return state.run_calls(&myself);
+        }
         let host = Arc::clone(&state.host);
         let has_outbox = {
-            let Ok(mut host) = host.lock() else {
-                return Err("a panic inside the host left its arcs in doubt".into());
-            };
+            let mut host = host.lock().map_err(|_| IN_DOUBT)?;
             state.take(input, &mut host);
-            if let Some(host) = host.as_mut().filter(|host| host.is_flush_due()) {
-                host.flush(clock::now(), &mut state.effects);
-            }
             host.as_ref().is_some_and(Host::has_outbox)
         };
         state.follow();
@@ -186,15 +194,44 @@ impl Actor for Worker {
 }
 
 impl WorkerState {
+    /// Runs a batch of calls. What they produced leaves when the batch is through, or sooner if their code is slow.
+    fn run_calls(&mut self, myself: &ActorRef<WorkerInput>) -> Result<(), ActorProcessingErr> {
+        let mut batch = std::mem::take(&mut self.batch);
+        let more = self.shared.inboxes[usize::from(self.number)].take(&mut batch);
+        let host = Arc::clone(&self.host);
+        while !batch.is_empty() {
+            {
+                let mut slot = host.lock().map_err(|_| IN_DOUBT)?;
+                let began = clock::now();
+                let mut now = began;
+                while now.since(began) < PROMPT
+                    && let Some(Call { request, reply_to }) = batch.pop_front()
+                {
+                    match slot.as_mut() {
+                        Some(host) => execute::run(self, host, &request, reply_to, now),
+                        None => self.reply(reply_to, CallOutcome::Starting),
+                    }
+                    // Each call has its own moment: a lease may run out between two.
+                    now = clock::now();
+                }
+                if let Some(host) = slot.as_mut() {
+                    host.flush(now, &mut self.effects);
+                }
+            }
+            self.follow();
+        }
+        self.batch = batch;
+        if more {
+            myself.cast(WorkerInput::Calls)?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, input: WorkerInput, slot: &mut Option<Host>) {
         let now = clock::now();
         let input = match (input, &mut *slot) {
             (WorkerInput::Install(view, goals), slot) => {
                 self.install(&view, &goals, slot, now);
-                return;
-            }
-            (WorkerInput::Call(_, reply_to), None) => {
-                self.reply(reply_to, CallOutcome::Starting);
                 return;
             }
             (WorkerInput::ReadStale(_, answer), None) => {
@@ -214,7 +251,6 @@ impl WorkerState {
         };
         let Some(host) = slot.as_mut() else { return };
         match input {
-            WorkerInput::Call(request, reply_to) => execute::run(self, host, &request, reply_to, now),
             WorkerInput::ReadStale(request, answer) => {
                 let _ = answer.send(execute::read_stale(&self.shared, host, &request, now));
             }
@@ -241,7 +277,7 @@ impl WorkerState {
             WorkerInput::Report(answer) => {
                 let _ = answer.send(execute::report(host));
             }
-            WorkerInput::Install(..) => {}
+            WorkerInput::Install(..) | WorkerInput::Calls => {}
             #[cfg(test)]
             WorkerInput::Crash => {}
         }

@@ -33,6 +33,18 @@ struct NodeStatus {
     view: Option<u64>,
     serves: usize,
     guards: usize,
+    member: bool,
+}
+
+impl NodeStatus {
+    /// A node that answers and is in the ring. One that was voted out answers, too, until it is let in again.
+    fn is_well(&self) -> bool {
+        self.state == "ready" && self.member
+    }
+
+    fn state(&self) -> String {
+        if self.member { self.state.clone() } else { format!("{}, not in the ring", self.state) }
+    }
 }
 
 impl Status {
@@ -63,11 +75,12 @@ impl Status {
         let mut nodes = Vec::new();
         for (name, http, state, number) in asked.join_all().await {
             let (serves, guards) = (view.serves(&name), view.guards(&name));
-            nodes.push(NodeStatus { name, http, state, view: number, serves, guards });
+            let member = view.members.iter().any(|member| member.name == name);
+            nodes.push(NodeStatus { name, http, state, view: number, serves, guards, member });
         }
         let place = |name: &str| view.members.iter().position(|member| member.name == name).unwrap_or(usize::MAX);
         nodes.sort_by(|a, b| (place(&a.name), &a.http).cmp(&(place(&b.name), &b.http)));
-        let well = view.unprotected() == 0 && view.fully_protected && nodes.iter().all(|node| node.state == "ready");
+        let well = view.unprotected() == 0 && view.fully_protected && nodes.iter().all(NodeStatus::is_well);
         if self.json {
             print(format_args!("{}\n", as_json(&view, &nodes, well)));
         } else {
@@ -84,7 +97,8 @@ async fn newest_view(whom: &Whom) -> Result<ClusterView, AskError> {
         let Some(view) = answer.ok().and_then(|response| json_of::<ClusterView>(&asked.address, &response).ok()) else {
             continue;
         };
-        if newest.as_ref().is_none_or(|known| known.number < view.number) {
+        // Of those that have it, one that hears enough voters knows more.
+        if newest.as_ref().is_none_or(|known| (known.number, known.quorum) < (view.number, view.quorum)) {
             newest = Some(view);
         }
     }
@@ -110,6 +124,11 @@ fn readiness(answer: Result<Response, HttpError>) -> String {
 fn as_text(view: &ClusterView, nodes: &[NodeStatus]) -> String {
     let unprotected = view.unprotected();
     let protection = match unprotected {
+        _ if !view.quorum => format!(
+            "NO QUORUM: {} not heard; no loss is made good until enough voters are heard again",
+            view.unheard.join(", ")
+        ),
+        _ if !view.unheard.is_empty() => format!("{} not heard; a view without is on its way", view.unheard.join(", ")),
         0 if view.fully_protected => "every arc has its backup".to_owned(),
         0 => "every arc has a backup; not all that is wanted yet: more backups, or votes of new nodes".to_owned(),
         _ => format!("{unprotected} of {} arcs have no backup", view.arcs.len()),
@@ -119,7 +138,7 @@ fn as_text(view: &ClusterView, nodes: &[NodeStatus]) -> String {
         let number = node.view.map_or(String::new(), |view| view.to_string());
         let counts = [node.serves.to_string(), node.guards.to_string()];
         let [serves, guards] = counts;
-        table.row([node.name.clone(), node.state.clone(), number, serves, guards, node.http.clone()]);
+        table.row([node.name.clone(), node.state(), number, serves, guards, node.http.clone()]);
     }
     format!("view {}: {} members, {} arcs, {protection}\n{table}", view.number, view.members.len(), view.arcs.len())
 }
@@ -130,12 +149,13 @@ fn as_json(view: &ClusterView, nodes: &[NodeStatus], well: bool) -> Value {
         .map(|node| {
             json!({
                 "name": node.name, "http": node.http, "state": node.state, "view": node.view,
-                "serves": node.serves, "guards": node.guards,
+                "serves": node.serves, "guards": node.guards, "member": node.member,
             })
         })
         .collect();
     json!({
         "ok": well, "cluster": view.cluster, "view": view.number, "arcs": view.arcs.len(),
+        "members": view.members.len(), "quorum": view.quorum, "unheard": view.unheard,
         "fully_protected": view.fully_protected, "unprotected": view.unprotected(), "nodes": nodes,
     })
 }
@@ -155,9 +175,14 @@ mod tests {
             view,
             serves: 1,
             guards: 0,
+            member: name != "c",
         };
         let text = as_text(&seen, &[node("a", "ready", Some(7)), node("b", "no answer", None)]);
         assert!(text.starts_with("view 7: 2 members, 2 arcs, 1 of 2 arcs have no backup\n"), "{text}");
         assert!(text.contains("b     no answer  -     1       0       127.0.0.1:1"), "{text}");
+        let out = node("c", "ready", Some(7));
+        assert!(!out.is_well() && as_text(&seen, &[out]).contains("ready, not in the ring"));
+        let alone = ClusterView { quorum: false, unheard: vec!["b".to_owned()], ..seen };
+        assert!(as_text(&alone, &[]).contains("NO QUORUM: b not heard"), "whatever the view says of backups");
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     id::{ClientId, CommitNumber, NodeId, NodeName, RequestId},
     json::{Document, Get, Json, Patch, Put, PutReply},
     kinds::{Change, Kind, LiveSession, Occasion, Op, Registry, Stored, Types},
-    membership::{View, test_views},
+    membership::{Outlook, View, test_views},
     moment::Moment,
     replication::{Known, ReplyEntry, ReplyLimits, ReplyTable},
     session::{Command, Session as _, SessionId},
@@ -41,6 +41,7 @@ struct Inside {
     sessions: BTreeMap<SessionId, Held>,
     commits: u64,
     readiness: Readiness,
+    outlook: Outlook,
 }
 
 #[derive(Default)]
@@ -70,7 +71,12 @@ impl Local {
         Json::register(&mut types);
         let registry = Registry::default();
         registry.register(types).expect("one kind");
-        let inside = Inside { sessions: BTreeMap::new(), commits: 0, readiness: Readiness::Serving };
+        let inside = Inside {
+            sessions: BTreeMap::new(),
+            commits: 0,
+            readiness: Readiness::Serving,
+            outlook: Outlook { fully_protected: true, ..Outlook::default() },
+        };
         Self {
             inside: Arc::new(Mutex::new(inside)),
             kind: registry.kind(Json::KIND).expect("just registered"),
@@ -78,6 +84,10 @@ impl Local {
             value_max,
             events: broadcast::Sender::new(4),
         }
+    }
+
+    pub(super) fn sees(&self, outlook: Outlook) {
+        self.inside.lock().expect("no panic").outlook = outlook;
     }
 
     pub(super) fn become_ready(&self, readiness: Readiness) {
@@ -157,6 +167,10 @@ impl Door for Local {
 
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.view)
+    }
+
+    fn outlook(&self) -> Outlook {
+        self.inside.lock().expect("no panic").outlook.clone()
     }
 
     async fn arcs(&self) -> Vec<Part> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Client, Local, VALUE_MAX, closed, serving, settings};
-use crate::Readiness;
+use crate::{Readiness, id::NodeName, membership::Outlook};
 
 #[tokio::test]
 async fn a_node_that_is_starting_or_draining_is_alive_but_not_ready() {
@@ -16,6 +16,14 @@ async fn a_node_that_is_starting_or_draining_is_alive_but_not_ready() {
     }
     let node = Local::new(VALUE_MAX);
     server.open(node.clone());
+    assert_eq!(client.get("/readyz").await.status, 200);
+
+    let alone = Outlook { awaited: vec![NodeName::new("b").expect("plain")], ..Outlook::default() };
+    node.sees(alone);
+    assert_eq!(client.get("/readyz").await.problem(), (503, "not-ready".to_owned()));
+    let seen = client.get("/v1/view").await.json();
+    assert_eq!((&seen["quorum"], &seen["fully_protected"]), (&json!(false), &json!(false)));
+    node.sees(Outlook::default());
     assert_eq!(client.get("/readyz").await.status, 200);
 
     server.drain();

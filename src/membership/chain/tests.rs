@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::membership::Agreement;
 use crate::membership::test_views::{chance, founded, name, node};
 
 /// Every node's chain and the messages that are under way.

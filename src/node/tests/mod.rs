@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::{
-    Answer, CallOptions, Command, Context, Decide, Durability, EventSourced, Handle, Refused,
+    Answer, CallOptions, Command, Context, Decide, Durability, EventKind, EventSourced, Handle, Refused,
     config::Address,
     id::{ArcId, ClientId, RequestId, ViewNumber},
     runtime::worker::WorkerInput,

@@ -163,12 +163,12 @@ async fn a_node_that_was_only_silent_is_trusted_again_by_the_first_ping_it_answe
     let mut events = nodes[0].events();
     // Only these two lose each other's heartbeats; the others hear both, so nobody is removed.
     network.0.drop_heartbeats(b.name, a.name, true);
-    let told = async |events: &mut EventReceiver, wanted: crate::EventKind| {
+    let told = async |events: &mut EventReceiver, wanted: EventKind| {
         while soon(events.recv()).await.expect("the node lives").what != wanted {}
     };
-    told(&mut events, crate::EventKind::Suspected { node: b }).await;
+    told(&mut events, EventKind::Suspected { node: b }).await;
     network.0.drop_heartbeats(b.name, a.name, false);
-    told(&mut events, crate::EventKind::Trusted { node: b }).await;
+    told(&mut events, EventKind::Trusted { node: b }).await;
     assert!(nodes[2].view().is_member(a) && nodes[2].view().is_member(b));
 }
 
@@ -179,8 +179,7 @@ async fn a_node_that_is_heard_and_hears_nothing_is_told_so() {
     let (a, b) = (nodes[0].id(), nodes[1].id());
     let mut events = nodes[0].events();
     network.0.drop_heartbeats(a.name, b.name, true);
-    let told = async {
-        while soon(events.recv()).await.expect("the node lives").what != (crate::EventKind::Unheard { by: b }) {}
-    };
+    let told =
+        async { while soon(events.recv()).await.expect("the node lives").what != (EventKind::Unheard { by: b }) {} };
     soon(told).await;
 }

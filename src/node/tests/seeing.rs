@@ -106,3 +106,31 @@ async fn unprotected_sessions_are_counted_until_the_ring_is_whole_again() {
     soon(others[1].fully_protected()).await;
     assert_eq!((count(&others).await, others[0].unprotected_arcs()), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_quorum_says_whom_it_awaits_and_is_not_protected_until_they_are_back() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b", "c"], &network).await;
+    let [a, b, c] = &nodes[..] else { panic!("three") };
+    assert!(a.outlook().fully_protected && a.outlook().has_quorum());
+    let mut events = a.events();
+    let apart = [(a.id().name, b.id().name), (a.id().name, c.id().name)];
+    apart.iter().for_each(|(one, other)| network.cut(*one, *other));
+    until("it is alone", async || !a.outlook().has_quorum()).await;
+    let names = |names: &[NodeName]| names.iter().map(NodeName::as_str).collect::<String>();
+    assert_eq!((names(&a.outlook().awaited), names(&a.outlook().unheard)), ("bc".to_owned(), "bc".to_owned()));
+    assert!(!a.outlook().fully_protected);
+    assert_eq!(a.readiness(), Readiness::Serving, "it goes on as soon as they are heard");
+    let told = soon(async {
+        loop {
+            if let EventKind::QuorumLost { awaited } = events.recv().await.expect("it lives").what {
+                return awaited;
+            }
+        }
+    });
+    assert_eq!(told.await, ["b", "c"]);
+    soon(b.fully_protected()).await;
+    apart.iter().for_each(|(one, other)| network.heal(*one, *other));
+    soon(a.fully_protected()).await;
+    assert!(a.outlook().has_quorum());
+}

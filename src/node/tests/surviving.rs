@@ -55,7 +55,7 @@ async fn a_worker_that_crashes_is_started_again_and_loses_nothing() {
     nodes[0].shared().tell_workers(|| WorkerInput::Crash);
     let restarted = async {
         while let Some(event) = events.recv().await {
-            if matches!(event.what, crate::EventKind::WorkerRestarted { .. }) {
+            if matches!(event.what, EventKind::WorkerRestarted { .. }) {
                 return;
             }
         }

@@ -60,13 +60,13 @@ async fn a_node_that_stood_still_itself_suspects_nobody_for_it() {
     // Longer than `suspect_after`: without its guard it would suspect both others when it goes on.
     network.0.stall_heartbeats(nodes[0].id().name, Duration::from_millis(1_500));
     let noticed = async {
-        let suspected = crate::EventKind::Suspected { node: nodes[0].id() };
+        let suspected = EventKind::Suspected { node: nodes[0].id() };
         while others.recv().await.expect("it lives").what != suspected {}
     };
     soon(noticed).await;
     time::sleep(Duration::from_millis(1_500)).await;
     while let Ok(Some(event)) = time::timeout(Duration::from_millis(300), events.recv()).await {
-        assert!(!matches!(event.what, crate::EventKind::Suspected { .. }), "{event:?}");
+        assert!(!matches!(event.what, EventKind::Suspected { .. }), "{event:?}");
     }
 }
 

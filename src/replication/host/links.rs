@@ -19,8 +19,6 @@ use crate::{
 
 /// Frames that wait for a view, on one link.
 const PARKED_MAX: usize = 64;
-/// So many messages are sent without waiting for more: a longer batch would leave the backups idle while it is gathered.
-const FLUSH_AT: usize = 128;
 
 /// Whether a frame may be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +36,6 @@ impl Host {
         !self.outbox.is_empty()
     }
 
-    /// Whether enough waits for `flush` that its backups should begin with it now.
-    #[must_use]
-    pub fn is_flush_due(&self) -> bool {
-        self.gathered >= FLUSH_AT
-    }
-
     /// Which of the links to `peer` carries an arc.
     pub(super) fn stream(&self, peer: NodeId, arc: ArcId) -> u16 {
         let theirs = self.surroundings.view.member(peer).map_or(1, |m| m.workers.max(1));
@@ -56,14 +48,12 @@ impl Host {
             if let Effect::ToBackup { to, message } = effect {
                 let link = (to, self.stream(to, message.arc));
                 self.outbox.entry(link).or_default().push(message);
-                self.gathered += 1;
             }
         }
     }
 
     /// Sends what the outbox holds: one frame a link.
     pub fn flush(&mut self, now: Moment, out: &mut Vec<Effect>) {
-        self.gathered = 0;
         let view = self.surroundings.view.number;
         for ((peer, stream), messages) in std::mem::take(&mut self.outbox) {
             let bytes = messages.iter().map(|m| m.content.size() + 32).sum();

@@ -16,6 +16,12 @@ pub(crate) struct ClusterView {
     pub(crate) number: u64,
     /// Every arc has as many in-sync backups as it should.
     pub(crate) fully_protected: bool,
+    /// Whether the node that answered hears enough voters for a next view.
+    #[serde(default = "yes")]
+    pub(crate) quorum: bool,
+    /// Members that it does not hear.
+    #[serde(default)]
+    pub(crate) unheard: Vec<String>,
     /// The node that answered.
     #[serde(default)]
     pub(crate) me: Option<String>,
@@ -23,6 +29,10 @@ pub(crate) struct ClusterView {
     pub(crate) members: Vec<MemberSeen>,
     /// By number.
     pub(crate) arcs: Vec<ArcSeen>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// One node of a view.
@@ -134,6 +144,8 @@ pub(crate) mod test_views {
             cluster: String::new(),
             number,
             fully_protected: arcs.iter().all(ArcSeen::is_protected),
+            quorum: true,
+            unheard: Vec::new(),
             me: None,
             members: members
                 .iter()
