@@ -274,6 +274,12 @@ impl View {
         }
     }
 
+    /// How many arcs have no in-sync backup, or nobody who serves them.
+    #[must_use]
+    pub fn unprotected_arcs(&self) -> usize {
+        self.arcs.iter().filter(|entry| self.state_of(entry) != ArcState::Protected).count()
+    }
+
     /// Whether these voters are enough to decide the next view on a proposal of `me`: a majority, or under `MajorityOrProof`
     /// half of them with `me`, when every other is proved dead.
     #[must_use]
@@ -285,12 +291,6 @@ impl View {
             && votes.len() * 2 >= self.voters.len()
             && votes.contains(&me)
             && self.voters.iter().all(|v| votes.contains(v) || dead.contains(v))
-    /// How many arcs have no in-sync backup, or nobody who serves them.
-    #[must_use]
-    pub fn unprotected_arcs(&self) -> usize {
-        self.arcs.iter().filter(|entry| self.state_of(entry) != ArcState::Protected).count()
-    }
-
     }
 
     /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members allow, and every
