@@ -44,8 +44,10 @@ pub enum ErrorKind {
     /// It was on its way to the copies when the answer was lost, or it is older than what is remembered. It may have
     /// changed the session or may still do so. Retry with the same id, or read and see; never with a new id.
     OutcomeUnknown,
-    /// A bounded queue is full. Nothing changed. Retry later, and less.
+    /// A bound is reached. Nothing changed. The bound says what helps; where waiting does, retry later, and less.
     Busy {
+        /// Which.
+        bound: Bound,
         /// When it makes sense to try again.
         retry_after: Duration,
     },
@@ -113,6 +115,56 @@ pub enum ErrorKind {
     InvalidSessionId,
     /// Two session types, or two commands of one, share a name, or a name is out of bounds. None of them was registered.
     Registration,
+}
+
+/// What is full when something is [`ErrorKind::Busy`]. A limit is of `[cluster.limits]`, on the node that refused.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bound {
+    /// The calls that wait in one queue of a node. Call less.
+    Calls {
+        /// `limits.calls`.
+        limit: usize,
+    },
+    /// What waits for the link to the session's node. Call less.
+    Link,
+    /// What the session's arc has on the way to its backups: `limits.uncommitted`, `limits.waiting`,
+    /// `limits.window_bytes`. Call less.
+    Arc,
+    /// The replies that one client may still ask a session for. Tell by `first_unanswered` which of them were answered.
+    RepliesPerClient {
+        /// `limits.replies_per_client`.
+        limit: usize,
+    },
+    /// The clients, or opaque idempotency keys, whose replies a session remembers. Number requests as one client does,
+    /// which tells what may be forgotten, or wait until one was idle for `reply_keep`.
+    ClientsPerSession {
+        /// `limits.clients_per_session`.
+        limit: usize,
+    },
+}
+
+impl Bound {
+    /// The word for programs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Calls { .. } => "calls",
+            Self::Link => "link",
+            Self::Arc => "arc",
+            Self::RepliesPerClient { .. } => "replies_per_client",
+            Self::ClientsPerSession { .. } => "clients_per_session",
+        }
+    }
+
+    /// How much it lets in, where that is one number.
+    #[must_use]
+    pub const fn limit(self) -> Option<usize> {
+        match self {
+            Self::Calls { limit } | Self::RepliesPerClient { limit } | Self::ClientsPerSession { limit } => Some(limit),
+            Self::Link | Self::Arc => None,
+        }
+    }
 }
 
 /// Whether the session changed.
@@ -204,7 +256,7 @@ impl Error {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             ErrorKind::NotDone { retry_after, .. }
-            | ErrorKind::Busy { retry_after }
+            | ErrorKind::Busy { retry_after, .. }
             | ErrorKind::Recovering { retry_after } => Some(retry_after),
             _ => None,
         }
@@ -229,6 +281,29 @@ impl From<Infallible> for Error {
     }
 }
 
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls { limit } => write!(f, "more calls wait than a node takes (limits.calls = {limit})"),
+            Self::Link => f.write_str("too much waits for the link to the session's node"),
+            Self::Arc => f.write_str(
+                "too much waits for the session's backups (limits.uncommitted, limits.waiting or limits.window_bytes)",
+            ),
+            Self::RepliesPerClient { limit } => write!(
+                f,
+                "the client may still ask for as many replies as are kept for it (limits.replies_per_client = {limit}); \
+                 tell by `first unanswered` which requests were answered"
+            ),
+            Self::ClientsPerSession { limit } => write!(
+                f,
+                "the session remembers as many clients or opaque idempotency keys as it may (limits.clients_per_session = \
+                 {limit}), each until it was idle for reply_keep; number the requests of one client instead \
+                 (<client, 32 hex digits>/<sequence>/<first unanswered>), which tells what may be forgotten, or wait"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -237,7 +312,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::NotDone { retry_after, at: None } => write!(f, "not done: retry in {retry_after:?}"),
             Self::OutcomeUnknown => f.write_str("outcome unknown: retry with the same request id, or read and see"),
-            Self::Busy { retry_after } => write!(f, "busy: retry in {retry_after:?}"),
+            Self::Busy { bound, retry_after } => write!(f, "busy: {bound}; retry in {retry_after:?}"),
             Self::Lost => f.write_str("lost: no copy of the session's arc is left"),
             Self::Recovering { retry_after } => write!(f, "recovering: retry in {retry_after:?}"),
             Self::Poisoned => f.write_str("poisoned: the node died each time it ran this command"),

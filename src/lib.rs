@@ -32,7 +32,7 @@ pub(crate) mod wire;
 #[cfg(feature = "http")]
 pub use kinds::json;
 pub use {
-    error::{Error, ErrorKind},
+    error::{Bound, Error, ErrorKind},
     event::{Event, EventKind},
     kinds::{Clash, Registration, Types},
     memory_network::MemoryNetwork,

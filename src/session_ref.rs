@@ -137,8 +137,10 @@ impl<S: Session> SessionRef<S> {
     /// as `Async`.
     ///
     /// # Errors
-    /// Each [`ErrorKind`] says whether the session changed and whether a retry is safe. The call itself retries, under one
-    /// identity, for as long as its deadline allows.
+    /// Each [`ErrorKind`] says whether the session changed and whether a retry is safe. For as long as its deadline allows,
+    /// the call itself seeks the session's primary and retries, applied once however often it was tried; it waits its turn
+    /// where this node has more calls under way to the session than that remembers replies of one client. A bound that tells
+    /// of too much to do ([`crate::Bound::Calls`], `Link`, `Arc`) is answered at once.
     pub async fn call<C: Command, W>(&self, command: C) -> Result<C::Reply, Error>
     where
         S: Runs<C, W>,

@@ -46,7 +46,8 @@ pub struct Limits {
     pub replies_per_client: usize,
     /// Clients whose replies one session remembers; a new client beyond them is told to wait.
     ///
-    /// A forgotten client's retry is answered "unknown", never executed. 1 to 65,536.
+    /// Each opaque idempotency key is one. A retry that comes after its client was forgotten is executed anew, so retries
+    /// belong well inside `reply_keep`. 1 to 65,536.
     pub clients_per_session: usize,
     /// Calls that one node has in flight, for all of its callers.
     ///

@@ -130,7 +130,8 @@ impl Problem {
 
     /// A bound of this node's HTTP is reached.
     pub(super) fn full(detail: &str) -> Self {
-        Self { detail: detail.to_owned(), ..ErrorKind::Busy { retry_after: SOON }.into() }
+        let (name, status, title) = BUSY;
+        Self { retry: Retry::Safe, retry_after: Some(SOON), ..Self::new(status, name, title, detail) }
     }
 
     /// A precondition of the request does not hold.
@@ -209,13 +210,16 @@ fn whole_millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
+/// What is said where a bound is reached, one of the ring's or one of this node's HTTP.
+const BUSY: (&str, StatusCode, &str) = ("busy", StatusCode::TOO_MANY_REQUESTS, "Not done: a bound is reached");
+
 /// The last part of the URN, the status, and what the kind means in a few words.
 const fn meaning(kind: &ErrorKind) -> (&'static str, StatusCode, &'static str) {
     use StatusCode as S;
     match kind {
         ErrorKind::NotDone { .. } => ("not-done", S::SERVICE_UNAVAILABLE, "Not done; retry later"),
         ErrorKind::OutcomeUnknown => ("outcome-unknown", S::GATEWAY_TIMEOUT, "Whether it was done is not known"),
-        ErrorKind::Busy { .. } => ("busy", S::TOO_MANY_REQUESTS, "Not done: there is too much to do"),
+        ErrorKind::Busy { .. } => BUSY,
         ErrorKind::Lost => ("lost", S::GONE, "Every copy of the session's arc was lost"),
         ErrorKind::Recovering { .. } => ("recovering", S::SERVICE_UNAVAILABLE, "The session's copies are being sought"),
         ErrorKind::Poisoned => ("poisoned", S::INTERNAL_SERVER_ERROR, "The node died each time it ran this"),
@@ -253,6 +257,10 @@ impl From<Error> for Problem {
         match kind {
             ErrorKind::NotDone { at: Some(node), .. } => problem.with("at", node.name.as_str()),
             ErrorKind::TooLarge { limit } => problem.with("limit", *limit),
+            ErrorKind::Busy { bound, .. } => {
+                let problem = problem.with("bound", bound.word());
+                bound.limit().into_iter().fold(problem, |problem, limit| problem.with("limit", limit))
+            }
             ErrorKind::Refused(refused) if !refused.code().is_empty() => problem.with("code", refused.code()),
             ErrorKind::Conflict { current } => problem.with_current(*current),
             _ => problem,
@@ -288,7 +296,7 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Refused;
+    use crate::{error::Bound, session::Refused};
 
     #[test]
     fn each_kind_of_error_keeps_its_type_and_status() {
@@ -297,7 +305,7 @@ mod tests {
         for (kind, name, status) in [
             (ErrorKind::NotDone { retry_after: wait, at: None }, "not-done", 503),
             (ErrorKind::OutcomeUnknown, "outcome-unknown", 504),
-            (ErrorKind::Busy { retry_after: wait }, "busy", 429),
+            (ErrorKind::Busy { bound: Bound::Link, retry_after: wait }, "busy", 429),
             (ErrorKind::Lost, "lost", 410),
             (ErrorKind::Recovering { retry_after: wait }, "recovering", 503),
             (ErrorKind::Poisoned, "poisoned", 500),
@@ -345,5 +353,16 @@ mod tests {
         assert_eq!((&unknown["changed"], &unknown["retry"]), (&"unknown".into(), &"same_id".into()));
         let deadline = Problem::from(ErrorKind::Deadline).body();
         assert_eq!((&deadline["changed"], &deadline["retry"]), (&"no".into(), &"safe".into()));
+    }
+
+    #[test]
+    fn a_bound_that_is_reached_is_named_with_its_limit_and_with_what_helps() {
+        let bound = Bound::ClientsPerSession { limit: 1_024 };
+        let problem = Problem::from(ErrorKind::Busy { bound, retry_after: Duration::from_secs(400) });
+        let body = problem.body();
+        assert_eq!((&body["bound"], &body["limit"]), (&"clients_per_session".into(), &1_024.into()));
+        let detail = body["detail"].as_str().expect("a sentence");
+        assert!(detail.contains("<client, 32 hex digits>/<sequence>/<first unanswered>"), "{detail}");
+        assert_eq!(problem.into_response().headers()[header::RETRY_AFTER], "400");
     }
 }

@@ -44,8 +44,10 @@ pub enum Known {
     Answered(CommitNumber, Bytes),
     /// Older than what is remembered: it may have been executed. Never execute it.
     TooOld,
-    /// No room for another reply or client now; nothing was executed, try later.
-    Full,
+    /// No room for another reply of this client before it says which of the others were answered.
+    FullOfReplies,
+    /// No room for another client before one is forgotten: the first after this long.
+    FullOfClients(Duration),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,9 +77,15 @@ impl ReplyTable {
     #[must_use]
     pub fn look_up(&self, request: &RequestId, limits: &ReplyLimits, now: Moment) -> Known {
         let Ok(place) = self.place(request.client) else {
-            let room =
-                self.clients.len() < limits.clients || self.clients.iter().any(|c| now.since(c.used) > limits.keep);
-            return if room { Known::New } else { Known::Full };
+            if self.clients.len() < limits.clients {
+                return Known::New;
+            }
+            let idle = self.clients.iter().map(|c| now.since(c.used)).max().unwrap_or_default();
+            return match limits.keep.checked_sub(idle) {
+                // Forgotten is what was idle for longer than that, by however little.
+                Some(left) => Known::FullOfClients(left + Duration::from_nanos(1)),
+                None => Known::New,
+            };
         };
         let client = &self.clients[place];
         if let Some(found) = client.replies.iter().find(|r| r.sequence == request.sequence) {
@@ -87,7 +95,7 @@ impl ReplyTable {
             return Known::TooOld;
         }
         let kept = client.replies.iter().filter(|r| r.sequence >= request.first_unanswered).count();
-        if kept >= limits.per_client { Known::Full } else { Known::New }
+        if kept >= limits.per_client { Known::FullOfReplies } else { Known::New }
     }
 
     /// Remembers the reply of a commit.
@@ -183,12 +191,16 @@ mod tests {
         let now = Moment::START;
         remember(&mut table, request(1, 1, 1), 1, now);
         remember(&mut table, request(1, 2, 1), 2, now);
-        assert_eq!(table.look_up(&request(1, 3, 1), &LIMITS, now), Known::Full);
+        assert_eq!(table.look_up(&request(1, 3, 1), &LIMITS, now), Known::FullOfReplies);
         assert_eq!(table.look_up(&request(1, 3, 3), &LIMITS, now), Known::New);
-        remember(&mut table, request(2, 1, 1), 3, now);
-        assert_eq!(table.look_up(&request(3, 1, 1), &LIMITS, now), Known::Full);
-        let later = now + Duration::from_secs(11);
-        assert_eq!(table.look_up(&request(3, 1, 1), &LIMITS, later), Known::New);
+        let between = now + Duration::from_secs(4);
+        remember(&mut table, request(2, 1, 1), 3, between);
+        let Known::FullOfClients(wait) = table.look_up(&request(3, 1, 1), &LIMITS, between) else { panic!("full") };
+        assert_eq!(wait, Duration::from_nanos(6_000_000_001), "until the client idle for longest is forgotten");
+        let not_yet = between + (wait - Duration::from_nanos(1));
+        assert!(matches!(table.look_up(&request(3, 1, 1), &LIMITS, not_yet), Known::FullOfClients(_)));
+        assert_eq!(table.look_up(&request(3, 1, 1), &LIMITS, between + wait), Known::New);
+        let later = between + Duration::from_secs(11);
         remember(&mut table, request(3, 1, 1), 4, later);
         assert_eq!(table.clients.len(), 1);
     }

@@ -3,11 +3,15 @@
 //! The order is what makes it safe: nothing runs before a bound is checked, nothing is appended that could not be encoded, and
 //! every answer, refusals included, leaves only through the host, when the copies or a lease vouch for it.
 
+use std::time::Duration;
+
 use super::{
+    router::BUSY_FOR,
     shared::Shared,
     worker::{ReplyTo, StaleFailure, StaleRead, Waiting, WorkerState},
 };
 use crate::{
+    error::Bound,
     id::{ArcId, CommitNumber, SessionKey},
     kinds::{Change, Failure, Kind, Occasion, Op, Stored},
     membership::View,
@@ -53,8 +57,13 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
             state.reply(reply_to, CallOutcome::TooOld);
             return;
         }
-        Known::Full => {
-            state.reply(reply_to, CallOutcome::Busy);
+        Known::FullOfReplies => {
+            state.reply(reply_to, CallOutcome::Busy(Bound::RepliesPerClient { limit: limits.per_client }, BUSY_FOR));
+            return;
+        }
+        Known::FullOfClients(left) => {
+            let bound = Bound::ClientsPerSession { limit: limits.clients };
+            state.reply(reply_to, CallOutcome::Busy(bound, whole_millis(left)));
             return;
         }
         Known::New => {}
@@ -107,8 +116,13 @@ fn not_served(not_here: NotHere) -> CallOutcome {
         NotHere::Elsewhere { primary, view } => CallOutcome::Elsewhere(primary, view),
         NotHere::Starting => CallOutcome::Starting,
         NotHere::Recovering => CallOutcome::Recovering,
-        NotHere::Full => CallOutcome::Busy,
+        NotHere::Full => CallOutcome::Busy(Bound::Arc, BUSY_FOR),
     }
+}
+
+/// Rounded up: whoever comes back a moment too early has waited for nothing.
+fn whole_millis(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 fn may_begin_on_lost(request: &CallRequest) -> bool {

@@ -13,11 +13,13 @@ use bytes::Bytes;
 
 use super::{
     monitor::Orders,
+    router::BUSY_FOR,
     shared::Shared,
     view_keeper::KeeperInput,
     worker::{ReplyTo, WorkerInput},
 };
 use crate::{
+    error::Bound,
     event::EventKind,
     id::{ArcId, NodeId},
     runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedCall, ForwardedReply},
@@ -64,7 +66,7 @@ impl Gateway {
                 let arc = shared.arc_of(&request.key);
                 let refused = match arc {
                     Some(arc) if shared.call_worker(arc, request, ReplyTo::There(from, call)) => return,
-                    Some(_) => CallOutcome::Busy,
+                    Some(_) => CallOutcome::Busy(Bound::Calls { limit: shared.settings.calls_max }, BUSY_FOR),
                     None => CallOutcome::Starting,
                 };
                 let reply = ControlMessage::Reply(ForwardedReply { call, outcome: refused });

@@ -3,12 +3,13 @@
 //! Bodies are compact arrays, for both ends version them together. A message of an unknown kind is skipped, so that a newer
 //! node may say more. Nothing here acts on what it decodes.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::Bound,
     id::{NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
     membership::{KeeperMessage, Ping, Pong},
@@ -117,8 +118,8 @@ pub(crate) enum CallOutcome {
     Starting,
     /// Not executed: the only copy is out of reach.
     Recovering,
-    /// Not executed: a bound is reached.
-    Busy,
+    /// Not executed: this bound is reached, and there may be room after this long.
+    Busy(Bound, Duration),
     /// Not executed: every copy of the session was lost.
     Lost,
     /// Executed or not, nobody can tell here: ask again with the same identity.

@@ -5,13 +5,17 @@
 //! applied once. `Calls` is the bounded table of attempts that wait for another node; a forwarder keeps an entry there and
 //! never a slot in an arc, so two nodes full of calls for each other cannot block one another.
 //!
+//! A session remembers so many replies of one client, and all calls of this node are one client. So a node has no more of
+//! them under way to one session than are remembered, counted from the first without an answer on; the others wait their
+//! turn, first come, first served.
+//!
 //! Once anything of a command was handed on, the only negative answer is "outcome unknown" (G4).
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,9 +23,9 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::oneshot, time};
 
-use super::{clock, shared::Shared, worker::ReplyTo};
+use super::{chance, clock, shared::Shared, worker::ReplyTo};
 use crate::{
-    error::{Error, ErrorKind},
+    error::{Bound, Error, ErrorKind},
     id::{ArcId, ClientId, NodeId, RequestId, SessionKey, ViewNumber},
     membership::View,
     moment::Moment,
@@ -31,10 +35,12 @@ use crate::{
 
 /// A call that found nobody who answers yet looks again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
-/// What a caller is told to wait when a bound was reached.
-const BUSY_FOR: Duration = Duration::from_millis(20);
+/// What a caller is told to wait when a bound was reached that others may leave at any moment.
+pub(super) const BUSY_FOR: Duration = Duration::from_millis(20);
 /// What a caller is told to wait when an arc is out of reach.
 const RECOVERING_FOR: Duration = Duration::from_millis(500);
+/// The longest rest of a call that a primary had no room for.
+const REST_MAX: Duration = Duration::from_millis(64);
 
 struct Attempt {
     to: NodeId,
@@ -57,57 +63,169 @@ struct Table {
     unanswered: HashMap<SessionKey, Unanswered>,
 }
 
-/// Sequences without an answer, lowest first. Mostly there is one, which needs no allocation of its own.
+/// What is under way to one session: sequences from the first without an answer on. Mostly there is one, which needs no
+/// allocation of its own.
+#[derive(Default)]
 struct Unanswered {
-    first: u64,
-    later: VecDeque<u64>,
+    first: Option<u64>,
+    /// In order. The session remembers the reply of an answered one until `first` has passed it.
+    later: VecDeque<Later>,
+    /// Callers for whom there was no room. Empty while there is.
+    waiting: VecDeque<oneshot::Sender<RequestId>>,
+}
+
+struct Later {
+    sequence: u64,
+    is_answered: bool,
+}
+
+impl Unanswered {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.later.len()
+    }
+
+    /// Enters a sequence; the first without an answer.
+    fn enter(&mut self, sequence: u64) -> u64 {
+        match self.first {
+            Some(first) => {
+                self.later.push_back(Later { sequence, is_answered: false });
+                first
+            }
+            None => *self.first.insert(sequence),
+        }
+    }
+
+    /// A sequence has its answer, or will never have one.
+    fn settle(&mut self, sequence: u64) {
+        if self.first != Some(sequence) {
+            if let Ok(at) = self.later.binary_search_by_key(&sequence, |later| later.sequence) {
+                self.later[at].is_answered = true;
+            }
+            return;
+        }
+        self.first = None;
+        while let Some(Later { sequence, is_answered }) = self.later.pop_front() {
+            if !is_answered {
+                self.first = Some(sequence);
+                return;
+            }
+        }
+    }
+}
+
+/// What a call of this node is given to begin with.
+enum Begun<'a> {
+    Numbered(RequestId),
+    /// Its turn comes.
+    Waits(Turn<'a>),
+    /// Too many wait.
+    Full,
+}
+
+/// A place in the queue for one session. Given up, it leaves nothing behind.
+struct Turn<'a> {
+    calls: &'a Calls,
+    key: SessionKey,
+    number: oneshot::Receiver<RequestId>,
+}
+
+impl Turn<'_> {
+    async fn comes(mut self) -> Option<RequestId> {
+        (&mut self.number).await.ok()
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.number.close();
+        if let Ok(unused) = self.number.try_recv() {
+            self.calls.end(&self.key, unused.sequence);
+        }
+    }
 }
 
 /// Attempts that wait for other nodes, and the numbering of this node's own requests.
 pub(crate) struct Calls {
     client: ClientId,
     calls_max: usize,
+    /// How many calls may be under way to one session: what this node's file says, or less if a primary's says so.
+    window: AtomicUsize,
     next: AtomicU64,
     table: Mutex<Table>,
 }
 
 impl Calls {
-    pub(crate) fn new(me: NodeId, calls_max: usize) -> Self {
+    pub(crate) fn new(me: NodeId, calls_max: usize, replies_per_client: usize) -> Self {
         // The incarnation is drawn anew with every start, so it numbers requests like any other client's id.
-        Self { client: ClientId(me.incarnation.0), calls_max, next: AtomicU64::new(1), table: Mutex::default() }
+        Self {
+            client: ClientId(me.incarnation.0),
+            calls_max,
+            window: AtomicUsize::new(replies_per_client.max(1)),
+            next: AtomicU64::new(1),
+            table: Mutex::default(),
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws an identity for a new request of this node.
-    fn begin(&self, key: &SessionKey) -> RequestId {
-        // Drawn under the lock: a later number that were entered first would call the earlier one answered.
+    /// Draws an identity for a new request of this node, or a turn to get one.
+    fn begin(&self, key: &SessionKey) -> Begun<'_> {
         let mut table = self.table();
+        let unanswered = table.unanswered.entry(key.clone()).or_default();
+        if unanswered.waiting.is_empty() && unanswered.len() < self.window.load(Ordering::Relaxed) {
+            return Begun::Numbered(self.draw(unanswered));
+        }
+        if unanswered.waiting.len() >= self.calls_max {
+            unanswered.waiting.retain(|caller| !caller.is_closed());
+        }
+        if unanswered.waiting.len() >= self.calls_max {
+            return Begun::Full;
+        }
+        let (caller, number) = oneshot::channel();
+        unanswered.waiting.push_back(caller);
+        Begun::Waits(Turn { calls: self, key: key.clone(), number })
+    }
+
+    /// Under the lock: a later number that were entered first would call the earlier one answered.
+    fn draw(&self, unanswered: &mut Unanswered) -> RequestId {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
-        let first_unanswered = match table.unanswered.entry(key.clone()) {
-            Entry::Vacant(entry) => entry.insert(Unanswered { first: sequence, later: VecDeque::new() }).first,
-            Entry::Occupied(entry) => {
-                let unanswered = entry.into_mut();
-                unanswered.later.push_back(sequence);
-                unanswered.first
-            }
-        };
-        RequestId { client: self.client, sequence, first_unanswered }
+        RequestId { client: self.client, sequence, first_unanswered: unanswered.enter(sequence) }
     }
 
     /// A request of this node was answered, or will not be asked again.
     fn end(&self, key: &SessionKey, sequence: u64) {
         let mut table = self.table();
         let Some(unanswered) = table.unanswered.get_mut(key) else { return };
-        if unanswered.first != sequence {
-            unanswered.later.retain(|s| *s != sequence);
-        } else if let Some(next) = unanswered.later.pop_front() {
-            unanswered.first = next;
-        } else {
+        unanswered.settle(sequence);
+        let window = self.window.load(Ordering::Relaxed);
+        while unanswered.len() < window
+            && let Some(caller) = unanswered.waiting.pop_front()
+        {
+            if caller.is_closed() {
+                continue;
+            }
+            let id = self.draw(unanswered);
+            if caller.send(id).is_err() {
+                unanswered.settle(id.sequence);
+            }
+        }
+        if unanswered.first.is_none() {
             table.unanswered.remove(key);
         }
+    }
+
+    /// A primary remembers less of one client than this node's file says.
+    fn narrow(&self, replies_per_client: usize) {
+        self.window.fetch_min(replies_per_client.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether nothing is under way, and nobody waits.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        let table = self.table();
+        table.attempts.is_empty() && table.unanswered.is_empty()
     }
 
     /// Enters an attempt; `None` when the table is full.
@@ -163,27 +281,55 @@ pub(crate) struct Routed {
 
 /// Carries a call until it is answered or `deadline` has come.
 pub(crate) async fn call(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment) -> Result<Routed, Error> {
-    let own = if request.request.is_none() && !request.operation.is_question() {
-        let id = shared.calls.begin(&request.key);
+    if request.request.is_some() || request.operation.is_question() {
+        return carry(shared, request, deadline).await;
+    }
+    let mut rest = LOOK_AGAIN;
+    loop {
+        let id = number(shared, &request.key, deadline).await?;
         Arc::make_mut(&mut request).request = Some(id);
-        Some(id.sequence)
-    } else {
-        None
+        let answered = {
+            let _guard = EndOnDrop { shared, key: &request.key, sequence: id.sequence };
+            carry(shared, Arc::clone(&request), deadline).await
+        };
+        let Err(refused) = &answered else { return answered };
+        let ErrorKind::Busy { bound: Bound::RepliesPerClient { limit }, .. } = *refused.kind() else { return answered };
+        // It was refused, so it will never be executed under that number, which may stand in the way of earlier ones.
+        shared.calls.narrow(limit);
+        let left = deadline.since(clock::now());
+        if left.is_zero() {
+            return answered;
+        }
+        time::sleep((rest + chance::jitter(rest)).min(left)).await;
+        rest = (rest * 2).min(REST_MAX);
+    }
+}
+
+/// An identity for a request of this node, once there is room for it.
+async fn number(shared: &Shared, key: &SessionKey, deadline: Moment) -> Result<RequestId, Error> {
+    let turn = match shared.calls.begin(key) {
+        Begun::Numbered(id) => return Ok(id),
+        Begun::Waits(turn) => turn,
+        Begun::Full => return Err(busy(Bound::Calls { limit: shared.settings.calls_max })),
     };
-    let _guard = own.map(|sequence| EndOnDrop { shared, request: Arc::clone(&request), sequence });
-    carry(shared, request, deadline).await
+    let came = time::timeout(deadline.since(clock::now()), turn.comes()).await;
+    came.ok().flatten().ok_or_else(|| busy(Bound::RepliesPerClient { limit: shared.calls.window.load(Ordering::Relaxed) }))
+}
+
+fn busy(bound: Bound) -> Error {
+    ErrorKind::Busy { bound, retry_after: BUSY_FOR }.into()
 }
 
 /// Ends the numbering of a request however its caller leaves, also when the future is dropped.
 struct EndOnDrop<'a> {
     shared: &'a Shared,
-    request: Arc<CallRequest>,
+    key: &'a SessionKey,
     sequence: u64,
 }
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.shared.calls.end(&self.request.key, self.sequence);
+        self.shared.calls.end(self.key, self.sequence);
     }
 }
 
@@ -216,7 +362,7 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                 wait_for_change(shared, seen, left).await;
                 continue;
             }
-            Tried::NoRoom => return Err(ErrorKind::Busy { retry_after: BUSY_FOR }.into()),
+            Tried::NoRoom(bound) => return Err(busy(bound)),
             Tried::TooLong => return Err(ErrorKind::TooLarge { limit: shared.settings.message_max }.into()),
             Tried::TimeOut => {
                 let kind = if is_question { ErrorKind::Deadline } else { ErrorKind::OutcomeUnknown };
@@ -246,8 +392,13 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                     last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
                     wait_for_change(shared, seen, left).await;
                 }
-                CallOutcome::Busy if in_doubt => time::sleep(LOOK_AGAIN.min(left)).await,
-                CallOutcome::Busy => return Err(ErrorKind::Busy { retry_after: BUSY_FOR }.into()),
+                CallOutcome::Busy(..) if in_doubt => time::sleep(LOOK_AGAIN.min(left)).await,
+                // Within the deadline a client will be forgotten. The others who wait for that come a little later.
+                CallOutcome::Busy(bound @ Bound::ClientsPerSession { .. }, retry_after) if retry_after < left => {
+                    last = ErrorKind::Busy { bound, retry_after: BUSY_FOR };
+                    time::sleep((retry_after + chance::jitter(BUSY_FOR)).min(left)).await;
+                }
+                CallOutcome::Busy(bound, retry_after) => return Err(ErrorKind::Busy { bound, retry_after }.into()),
                 CallOutcome::Lost => return Err(ErrorKind::Lost.into()),
                 CallOutcome::TooOld => {
                     return Err(Error::new(ErrorKind::OutcomeUnknown).because("older than what is remembered"));
@@ -294,7 +445,7 @@ fn aim(shared: &Shared, key: &SessionKey, told: Option<NodeId>) -> Option<Aim> {
 enum Tried {
     Came(Came),
     NotSent,
-    NoRoom,
+    NoRoom(Bound),
     TooLong,
     TimeOut,
 }
@@ -303,7 +454,7 @@ async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, a
     if primary == shared.me {
         let (answer, answered) = oneshot::channel();
         if !shared.call_worker(arc, Arc::clone(request), ReplyTo::Here(answer)) {
-            return Tried::NoRoom;
+            return Tried::NoRoom(Bound::Calls { limit: shared.settings.calls_max });
         }
         return match time::timeout(left, answered).await {
             Ok(Ok(outcome)) => Tried::Came(Came::Outcome(outcome)),
@@ -312,7 +463,9 @@ async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, a
             Err(_) => Tried::TimeOut,
         };
     }
-    let Some((call, answered)) = shared.calls.enter(primary, arc) else { return Tried::NoRoom };
+    let Some((call, answered)) = shared.calls.enter(primary, arc) else {
+        return Tried::NoRoom(Bound::Calls { limit: shared.settings.calls_max });
+    };
     let forwarded = ControlMessage::Call(ForwardedCall { call, request: Arc::clone(request) });
     match shared.send_control(primary, Class::Forwarded, &forwarded) {
         Ok(()) => {}
@@ -320,7 +473,7 @@ async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, a
             shared.calls.leave(call);
             return match not_sent {
                 NotSent::NoPeer => Tried::NotSent,
-                NotSent::Full => Tried::NoRoom,
+                NotSent::Full => Tried::NoRoom(Bound::Link),
                 NotSent::TooLong => Tried::TooLong,
             };
         }

@@ -125,7 +125,7 @@ impl Shared {
             keeper: OnceLock::new(),
             orders: Orders::default(),
             transport: OnceLock::new(),
-            calls: Calls::new(me, settings.calls_max),
+            calls: Calls::new(me, settings.calls_max, settings.replication.replies.per_client),
             events: broadcast::Sender::new(1024),
             refused: Mutex::default(),
             stopped: AtomicBool::new(false),

@@ -188,7 +188,7 @@ impl SimNode {
                 serving.host.answer(arc, number, token, now, &mut effects);
             }
             Known::TooOld => out.push(answer(Answer::TooOld)),
-            Known::Full => out.push(answer(Answer::Retry(None))),
+            Known::FullOfReplies | Known::FullOfClients(_) => out.push(answer(Answer::Retry(None))),
             Known::New if lost => out.push(answer(Answer::Lost)),
             Known::New => {
                 let values = record.map(values_of).unwrap_or_default();

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     Answered, Readiness,
-    error::{Error, ErrorKind},
+    error::{Bound, Error, ErrorKind},
     http::{
         door::{Door, Events, Heard, Outcome, Terms},
         request_key::RequestKey,
@@ -115,7 +116,14 @@ impl Local {
             Known::New => {}
             Known::Answered(number, reply) => return Ok(Answered { reply, version: number.0, node }),
             Known::TooOld => return Err(ErrorKind::OutcomeUnknown.into()),
-            Known::Full => return Err(ErrorKind::Busy { retry_after: limits.keep }.into()),
+            Known::FullOfReplies => {
+                let bound = Bound::RepliesPerClient { limit: limits.per_client };
+                return Err(ErrorKind::Busy { bound, retry_after: Duration::from_millis(20) }.into());
+            }
+            Known::FullOfClients(retry_after) => {
+                let bound = Bound::ClientsPerSession { limit: limits.clients };
+                return Err(ErrorKind::Busy { bound, retry_after }.into());
+            }
         }
         let version = held.version;
         let occasion =

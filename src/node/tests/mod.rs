@@ -1,6 +1,7 @@
 //! Whole nodes over the memory transport: what a user of the library counts on. A file a subject; here is what they share:
 //! two session types, a ring, and its loss.
 
+mod crowding;
 mod guarding;
 mod kinds;
 mod ring;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::{
-    Answer, CallOptions, Command, Context, Decide, Durability, EventKind, EventSourced, Handle, Refused,
+    Answer, Bound, CallOptions, Command, Context, Decide, Durability, EventKind, EventSourced, Handle, Refused,
     config::Address,
     id::{ArcId, ClientId, RequestId, ViewNumber},
     runtime::worker::WorkerInput,
