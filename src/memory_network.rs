@@ -9,7 +9,7 @@ use crate::{
     wire::limits::Limits,
 };
 
-/// A network inside one process.
+/// A network inside one process. Each name and each address is one living node's: a second one does not start.
 #[derive(Clone)]
 pub struct MemoryNetwork(pub(crate) std::sync::Arc<MemoryNet>);
 

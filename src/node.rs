@@ -31,6 +31,7 @@ use crate::{
     transport::{
         cluster::{ClusterTransport, Settings as TransportSettings, StartError as TransportError},
         life_lock::{LifeLock, LifeLockError, default_run_dir},
+        memory::Taken,
     },
     wire::limits::Limits,
 };
@@ -93,7 +94,7 @@ pub enum StartError {
     },
     /// Two clusters serve under the configured addresses.
     TwoClusters(ClusterId, ClusterId),
-    /// Another process has this name in the ring, and lives.
+    /// Another node of this name lives: in the ring, or in the same memory network.
     NameLives(NodeName),
     /// The operating system gave no thread.
     Thread(io::Error),
@@ -132,7 +133,7 @@ impl fmt::Display for StartError {
                 write!(f, "two clusters serve under the configured addresses, {one} and {other}: stop one of them")
             }
             Self::NameLives(name) => {
-                write!(f, "another process named {name} is in the ring and lives: stop it, or use another name")
+                write!(f, "another node named {name} lives: stop it, or use another name")
             }
             Self::Thread(why) => write!(f, "no thread for heartbeats: {why}"),
         }
@@ -278,7 +279,11 @@ impl NodeBuilder {
         let mut lock = None;
         match &self.network {
             Some(network) => {
-                let (transport, heartbeats) = network.0.node(me, config.cluster.as_str(), gateway);
+                let put_in = network.0.node(me, config.cluster.as_str(), gateway);
+                let (transport, heartbeats) = put_in.map_err(|taken| match taken {
+                    Taken::Name => StartError::NameLives(config.name),
+                    Taken::Address => StartError::Address(format!("{} is in use by another node", config.cluster)),
+                })?;
                 let _ = shared.transport.set(transport);
                 monitor::start(Arc::clone(&shared), orders, heartbeats).map_err(StartError::Thread)?;
             }

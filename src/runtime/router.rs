@@ -313,7 +313,9 @@ async fn number(shared: &Shared, key: &SessionKey, deadline: Moment) -> Result<R
         Begun::Full => return Err(busy(Bound::Calls { limit: shared.settings.calls_max })),
     };
     let came = time::timeout(deadline.since(clock::now()), turn.comes()).await;
-    came.ok().flatten().ok_or_else(|| busy(Bound::RepliesPerClient { limit: shared.calls.window.load(Ordering::Relaxed) }))
+    came.ok()
+        .flatten()
+        .ok_or_else(|| busy(Bound::RepliesPerClient { limit: shared.calls.window.load(Ordering::Relaxed) }))
 }
 
 fn busy(bound: Bound) -> Error {

@@ -53,6 +53,15 @@ struct Fault {
 
 type Faults = BTreeMap<(NodeName, NodeName), Fault>;
 
+/// What a node that lives has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The name.
+    Name,
+    /// The address.
+    Address,
+}
+
 struct Node {
     id: NodeId,
     inbound: Arc<dyn Inbound>,
@@ -149,22 +158,28 @@ impl MemoryNet {
         }))
     }
 
-    /// Puts a node at an address. A node that was there is killed first.
+    /// Puts a node at an address; nothing changes if a node that lives has its name or is there.
     pub(crate) fn node(
         &self,
         id: NodeId,
         address: &str,
         inbound: Arc<dyn Inbound>,
-    ) -> (Arc<dyn Transport>, MemoryHeartbeats) {
+    ) -> Result<(Arc<dyn Transport>, MemoryHeartbeats), Taken> {
         let (heartbeats, beats) = sync_channel(HEARTBEATS_MAX);
-        let earlier = self.0.locked().nodes.get(address).map(|node| node.id);
-        if let Some(earlier) = earlier {
-            self.kill(earlier);
+        {
+            let mut state = self.0.locked();
+            // What the life lock is to processes of one host.
+            if state.nodes.values().any(|node| node.id.name == id.name) {
+                return Err(Taken::Name);
+            }
+            if state.nodes.contains_key(address) {
+                return Err(Taken::Address);
+            }
+            state.nodes.insert(address.to_owned(), Node { id, inbound, heartbeats });
         }
-        self.0.locked().nodes.insert(address.to_owned(), Node { id, inbound, heartbeats });
         let transport =
             MemoryTransport { net: Arc::clone(&self.0), me: id, runtime: Handle::current(), dialers: Mutex::default() };
-        (Arc::new(transport), MemoryHeartbeats { net: Arc::downgrade(&self.0), me: id, beats })
+        Ok((Arc::new(transport), MemoryHeartbeats { net: Arc::downgrade(&self.0), me: id, beats }))
     }
 
     /// From now on nothing gets from `from` to `to`; what is sent waits.

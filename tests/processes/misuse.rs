@@ -126,7 +126,7 @@ fn a_second_process_of_a_live_name_is_turned_away_wherever_it_is_started() {
         ends(twice, AT_ONCE, &[&ring.cluster_address("a").to_string(), "in use", "does this node run already?"]);
         // With other ports, too, the ring knows the name.
         let twice = ring.run_from(&moved, "a", &other_run_dir);
-        ends(twice, BOUNDED, &["another process named a is in the ring and lives: stop it, or use another name"]);
+        ends(twice, BOUNDED, &["another node named a lives: stop it, or use another name"]);
     });
 }
 

@@ -52,7 +52,8 @@ async fn where_the_primary_remembers_less_than_the_callers_node_the_callers_wait
 async fn a_session_that_remembers_as_many_keys_as_it_may_says_which_limit_and_when_there_is_room() {
     let network = MemoryNetwork::new();
     let names = ["a", "b", "c"];
-    let nodes = start_all(&file(&names, "reply_keep = \"2s\"\n[cluster.limits]\nclients_per_session = 2"), &network).await;
+    let nodes =
+        start_all(&file(&names, "reply_keep = \"2s\"\n[cluster.limits]\nclients_per_session = 2"), &network).await;
     let id = id_served_by(&nodes[0], "a");
     let begun = clock::now();
     let with_key = async |key: &str, deadline: u64| {
@@ -67,7 +68,10 @@ async fn a_session_that_remembers_as_many_keys_as_it_may_says_which_limit_and_wh
     let ErrorKind::Busy { bound: Bound::ClientsPerSession { limit: 2 }, retry_after } = *refused.kind() else {
         panic!("{refused:?}")
     };
-    assert!(refused.to_string().contains("clients_per_session") && refused.to_string().contains("reply_keep"), "{refused}");
+    assert!(
+        refused.to_string().contains("clients_per_session") && refused.to_string().contains("reply_keep"),
+        "{refused}"
+    );
     let (earliest, latest) = (begun + Duration::from_secs(2), clock::now() + Duration::from_secs(2));
     assert!(told + retry_after >= earliest && clock::now() + retry_after <= latest, "{retry_after:?}");
     time::sleep(retry_after).await;
@@ -86,7 +90,10 @@ async fn a_client_that_has_as_many_open_requests_as_it_may_is_told_so() {
         numbered(sequence, 1).await.expect("room");
     }
     let refused = numbered(3, 1).await.expect_err("it says that it may ask for both again");
-    assert!(matches!(refused.kind(), ErrorKind::Busy { bound: Bound::RepliesPerClient { limit: 2 }, .. }), "{refused:?}");
+    assert!(
+        matches!(refused.kind(), ErrorKind::Busy { bound: Bound::RepliesPerClient { limit: 2 }, .. }),
+        "{refused:?}"
+    );
     assert!(refused.to_string().contains("first unanswered"), "{refused}");
     assert_eq!(numbered(3, 2).await.expect("it needs the first no more").reply, 3);
 }

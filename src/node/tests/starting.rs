@@ -121,3 +121,27 @@ async fn files_that_differ_in_the_lease_make_no_ring_and_the_key_is_named() {
     assert!(matches!(refused, StartError::Differs { key: "lease", .. }), "{refused}");
     soon(builder(&more("200ms"), "c", &network).start()).await.expect("with the ring's own lease it is let in");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_under_a_live_name_is_refused_and_the_first_lives_on() {
+    let network = MemoryNetwork::new();
+    let listed = file(&["a", "b", "c"], "startup_timeout = \"5s\"");
+    let nodes = start_all(&listed, &network).await;
+    let refused = soon(builder(&listed, "b", &network).start()).await.expect_err("b lives");
+    assert!(matches!(refused, StartError::NameLives(name) if name.as_str() == "b"), "{refused}");
+    let elsewhere = NodeConfig { cluster: Address::new("127.0.0.1:9").expect("an address"), ..entry("b") };
+    let file_of_b = file(&["a", "c"], "");
+    let elsewhere = Node::builder().config(file_of_b).types(types()).over(&network).unlisted(elsewhere);
+    let refused = soon(elsewhere.start()).await.expect_err("b lives, whatever the address");
+    assert!(matches!(refused, StartError::NameLives(name) if name.as_str() == "b"), "{refused}");
+    let squatter = NodeConfig { cluster: entry("b").cluster, ..entry("z") };
+    let squatter = Node::builder().config(file(&["a", "c"], "")).types(types()).over(&network).unlisted(squatter);
+    let refused = soon(squatter.start()).await.expect_err("b listens there");
+    assert!(matches!(&refused, StartError::Address(why) if why.contains("in use")), "{refused}");
+    let id = id_served_by(&nodes[0], "b");
+    assert_eq!(nodes[0].view().members.len(), 3);
+    assert_eq!(soon(counter(&nodes[0], &id).call(Add(1))).await.expect("b serves as before"), 1);
+    nodes[1].stop().await;
+    until("it is removed", async || nodes[0].view().members.len() == 2).await;
+    soon(builder(&listed, "b", &network).start()).await.expect("the name is free");
+}

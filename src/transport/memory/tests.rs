@@ -15,8 +15,8 @@ async fn two(limits: Limits) -> Two {
     let net = MemoryNet::new(limits);
     let ids = [node("a"), node("b")];
     let heard = [Recorder::new(), Recorder::new()];
-    let (a, a_beats) = net.node(ids[0], "at-a", heard[0].clone());
-    let (b, b_beats) = net.node(ids[1], "at-b", heard[1].clone());
+    let (a, a_beats) = net.node(ids[0], "at-a", heard[0].clone()).expect("free");
+    let (b, b_beats) = net.node(ids[1], "at-b", heard[1].clone()).expect("free");
     a.dial(ids[1].name, "at-b");
     b.dial(ids[0].name, "at-a");
     heard[0].wait(|events| events.contains(&Event::Up(ids[1]))).await;
@@ -91,7 +91,7 @@ async fn a_killed_node_is_seen_down_at_once_and_its_successor_is_another_peer() 
     assert_eq!(put(&two, 0, "x"), Err(NotSent::NoPeer));
     let restarted = node("b");
     let heard = Recorder::new();
-    let (_again, _) = two.net.node(restarted, "at-b", heard.clone());
+    let (_again, _) = two.net.node(restarted, "at-b", heard.clone()).expect("it died");
     heard.wait(|events| events.contains(&Event::Up(a))).await;
     two.heard[0].wait(|events| events.contains(&Event::Up(restarted))).await;
     assert!(!two.heard[1].events().contains(&Event::Down(a)), "the dead hear nothing");
@@ -116,4 +116,16 @@ async fn heartbeats_are_lost_where_they_are_dropped_or_cut_and_only_there() {
     two.net.cut_one_way(a.name, b.name);
     two.beats[0].send(b, b"4");
     assert_eq!(two.beats[1].receive(soon), None);
+}
+
+#[tokio::test]
+async fn a_name_or_an_address_that_lives_is_not_given_again_and_the_living_notice_nothing() {
+    let two = two(Limits::default()).await;
+    let put_in = |name: &str, address: &str| two.net.node(node(name), address, Recorder::new()).map(drop);
+    assert_eq!(put_in("b", "at-b"), Err(Taken::Name));
+    assert_eq!(put_in("b", "elsewhere"), Err(Taken::Name));
+    assert_eq!(put_in("c", "at-b"), Err(Taken::Address));
+    assert_eq!(put_in("c", "at-c"), Ok(()));
+    put(&two, 0, "x").expect("still linked");
+    assert!(!two.heard[0].events().contains(&Event::Down(two.ids[1])));
 }
