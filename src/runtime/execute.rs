@@ -68,7 +68,7 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
         }
         Known::New => {}
     }
-    if request.attempts >= ATTEMPTS_MAX {
+    if request.attempts >= ATTEMPTS_MAX && !request.operation.is_question() {
         state.reply(reply_to, CallOutcome::Poisoned);
         return;
     }

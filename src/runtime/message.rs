@@ -77,7 +77,7 @@ pub(crate) struct CallRequest {
     pub(crate) durability: Option<Durability>,
     /// Only if the session has this version; 0 means "if it does not exist".
     pub(crate) expected: Option<u64>,
-    /// How many primaries were lost while they had it.
+    /// How many primaries were lost while they had it, if it is a command; questions are not counted here.
     pub(crate) attempts: u8,
     /// Whether the caller says outright that the session may begin here.
     pub(crate) creating: bool,

@@ -39,6 +39,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(4);
 pub(super) const BUSY_FOR: Duration = Duration::from_millis(20);
 /// What a caller is told to wait when an arc is out of reach.
 const RECOVERING_FOR: Duration = Duration::from_millis(500);
+/// A question may be asked again at will, so the nodes lost while they had it are no verdict on it, as they are on a command.
+/// But one that kills whoever answers must not walk round the ring within one call.
+const QUESTION_LOSSES_MAX: u32 = 3;
 /// The longest rest of a call that a primary had no room for.
 const REST_MAX: Duration = Duration::from_millis(64);
 
@@ -340,6 +343,7 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
     // Whether any attempt may have been executed without an answer.
     let mut in_doubt = false;
     let mut hops = 0;
+    let mut lost_with = 0;
     let mut told: Option<NodeId> = None;
     let mut last = ErrorKind::Deadline;
     loop {
@@ -414,10 +418,18 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
             Came::NodeLost => {
                 in_doubt |= !is_question;
                 wait_for_change(shared, seen, left).await;
-                // A link that broke is no death; a process that a newer view no longer names may have died of this command.
+                // A link that broke is no death; a process that a newer view no longer names may have died of this request.
                 if shared.newest_view().is_some_and(|v| !v.is_member(primary)) {
-                    let request = Arc::make_mut(&mut request);
-                    request.attempts = request.attempts.saturating_add(1);
+                    if is_question {
+                        lost_with += 1;
+                        if lost_with >= QUESTION_LOSSES_MAX {
+                            let again = ErrorKind::NotDone { retry_after: RECOVERING_FOR, at: None };
+                            return Err(Error::new(again).because("each node that was to answer it was lost"));
+                        }
+                    } else {
+                        let request = Arc::make_mut(&mut request);
+                        request.attempts = request.attempts.saturating_add(1);
+                    }
                 }
             }
             Came::Moved => in_doubt |= !is_question,

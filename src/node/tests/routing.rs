@@ -105,6 +105,89 @@ async fn a_call_is_sent_on_at_most_max_hops_times_in_a_row() {
     }
 }
 
+/// A ring in which every node but the last is lost the moment it is asked: the view that comes next does without it.
+#[derive(Debug)]
+struct Losses {
+    router: Weak<Shared>,
+    me: NodeId,
+    survivors: usize,
+    /// How many losses each request that arrived said of itself.
+    told: Mutex<Vec<u8>>,
+}
+
+impl Transport for Losses {
+    fn send(&self, to: NodeId, _: Lane, _: Class, message: Bytes) -> Result<(), NotSent> {
+        let shared = self.router.upgrade().ok_or(NotSent::NoPeer)?;
+        let Ok(Some(ControlMessage::Call(call))) = ControlMessage::decode(&message, usize::MAX) else { return Ok(()) };
+        self.told.lock().expect("no panic").push(call.request.attempts);
+        let mut view = View::clone(&shared.newest_view().expect("there is one"));
+        if view.members.len() <= self.survivors {
+            let outcome = CallOutcome::Done(Bytes::new(), 1);
+            shared.calls.handle_reply(to, ForwardedReply { call: call.call, outcome });
+            return Ok(());
+        }
+        view.number = view.number.next();
+        view.members.retain(|m| m.node != to);
+        let next = view.members.iter().map(|m| m.node).find(|n| *n != self.me).expect("another");
+        for entry in view.arcs.iter_mut().filter(|e| e.primary == to) {
+            Arc::make_mut(entry).primary = next;
+        }
+        let view = Arc::new(view);
+        shared.view.store(Some(Arc::clone(&view)));
+        shared.views.send_replace(Some(Arc::clone(&view)));
+        shared.calls.handle_view(&view);
+        Ok(())
+    }
+
+    fn dial(&self, _: NodeName, _: &str) {}
+    fn forget(&self, _: &str) {}
+    fn drop_peer(&self, _: NodeId) {}
+    fn peers(&self) -> Vec<Peer> {
+        Vec::new()
+    }
+    fn stop(&self) {}
+}
+
+/// What comes of a call that is made in a ring of `nodes` until only `survivors` are left, and what the requests said.
+async fn while_nodes_are_lost(operation: Operation, nodes: &[&str], survivors: usize) -> (Result<u64, Error>, Vec<u8>) {
+    let view = Arc::new(founded(nodes, 4, 1));
+    let [me, other] = [0, 1].map(|place: usize| view.members[place].node);
+    let shared = Shared::new(me, node_settings(&file(nodes, "")), Arc::default());
+    shared.view.store(Some(Arc::clone(&view)));
+    let losses = Arc::new(Losses { router: Arc::downgrade(&shared), me, survivors, told: Mutex::default() });
+    shared.transport.set(Arc::clone(&losses) as Arc<dyn Transport>).expect("not set yet");
+    let key = |id: usize| SessionKey::new("counter", id.to_string().as_bytes()).expect("within bounds");
+    let served = |id: &usize| view.arc(key(*id).arc(4)).is_some_and(|e| e.primary == other);
+    let request = CallRequest {
+        key: key((0_usize..).find(served).expect("it serves some arc")),
+        operation,
+        request: None,
+        durability: None,
+        expected: None,
+        attempts: 0,
+        creating: false,
+    };
+    let outcome = soon(router::call(&shared, Arc::new(request), clock::now() + Duration::from_secs(5))).await;
+    let told = losses.told.lock().expect("no panic").clone();
+    (outcome.map(|routed| routed.version), told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_lost_with_a_command_are_counted_against_it_and_those_lost_with_a_question_are_not() {
+    let nodes = ["a", "b", "c", "d"];
+    let command = Operation::Call("add".into(), Bytes::new());
+    let (_, told) = while_nodes_are_lost(command, &nodes, 2).await;
+    assert_eq!(told, [0, 1, 2], "the third primary is to know that two were lost with it");
+    let question = || Operation::Ask("count".into(), Bytes::new());
+    let (answered, told) = while_nodes_are_lost(question(), &nodes, 2).await;
+    assert_eq!((answered.expect("two kills do not make a question a poison"), told), (1, vec![0, 0, 0]));
+    // But one that kills whoever answers it must not walk round the whole ring.
+    let (given_up, told) = while_nodes_are_lost(question(), &["a", "b", "c", "d", "e", "f"], 2).await;
+    let given_up = given_up.expect_err("three were lost with it");
+    assert!(matches!(given_up.kind(), ErrorKind::NotDone { at: None, .. }), "{given_up:?}");
+    assert_eq!(told.len(), 3, "and no fourth was asked");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn never_existed_recovering_and_lost_are_told_apart() {
     let network = MemoryNetwork::new();
