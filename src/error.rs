@@ -93,7 +93,8 @@ pub enum ErrorKind {
     Deadline,
     /// The node was stopped before it took the command. Nothing changed. Retry at another node.
     Stopped,
-    /// The session type's code panicked; the session is as it was before. A retry will likely panic again.
+    /// The session type's code panicked; the session is as it was before. A retry will likely panic again. The panic's own
+    /// words, at most 512 bytes of them, are the error's [`Error::detail`].
     Panicked,
     /// The stored state cannot be read by this node. It is kept, and was not changed. Do not retry here; a node with the
     /// right version of the type can read it. Deleting the session is still possible.

@@ -15,15 +15,32 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Failure {
     Refused(Refused),
-    NoSuchCommand { command: String },
+    NoSuchCommand {
+        command: String,
+    },
     NoSuchSession,
     AlreadyExists,
-    Conflict { current: u64 },
-    TooLarge { limit: usize },
-    Malformed { reason: String },
-    Undecodable { theirs: u32, ours: u32, reason: String },
-    Unencodable { reason: String },
-    Panicked,
+    Conflict {
+        current: u64,
+    },
+    TooLarge {
+        limit: usize,
+    },
+    Malformed {
+        reason: String,
+    },
+    Undecodable {
+        theirs: u32,
+        ours: u32,
+        reason: String,
+    },
+    Unencodable {
+        reason: String,
+    },
+    /// With the words of the panic, cut to a bound.
+    Panicked {
+        words: String,
+    },
 }
 
 impl Failure {
@@ -58,7 +75,7 @@ impl From<Failure> for Error {
                 Self::new(ErrorKind::Undecodable { theirs, ours }).because(reason)
             }
             Failure::Unencodable { reason } => Self::new(ErrorKind::Unencodable).because(reason),
-            Failure::Panicked => ErrorKind::Panicked.into(),
+            Failure::Panicked { words } => Self::new(ErrorKind::Panicked).because(words),
         }
     }
 }

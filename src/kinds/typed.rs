@@ -23,8 +23,11 @@ use super::{
 use crate::{
     replication::Durability,
     session::{Context, Old, Session},
-    wire::codec,
+    wire::codec::{self, cut},
 };
+
+/// The longest words of a panic that travel, in bytes.
+const PANIC_MAX: usize = 512;
 
 /// A session kind with its type forgotten: what a worker calls.
 pub(crate) trait Kind: Any + Send + Sync {
@@ -78,13 +81,14 @@ impl<S: Session> TypedKind<S> {
     /// Runs user code. The object must outlive this call, so that a panic does not drop it while it unwinds.
     fn guarded<T>(&self, what: &str, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-            let message = panic
+            let words = panic
                 .downcast_ref::<&str>()
                 .copied()
                 .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("(no text)");
-            tracing::error!(kind = S::KIND, command = what, message, "a session type's code panicked");
-            Err(touched(Failure::Panicked))
+            tracing::error!(kind = S::KIND, command = what, message = words, "a session type's code panicked");
+            let words = cut(words.to_owned(), PANIC_MAX);
+            Err(touched(Failure::Panicked { words }))
         })
     }
 

@@ -187,6 +187,7 @@ impl Session for Moody {
 
 impl Handle<Say> for Moody {
     fn handle(&mut self, Say(word): Say, _: &mut Context<Self>) -> Result<(), Refused> {
+        assert!(!word.starts_with("panic "), "{word}");
         self.word = word;
         Ok(())
     }

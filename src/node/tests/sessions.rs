@@ -41,6 +41,7 @@ async fn a_panic_in_a_handler_undoes_that_command_and_leaves_every_other_session
     other.call(Add(4)).await.expect("done");
     let panicked = one.call(AddThenPanic(100)).await.expect_err("it panics");
     assert_eq!(*panicked.kind(), ErrorKind::Panicked);
+    assert_eq!(panicked.detail(), "halfway", "its own words come to the caller");
     let refused = one.call(AddThenRefuse(100)).await.expect_err("it refuses");
     assert!(matches!(refused.kind(), ErrorKind::Refused(_)));
     assert_eq!(one.ask(Count).await.expect("answered"), 3);
