@@ -62,8 +62,32 @@ pub struct NodeBuilder {
 pub enum StartError {
     /// The builder was given no cluster file.
     NoConfig,
+    /// The builder was not told which node this is.
+    NoName {
+        /// The nodes of the cluster file.
+        listed: Vec<NodeName>,
+    },
     /// The cluster file lists no node of that name.
-    NoSuchNode(String),
+    NoSuchNode {
+        /// The name.
+        name: String,
+        /// The nodes of the cluster file.
+        listed: Vec<NodeName>,
+    },
+    /// The builder was given a name, and an entry of another.
+    TwoNames {
+        /// The name.
+        name: String,
+        /// The entry's.
+        entry: NodeName,
+    },
+    /// The operator's word names a node that the cluster file does not list.
+    FoundUnknown {
+        /// The name.
+        name: NodeName,
+        /// The nodes of the cluster file.
+        listed: Vec<NodeName>,
+    },
     /// The builder brought an entry for a node that the cluster file lists.
     Listed(NodeName),
     /// The entry that the builder brought does not fit the cluster file.
@@ -106,7 +130,29 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoConfig => f.write_str("no cluster file was given: call .config(...)"),
-            Self::NoSuchNode(name) => write!(f, "the cluster file lists no node named {name:?}"),
+            Self::NoName { listed } => write!(
+                f,
+                "it is not said which node this is: call .name(...) with one that the cluster file lists ({}), or .unlisted(...) \
+                 with an entry of its own",
+                joined(listed)
+            ),
+            Self::NoSuchNode { name, listed } => write!(
+                f,
+                "the cluster file lists no node named {name:?}: call .name(...) with one that it lists ({}), or .unlisted(...) with \
+                 an entry of its own",
+                joined(listed)
+            ),
+            Self::TwoNames { name, entry } => {
+                write!(
+                    f,
+                    "the node is named {name:?} by .name(...) and {entry} by .unlisted(...): leave .name(...) out"
+                )
+            }
+            Self::FoundUnknown { name, listed } => write!(
+                f,
+                "{name}, named by NodeBuilder::found, is not in the cluster file; it lists {}",
+                joined(listed)
+            ),
             Self::Listed(name) => {
                 write!(f, "the cluster file lists {name}: start it by its name, without an entry of its own")
             }
@@ -125,7 +171,10 @@ impl fmt::Display for StartError {
                     )?;
                 } else {
                     let names = joined(missing);
-                    write!(f, "startup_timeout passed without {names}: start them, or found smaller with --found")?;
+                    write!(
+                        f,
+                        "startup_timeout passed without {names}: start them, or found a smaller cluster (NodeBuilder::found)"
+                    )?;
                 }
                 refused.iter().try_for_each(|(address, why)| write!(f, "\n  {address}: {why}"))
             }
@@ -141,6 +190,10 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+fn listed(file: &ClusterFile) -> Vec<NodeName> {
+    file.nodes().iter().map(|node| node.name).collect()
+}
 
 fn joined(names: &[NodeName]) -> String {
     names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
@@ -232,18 +285,21 @@ impl NodeBuilder {
             }
             file.check_unlisted(entry).map_err(StartError::Unfit)?;
             return match &self.name {
-                Some(name) if name != entry.name.as_str() => Err(StartError::NoSuchNode(name.clone())),
+                Some(name) if name != entry.name.as_str() => {
+                    Err(StartError::TwoNames { name: name.clone(), entry: entry.name })
+                }
                 _ => Ok(entry.clone()),
             };
         }
-        let name = self.name.clone().unwrap_or_default();
+        let Some(name) = self.name.clone() else { return Err(StartError::NoName { listed: listed(file) }) };
         let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
-        known.ok_or(StartError::NoSuchNode(name))
+        known.ok_or_else(|| StartError::NoSuchNode { name, listed: listed(file) })
     }
 
     fn check_found(&self, file: &ClusterFile) -> Result<(), StartError> {
         let Some(found) = &self.found else { return Ok(()) };
-        let entry = |n: &NodeName| file.node(*n).ok_or_else(|| StartError::NoSuchNode(format!("{n} (in --found)")));
+        let unknown = |name: NodeName| StartError::FoundUnknown { name, listed: listed(file) };
+        let entry = |n: &NodeName| file.node(*n).ok_or_else(|| unknown(*n));
         let roles = found.iter().map(|n| entry(n).map(|e| e.role)).collect::<Result<Vec<Role>, _>>()?;
         if roles.contains(&Role::Host) { Ok(()) } else { Err(StartError::NoHost) }
     }

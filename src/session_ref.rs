@@ -194,18 +194,18 @@ impl<S: Session> SessionRef<S> {
         S: Answer<Q>,
     {
         let payload = encode_command(&question, self.shared.settings.value_max)?;
-        let request = self.request(Operation::Ask(Q::NAME.into(), payload), &CallOptions::new());
+        let request = Arc::new(self.request(Operation::Ask(Q::NAME.into(), payload), &CallOptions::new()));
         let not_here = || Error::new(ErrorKind::NotDone { retry_after: Duration::from_millis(20), at: self.primary() });
         let arc = self.shared.arc_of(&self.key).ok_or_else(not_here)?;
         let (answer, answered) = oneshot::channel();
-        if !self.shared.tell_worker(arc, WorkerInput::ReadStale(Arc::new(request), answer)) {
+        if !self.shared.tell_worker(arc, WorkerInput::ReadStale(Arc::clone(&request), answer)) {
             return Err(not_here());
         }
         let read = tokio::time::timeout(DEADLINE, answered).await.map_err(|_| ErrorKind::Deadline)?;
         let (reply, version, as_of) = read.map_err(|_| not_here())?.map_err(|failure| match failure {
             StaleFailure::NoCopy => not_here().because("this node holds no copy of the session"),
             StaleFailure::NotFollowing => not_here().because("the copy here is between two primaries"),
-            StaleFailure::Failed(failure) => failure.into(),
+            StaleFailure::Failed(failure) => router::failed(failure, &request.key, &request.operation),
             StaleFailure::NoSuchKind => ErrorKind::NoSuchKind { kind: self.key.kind().to_owned() }.into(),
         })?;
         Ok(Stale { reply: decode_reply::<Q>(&reply)?, version, age: clock::now().since(as_of) })

@@ -61,11 +61,11 @@ pub(super) async fn read<D: Door>(
     let id = session_of(&uri)?;
     let conditions = Conditions::of(&headers)?;
     let terms = Terms { expected: None, request: None, deadline: shared.settings.deadline };
-    let asked = shared.door()?.get(id, terms);
+    let asked = shared.door()?.get(id.clone(), terms);
     // The node keeps the deadline; this is for the day when it does not.
     let late = |_| Problem::from(ErrorKind::Deadline);
     let Answered { reply, version, node } = timeout(shared.settings.deadline * 2, asked).await.map_err(late)??;
-    let Some(document) = reply else { return Err(ErrorKind::NoSuchSession.into()) };
+    let Some(document) = reply else { return Err(absent(&id).into()) };
     if !conditions.match_holds(version) {
         return Err(Problem::precondition_failed(version));
     }
@@ -115,7 +115,7 @@ pub(super) async fn write<D: Door>(
             let response = StatusCode::NO_CONTENT.into_response();
             return Ok(marked(response, 0, written.node.name.as_str()));
         }
-        Written::WasAbsent => return Err(ErrorKind::NoSuchSession.into()),
+        Written::WasAbsent => return Err(absent(&id).into()),
     };
     drop(arrived);
     Ok(marked(response, written.version, written.node.name.as_str()))
@@ -142,7 +142,7 @@ async fn attempt_under<D: Door>(
         }
         // RFC 9110, 13.2.1: what would have failed without its precondition fails as it would have without.
         if current == 0 && matches!(write, Write::Delete) {
-            return Err(ErrorKind::NoSuchSession.into());
+            return Err(absent(id).into());
         }
         if !conditions.allow(current) {
             return Err(Problem::precondition_failed(current));
@@ -169,6 +169,12 @@ async fn attempt<D: Door>(door: &D, id: SessionId, write: Write, terms: Terms) -
             with(deleted.version, deleted.node, if deleted.reply { Written::Deleted } else { Written::WasAbsent })
         }
     }
+}
+
+/// There is no session under that id, and how one is made.
+fn absent(id: &SessionId) -> Error {
+    let id: String = id.to_string().chars().take(128).collect();
+    Error::new(ErrorKind::NoSuchSession).because(format!("{}/{id}; PUT makes it", Json::KIND))
 }
 
 fn parsed(body: &[u8]) -> Result<Document, Problem> {

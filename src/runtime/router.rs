@@ -27,10 +27,12 @@ use super::{chance, clock, shared::Shared, worker::ReplyTo};
 use crate::{
     error::{Bound, Error, ErrorKind},
     id::{ArcId, ClientId, NodeId, RequestId, SessionKey, ViewNumber},
+    kinds::Failure,
     membership::View,
     moment::Moment,
-    runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, ForwardedReply},
+    runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, ForwardedReply, Operation},
     transport::{Class, NotSent},
+    wire::codec::cut,
 };
 
 /// A call that found nobody who answers yet looks again after this.
@@ -42,6 +44,8 @@ const RECOVERING_FOR: Duration = Duration::from_millis(500);
 /// A question may be asked again at will, so the nodes lost while they had it are no verdict on it, as they are on a command.
 /// But one that kills whoever answers must not walk round the ring within one call.
 const QUESTION_LOSSES_MAX: u32 = 3;
+/// So many bytes of a session's key are shown in an error.
+const KEY_SHOWN: usize = 256;
 /// The longest rest of a call that a primary had no room for.
 const REST_MAX: Duration = Duration::from_millis(64);
 
@@ -378,7 +382,7 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
         match came {
             Came::Outcome(outcome) => match outcome {
                 CallOutcome::Done(reply, version) => return Ok(Routed { reply, version, node: primary }),
-                CallOutcome::Failed(failure) => return Err(failure.into()),
+                CallOutcome::Failed(failure) => return Err(failed(failure, &request.key, &request.operation)),
                 CallOutcome::Elsewhere(other, at) => {
                     hops += 1;
                     let fresher = at > seen || shared.newest_view().is_some_and(|v| v.number > seen);
@@ -435,6 +439,21 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
             Came::Moved => in_doubt |= !is_question,
         }
     }
+}
+
+/// A failure in the words of whoever called.
+pub(crate) fn failed(failure: Failure, key: &SessionKey, operation: &Operation) -> Error {
+    let Failure::NoSuchSession = failure else { return failure.into() };
+    let way_out = match operation {
+        Operation::Create(_) | Operation::GetOrCreate(_) => {
+            "its type has no first state of its own: use create_with, or implement Session::absent"
+        }
+        Operation::Call(..) | Operation::Ask(..) | Operation::Delete => {
+            "create it first, or let its type begin with a state of its own (Session::absent)"
+        }
+    };
+    // The way out stands last and must not be cut, however long the id is.
+    Error::from(failure).because(format!("{}; {way_out}", cut(key.to_string(), KEY_SHOWN)))
 }
 
 /// Whom to ask, as of the newest view.

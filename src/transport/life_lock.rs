@@ -63,7 +63,7 @@ impl fmt::Display for LifeLockError {
         match self {
             Self::NameInUse { path } => write!(
                 f,
-                "another process of this host runs under this node name (it holds {}): stop it first, or choose another --name",
+                "another process of this host runs under this node name (it holds {}): stop it first, or choose another name",
                 path.display()
             ),
             Self::Unsafe { path } => write!(

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use ringheir::{
-    Node, Types,
+    Node, StartError, Types,
     config::{Address, ClusterFile, Environment, NodeConfig},
     http::HttpServer,
     id::NodeName,
@@ -144,7 +144,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let node = match started {
         Ok(node) => node,
         Err(why) => {
-            tell(format_args!("{name}: {why}"));
+            tell(format_args!("{name}: {}", in_flags(&why)));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -168,6 +168,11 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The library speaks of its own methods; who starts a node from here knows flags.
+fn in_flags(why: &StartError) -> String {
+    why.to_string().replace("NodeBuilder::found", "--found")
 }
 
 /// Signals are caught from this call on; what it gives back waits for one.

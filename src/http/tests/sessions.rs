@@ -9,7 +9,10 @@ const CART: &str = "/v1/session/json/cart-7";
 #[tokio::test]
 async fn a_document_is_made_shown_merged_and_deleted() {
     let (_server, mut client) = serving().await;
-    assert_eq!(client.get(CART).await.problem(), (404, "no-such-session".to_owned()));
+    let absent = client.get(CART).await;
+    assert_eq!(absent.problem(), (404, "no-such-session".to_owned()));
+    let detail = absent.json()["detail"].as_str().expect("a sentence").to_owned();
+    assert!(detail.contains("json/cart-7") && detail.contains("PUT makes it"), "{detail}");
 
     let made = client.ask(&format!("PUT {CART}"), &[], r#"{"items": {"tea": 1}}"#).await;
     assert_eq!((made.status, made.header("etag"), made.header("ringheir-node")), (201, Some("\"1\""), Some("a")));

@@ -79,6 +79,10 @@ async fn what_cannot_be_done_is_said_clearly_and_changes_nothing() {
     assert!(nodes[0].register(more).is_err(), "twice is a clash");
     let absent = nodes[0].session::<Unknown>("x").expect("an id").call(Add(1)).await.expect_err("not made yet");
     assert_eq!(*absent.kind(), ErrorKind::NoSuchSession);
+    assert!(absent.to_string().contains("unknown/x") && absent.to_string().contains("create it first"), "{absent}");
+    let first = nodes[0].session::<Unknown>("x").expect("an id").create().await.expect_err("made of what?");
+    assert_eq!(*first.kind(), ErrorKind::NoSuchSession);
+    assert!(first.to_string().contains("create_with") && first.to_string().contains("unknown/x"), "{first}");
     let announced = async {
         while !nodes[1].view().members.iter().all(|m| m.kinds.iter().any(|k| k.kind == "unknown")) {
             time::sleep(Duration::from_millis(10)).await;

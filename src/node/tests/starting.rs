@@ -67,7 +67,8 @@ async fn a_node_gives_up_after_startup_timeout_and_says_who_is_missing() {
     assert!(clock::now().since(begun) >= Duration::from_secs(1), "{:?}", clock::now().since(begun));
     let names = |missing: &[NodeName]| missing.iter().map(NodeName::as_str).collect::<String>();
     assert!(matches!(&refused, StartError::TimedOut { missing, .. } if names(missing) == "bc"), "{refused}");
-    assert_eq!(refused.to_string(), "startup_timeout passed without b, c: start them, or found smaller with --found");
+    let told = "startup_timeout passed without b, c: start them, or found a smaller cluster (NodeBuilder::found)";
+    assert_eq!(refused.to_string(), told);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +100,7 @@ async fn a_smaller_cluster_is_founded_on_the_operators_word_and_the_others_join_
     let third = soon(builder(&listed, "c", &network).start()).await.expect("it joins");
     assert_eq!(third.view().cluster, nodes[0].view().cluster);
     let unknown = builder(&listed, "a", &network).found(vec![NodeName::new("z").expect("plain")]).start().await;
-    assert!(matches!(unknown, Err(StartError::NoSuchNode(name)) if name.starts_with("z ")));
+    assert!(matches!(unknown, Err(StartError::FoundUnknown { name, .. }) if name.as_str() == "z"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,4 +145,18 @@ async fn a_second_node_under_a_live_name_is_refused_and_the_first_lives_on() {
     nodes[1].stop().await;
     until("it is removed", async || nodes[0].view().members.len() == 2).await;
     soon(builder(&listed, "b", &network).start()).await.expect("the name is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_forgets_the_name_or_misspells_it_is_told_what_to_call() {
+    let network = MemoryNetwork::new();
+    let listed = file(&["a", "b", "c"], "");
+    let unnamed = Node::builder().config(listed.clone()).types(types()).over(&network).start().await;
+    let told = unnamed.expect_err("which node is it?").to_string();
+    assert!(told.contains(".name(") && told.contains(".unlisted("), "{told}");
+    let told = builder(&listed, "z", &network).start().await.expect_err("no such node").to_string();
+    assert!(told.contains("\"z\"") && told.contains("a, b, c") && told.contains(".unlisted("), "{told}");
+    let word = vec![NodeName::new("z").expect("plain")];
+    let told = builder(&listed, "a", &network).found(word).start().await.expect_err("nobody of that name").to_string();
+    assert!(told.contains("NodeBuilder::found") && told.contains("a, b, c"), "{told}");
 }
