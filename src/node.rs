@@ -265,7 +265,7 @@ impl NodeBuilder {
         registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
         let patience = match file.cluster().on_startup_timeout {
             OnStartupTimeout::Exit => Patience::Until(clock::now() + file.cluster().startup_timeout),
-            OnStartupTimeout::Wait => Patience::Endless { remind: file.cluster().startup_timeout },
+            OnStartupTimeout::Wait => Patience::Endless,
         };
         loop {
             let started = self.start_once(&file, &config, &registry).await?;
@@ -462,7 +462,7 @@ fn address_error(why: &TransportError) -> StartError {
 #[derive(Clone, Copy, Debug)]
 enum Patience {
     Until(crate::moment::Moment),
-    Endless { remind: Duration },
+    Endless,
 }
 
 /// A node that runs and is not in a view yet.
@@ -476,31 +476,30 @@ impl Starting {
     async fn wait(mut self, patience: Patience) -> Result<Option<Node>, StartError> {
         let mut awaited = Awaited::default();
         let ended = loop {
-            let left = match patience {
-                Patience::Until(until) => until.since(clock::now()),
-                Patience::Endless { remind } => remind,
+            let heard = match patience {
+                Patience::Until(until) => time::timeout(until.since(clock::now()), self.begun.recv()).await,
+                Patience::Endless => Ok(self.begun.recv().await),
             };
-            match (time::timeout(left, self.begun.recv()).await, patience) {
-                (Ok(Some(Beginning::In)), _) => {
+            match heard {
+                Ok(Some(Beginning::In)) => {
                     // Keep hearing, so that a later refusal is at least drained.
                     tokio::spawn(async move { while self.begun.recv().await.is_some() {} });
                     return Ok(Some(self.node));
                 }
-                (Ok(Some(Beginning::Waiting(news))), _) => {
+                Ok(Some(Beginning::Waiting(news))) => {
                     awaited = news;
                     say_whom_it_awaits(&awaited);
                 }
-                (Ok(Some(Beginning::StartAnew)), _) => break Ok(None),
-                (Ok(Some(Beginning::TwoClusters(one, other))), _) => break Err(StartError::TwoClusters(one, other)),
-                (Ok(Some(Beginning::Differs(difference))), _) => break Err(differs(difference)),
-                (Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))), _) => {
+                Ok(Some(Beginning::StartAnew)) => break Ok(None),
+                Ok(Some(Beginning::TwoClusters(one, other))) => break Err(StartError::TwoClusters(one, other)),
+                Ok(Some(Beginning::Differs(difference))) => break Err(differs(difference)),
+                Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))) => {
                     break Err(StartError::NameLives(name));
                 }
-                (Ok(None), _) => {
+                Ok(None) => {
                     break Err(StartError::Actors("the node's actors failed while it started".to_owned()));
                 }
-                (Err(_), Patience::Endless { .. }) => say_whom_it_awaits(&awaited),
-                (Err(_), Patience::Until(_)) => {
+                Err(_) => {
                     break Err(match awaited.differing.first() {
                         Some(difference) => differs(*difference),
                         None => {

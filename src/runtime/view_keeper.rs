@@ -33,6 +33,9 @@ use crate::{
 
 /// A starting node says for whom it waits once it has waited this long: most are let in or founded sooner.
 const SAY_AWAITED_AFTER: Duration = Duration::from_millis(200);
+/// And again after this, each time twice as long up to the longest: a node that waits for days shall not fill its log.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+const SAY_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// Jitter of proposals; below the stagger.
 const JITTER: Duration = Duration::from_millis(20);
 
@@ -104,6 +107,27 @@ enum Stage {
     Serving(Box<Keeper>),
 }
 
+/// When what is waited for is said again.
+struct Reminder {
+    due: Moment,
+    pause: Duration,
+}
+
+impl Reminder {
+    fn new(now: Moment) -> Self {
+        Self { due: now + SAY_AGAIN, pause: SAY_AGAIN }
+    }
+
+    fn is_due(&mut self, now: Moment) -> bool {
+        let is_due = now >= self.due;
+        if is_due {
+            self.pause = (self.pause * 2).min(SAY_AGAIN_MAX);
+            self.due = now + self.pause;
+        }
+        is_due
+    }
+}
+
 /// What it keeps.
 pub(crate) struct KeeperState {
     shared: Arc<Shared>,
@@ -113,6 +137,7 @@ pub(crate) struct KeeperState {
     beginning: mpsc::Sender<Beginning>,
     began: Moment,
     told_awaited: Awaited,
+    reminder: Reminder,
     listed: BTreeSet<String>,
     /// Members that no line of this node's file tells of; dialled while they are members.
     unlisted: BTreeMap<String, NodeName>,
@@ -135,6 +160,7 @@ impl Actor for ViewKeeper {
             beginning: start.beginning,
             began: clock::now(),
             told_awaited: Awaited::default(),
+            reminder: Reminder::new(clock::now()),
             listed: start.listed,
             unlisted: BTreeMap::new(),
             protection: None,
@@ -154,6 +180,7 @@ impl Actor for ViewKeeper {
             Stage::Serving(_) => {
                 state.keep(input, now);
                 state.look(now);
+                state.say_what_it_asks(now);
             }
         }
         Ok(())
@@ -177,7 +204,8 @@ impl KeeperState {
                 founding.tick(&connected, now, &mut effects);
                 let awaited = Awaited { missing: founding.missing(now), differing: founding.differing(now) };
                 if now.since(self.began) >= SAY_AWAITED_AFTER {
-                    self.say_awaited(awaited);
+                    let again = self.reminder.is_due(now);
+                    self.say_awaited(awaited, again);
                 }
             }
             KeeperInput::Describe(member) => self.member = member,
@@ -203,15 +231,15 @@ impl KeeperState {
         }
     }
 
-    fn say_awaited(&mut self, awaited: Awaited) {
-        if awaited != self.told_awaited {
+    fn say_awaited(&mut self, awaited: Awaited, again: bool) {
+        if again || awaited != self.told_awaited {
             self.told_awaited.clone_from(&awaited);
             let _ = self.beginning.try_send(Beginning::Waiting(awaited));
         }
     }
 
     fn begin_to_serve(&mut self, view: &Arc<View>, now: Moment) {
-        self.say_awaited(Awaited::default());
+        self.say_awaited(Awaited::default(), false);
         if let Err(fault) = view.check() {
             tracing::error!(%fault, "a view was refused");
             return;
@@ -225,7 +253,35 @@ impl KeeperState {
         self.stage = Stage::Serving(Box::new(keeper));
         self.install(view);
         self.watch();
+        if !view.is_member(self.shared.me) {
+            let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
+            tracing::info!("asking to be let in by {members}");
+            self.reminder = Reminder::new(now);
+        }
         self.keep(KeeperInput::Tick, now);
+    }
+
+    /// While this node is not let in: why, every now and then.
+    fn say_what_it_asks(&mut self, now: Moment) {
+        let Stage::Serving(keeper) = &self.stage else { return };
+        if *self.shared.readiness.borrow() != Readiness::Starting || !self.reminder.is_due(now) {
+            return;
+        }
+        let outlook = keeper.outlook(now);
+        let names = |names: &[NodeName]| names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+        if outlook.has_quorum() {
+            let unheard = names(&outlook.unheard);
+            tracing::info!(
+                unheard,
+                "still asking to be let in: a majority of the ring's voters is heard, and has not decided it yet"
+            );
+        } else {
+            let awaited = names(&outlook.awaited);
+            tracing::info!(
+                awaited,
+                "still asking to be let in: too few of the ring's voters are heard from here to decide it"
+            );
+        }
     }
 
     fn keep(&mut self, input: KeeperInput, now: Moment) {

@@ -2,6 +2,8 @@
 
 use std::{thread, time::Duration};
 
+use rustix::process::Signal;
+
 use crate::{
     http,
     ring::{Ring, number, text, wait_for},
@@ -162,4 +164,30 @@ fn beside_a_survivor_without_a_majority_nothing_is_founded_and_the_newcomers_end
     }
     assert_eq!(ring.view("a").map(|view| view["cluster"].clone()), Some(before["cluster"].clone()));
     assert_eq!(watch.end().clusters.len(), 1);
+}
+
+#[test]
+fn a_node_that_waits_to_be_let_in_says_whom_it_asks_and_every_now_and_then_why_it_waits() {
+    let mut ring = Ring::new(&NAMES, "");
+    ring.start_all();
+    ring.kill("c");
+    ring.wait_whole();
+    let log = ring.node("a").log();
+    assert!(
+        !log.contains("ractor_cluster"),
+        "a closed connection is no news that the ring does not tell itself:\n{log}"
+    );
+    ring.node("b").signal(Signal::STOP);
+    ring.start("c");
+    wait_for("whom c asks", || ring.node("c").log().contains("asking to be let in by a, b").then_some(()));
+    wait_for("why c waits", || {
+        let log = ring.node("c").log();
+        log.lines()
+            .any(|line| line.contains("still asking to be let in") && line.contains("awaited=\"b\""))
+            .then_some(())
+    });
+    assert!(!ring.node("c").is_ready());
+    ring.node("b").signal(Signal::CONT);
+    ring.wait_whole();
+    assert_eq!(ring.node("c").log().matches("asking to be let in by").count(), 1, "said once");
 }

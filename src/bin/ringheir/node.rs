@@ -25,6 +25,10 @@ use crate::{
     ask::{print, tell},
 };
 
+/// Unless somebody says otherwise. ractor_cluster warns, several lines long, of every connection that closes: whom the ring
+/// lost, and what it does about it, is told by the ring itself.
+const LOG: &str = "warn,ringheir=info,ractor_cluster=error";
+
 /// Runs one node until SIGTERM, SIGINT, or a fault that stops it.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
@@ -48,7 +52,7 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = node_name)]
     found: Option<Vec<NodeName>>,
     /// What to log, as RUST_LOG.
-    #[arg(long, value_name = "FILTER", default_value = "warn,ringheir=info")]
+    #[arg(long, value_name = "FILTER", default_value = LOG)]
     log: String,
     /// Stop when standard input is closed: for whoever starts nodes and must not leave any behind.
     #[arg(long, hide = true)]
