@@ -37,6 +37,8 @@ fn a_node_killed_and_restarted_loses_nothing() {
     let arcs = told["faults"][0]["arcs"].as_u64().expect("a number");
     assert!(arcs > 0 && told["promoted_ms"]["count"] == arcs, "every arc of the lost node is served by another");
     assert!(told["protected_again_ms"]["max"].is_number());
+    let restarted = &told["faults"][1];
+    assert!(restarted["back_in_the_ring_ms"].is_number() && restarted["protected_again_ms"].is_number(), "{restarted}");
 }
 
 #[test]

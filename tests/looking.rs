@@ -111,7 +111,7 @@ async fn the_command_shows_what_each_node_is_to_each_arc() {
         }
     }
     let status = look("status", &nodes[0].1, &[]).await;
-    assert!(status.contains("3 members, 12 arcs"), "{status}");
+    assert!(status.contains("3 of 3 members heard, 12 arcs"), "{status}");
     let incarnation = nodes[1].0.id().incarnation.to_string();
     assert!(look("view", &nodes[0].1, &[]).await.contains(&incarnation[..8]));
 }

@@ -140,7 +140,15 @@ fn as_text(view: &ClusterView, nodes: &[NodeStatus]) -> String {
         let [serves, guards] = counts;
         table.row([node.name.clone(), node.state(), number, serves, guards, node.http.clone()]);
     }
-    format!("view {}: {} members, {} arcs, {protection}\n{table}", view.number, view.members.len(), view.arcs.len())
+    let members = view.members.len();
+    let heard = members - members.min(view.unheard.len());
+    let out: Vec<&str> = nodes.iter().filter(|node| !node.member).map(|node| node.name.as_str()).collect();
+    let out = if out.is_empty() { String::new() } else { format!("; not in the ring: {}", out.join(", ")) };
+    format!(
+        "view {}: {heard} of {members} members heard, {} arcs, {protection}{out}\n{table}",
+        view.number,
+        view.arcs.len()
+    )
 }
 
 fn as_json(view: &ClusterView, nodes: &[NodeStatus], well: bool) -> Value {
@@ -178,11 +186,18 @@ mod tests {
             member: name != "c",
         };
         let text = as_text(&seen, &[node("a", "ready", Some(7)), node("b", "no answer", None)]);
-        assert!(text.starts_with("view 7: 2 members, 2 arcs, 1 of 2 arcs have no backup\n"), "{text}");
+        assert!(text.starts_with("view 7: 2 of 2 members heard, 2 arcs, 1 of 2 arcs have no backup\n"), "{text}");
         assert!(text.contains("b     no answer  -     1       0       127.0.0.1:1"), "{text}");
         let out = node("c", "ready", Some(7));
-        assert!(!out.is_well() && as_text(&seen, &[out]).contains("ready, not in the ring"));
+        assert!(!out.is_well());
+        let text = as_text(&seen, &[out]);
+        assert!(
+            text.contains("ready, not in the ring") && text.contains("have no backup; not in the ring: c\n"),
+            "{text}"
+        );
         let alone = ClusterView { quorum: false, unheard: vec!["b".to_owned()], ..seen };
-        assert!(as_text(&alone, &[]).contains("NO QUORUM: b not heard"), "whatever the view says of backups");
+        let text = as_text(&alone, &[]);
+        assert!(text.contains("1 of 2 members heard"), "{text}");
+        assert!(text.contains("NO QUORUM: b not heard"), "whatever the view says of backups: {text}");
     }
 }

@@ -7,6 +7,8 @@
 //! - `promoted`: per arc that the lost node served when it was lost, and that has sessions: from the signal to the first
 //!   acknowledgement, of an attempt begun after the signal, that the lost process did not give.
 //! - `protected`: from the signal until a view without the lost process says that every arc has an in-sync backup.
+//! - `back`, of a node that was started again or goes on: until a view has it in the ring; `protected`, of such a node: until
+//!   that one or a later says that every arc has an in-sync backup.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,6 +58,8 @@ pub(crate) struct Fault {
     incarnation: Option<String>,
     /// Per arc that the node served: the time to the first acknowledgement elsewhere.
     pub(crate) promoted: BTreeMap<u16, Option<Duration>>,
+    /// Until the node was in the ring again, if it came back.
+    pub(crate) back: Option<Duration>,
     /// Until every arc was guarded again.
     pub(crate) protected: Option<Duration>,
     /// Per session, the longest time without an acknowledgement.
@@ -114,6 +118,7 @@ impl Measure {
             at: now,
             incarnation: view.incarnation(node).map(str::to_owned),
             promoted,
+            back: None,
             protected: None,
             unavailable: BTreeMap::new(),
             came_back: false,
@@ -177,7 +182,21 @@ impl Measure {
     /// A view was seen on a living node.
     pub(crate) fn saw(&mut self, now: Moment, view: &ClusterView) {
         let guarded = view.fully_protected && view.unprotected() == 0;
-        for fault in self.faults.iter_mut().filter(|fault| fault.deed.takes_away() && fault.protected.is_none()) {
+        for fault in self.faults.iter_mut().filter(|fault| fault.protected.is_none()) {
+            if !fault.deed.takes_away() {
+                let of_name = view.incarnation(&fault.node);
+                // A process that was started again is another; one that goes on is the same, and may never have been out.
+                let is_in = match fault.deed {
+                    Deed::Resume => of_name.is_some(),
+                    _ => of_name.is_some() && of_name != fault.incarnation.as_deref(),
+                };
+                if is_in {
+                    let since = now.since(fault.at);
+                    fault.back.get_or_insert(since);
+                    fault.protected = guarded.then_some(since);
+                }
+                continue;
+            }
             let gone = fault.incarnation.is_none() || view.incarnation(&fault.node) != fault.incarnation.as_deref();
             // A short hang may end before anyone is removed; then the node was never missing.
             if guarded && (gone || (fault.came_back && fault.deed == Deed::Hang)) {
@@ -186,9 +205,18 @@ impl Measure {
         }
     }
 
-    /// Whether some node was taken away and not every arc is guarded again since.
+    /// Whether some node was taken away, and has not been since, and not every arc is guarded again.
     pub(crate) fn waits_for_protection(&self) -> bool {
         self.faults.iter().any(|fault| fault.deed.takes_away() && fault.protected.is_none())
+    }
+
+    /// Whether some node came back, and is not in the ring yet with every arc guarded.
+    pub(crate) fn waits_for_return(&self) -> bool {
+        let waits = |(at, fault): (usize, &Fault)| {
+            let taken_again = || self.faults[at + 1..].iter().any(|f| f.deed.takes_away() && f.node == fault.node);
+            !fault.deed.takes_away() && fault.protected.is_none() && !taken_again()
+        };
+        self.faults.iter().enumerate().any(waits)
     }
 
     /// Over all faults, per session and fault.
@@ -201,9 +229,9 @@ impl Measure {
         Spread::of(self.faults.iter().flat_map(|fault| fault.promoted.values().filter_map(|first| *first)))
     }
 
-    /// Over all faults.
+    /// Over all losses.
     pub(crate) fn protected_spread(&self) -> Option<Spread> {
-        Spread::of(self.faults.iter().filter_map(|fault| fault.protected))
+        Spread::of(self.faults.iter().filter(|fault| fault.deed.takes_away()).filter_map(|fault| fault.protected))
     }
 }
 
@@ -299,6 +327,24 @@ mod tests {
         let mut measure = killed();
         measure.saw(at(5000), &view(3, &[("a", "9"), ("b", "2"), ("c", "3")], &full));
         assert_eq!(measure.protected_spread().map(|s| s.max), Some(ms(4000)), "the same name, started again");
+    }
+
+    #[test]
+    fn a_node_that_was_started_again_is_back_once_a_view_has_its_new_process_and_protected_once_every_arc_is() {
+        let mut measure = killed();
+        let (full, two) = ([("b", "c"), ("b", "c"), ("b", "c")], [("b", "2"), ("c", "3")]);
+        let without = view(2, &two, &full);
+        measure.saw(at(1400), &without);
+        measure.fault(at(3000), Deed::Restart, "a", &without, &BTreeSet::from([0, 1, 2]));
+        assert!(measure.waits_for_return() && !measure.waits_for_protection());
+        measure.saw(at(3050), &without);
+        assert_eq!(measure.faults[1].back, None, "that view knows nothing of it");
+        measure.saw(at(3300), &view(3, &[("a", "9"), ("b", "2"), ("c", "3")], &[("a", ""), ("b", "c"), ("b", "c")]));
+        assert_eq!((measure.faults[1].back, measure.faults[1].protected), (Some(ms(300)), None));
+        measure.saw(at(3900), &view(4, &[("a", "9"), ("b", "2"), ("c", "3")], &full));
+        assert_eq!((measure.faults[1].back, measure.faults[1].protected), (Some(ms(300)), Some(ms(900))));
+        assert!(!measure.waits_for_return());
+        assert_eq!(measure.protected_spread().map(|s| (s.max, s.count)), Some((ms(400), 1)), "losses only");
     }
 
     #[test]

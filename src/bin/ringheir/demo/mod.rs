@@ -497,7 +497,7 @@ impl Director<'_> {
             let is = {
                 let notes = self.board.notes();
                 let guarded = notes.view.as_ref().is_some_and(|view| view.fully_protected && view.unprotected() == 0);
-                guarded && !notes.measure.waits_for_protection()
+                guarded && !notes.measure.waits_for_protection() && !notes.measure.waits_for_return()
             };
             let waits_for_ready = !self.restarts.is_empty();
             let too_long = self.board.now().since(began) > PROTECTED_WITHIN;

@@ -122,7 +122,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) steps: &'a [Step],
     /// How many steps are done.
     pub(crate) done: usize,
-    /// Acknowledged, retried, failed.
+    /// Acknowledged, sent more than once, failed.
     pub(crate) counts: (u64, u64, u64),
     /// What was wrong.
     pub(crate) wrong: Wrong,
@@ -208,7 +208,7 @@ pub(crate) fn draw(scene: &Scene<'_>) -> Vec<Line> {
     let verdict = format!("lost {}  duplicated {}  stale {}", wrong.lost, wrong.duplicated, wrong.stale);
     lines.push(
         line()
-            .with(Ink::Plain, format!("clients    acknowledged {acked}  retried {retried}  failed {failed}   "))
+            .with(Ink::Plain, format!("clients    acknowledged {acked}  sent again {retried}  failed {failed}   "))
             .with(if wrong.is_nothing() { Ink::Green } else { Ink::Red }, verdict),
     );
     lines.push(line().with(Ink::Plain, "ops/s      ").with(Ink::Green, curve(scene.curve)));
@@ -288,7 +288,7 @@ mod tests {
             " ╰─ c  up      serves    1  guards    2  ██████████░░░░░░░░░░     200 ops/s",
             "    ↺  1 → b",
             "3 of 4 arcs   1 unprotected",
-            "acknowledged 12  retried 3  failed 1   lost 0  duplicated 0  stale 0",
+            "acknowledged 12  sent again 3  failed 1   lost 0  duplicated 0  stale 0",
             "  5.000 s  killed a",
         ] {
             assert!(picture.contains(part), "{part:?} in\n{picture}");

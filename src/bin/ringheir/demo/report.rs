@@ -61,6 +61,7 @@ fn fault(fault: &Fault, began: ringheir::moment::Moment) -> Value {
         "sessions_touched": fault.unavailable.len(),
         "unavailable_ms": spread(Spread::of(fault.unavailable.values().copied()), true),
         "promoted_ms": spread(promoted, false),
+        "back_in_the_ring_ms": fault.back.map(ms),
         "protected_again_ms": fault.protected.map(ms),
     })
 }
@@ -166,6 +167,17 @@ impl Report<'_> {
                     }
                     None => say(format_args!("  not every arc had a backup again")),
                 }
+            } else {
+                match fault.back {
+                    Some(back) => say(format_args!("  it is in the ring again            {:>8.1} ms", ms(back))),
+                    None => say(format_args!("  it was not in the ring again")),
+                }
+                match fault.protected {
+                    Some(protected) => {
+                        say(format_args!("  every arc has its backup with it   {:>8.1} ms", ms(protected)));
+                    }
+                    None => say(format_args!("  not every arc had its backup with it")),
+                }
             }
             if let Some(spread) = Spread::of(fault.unavailable.values().copied()) {
                 say(format_args!(
@@ -178,8 +190,12 @@ impl Report<'_> {
             }
         }
         say(format_args!(
-            "\n{} commands acknowledged ({} writes), {} retried, {} failed; then all sessions read through {} node(s)",
-            measure.acked, measure.acked_writes, measure.retried, measure.failed, self.read_through
+            "\n{} commands acknowledged ({} writes), {} failed; then all sessions read through {} node(s)",
+            measure.acked, measure.acked_writes, measure.failed, self.read_through
+        ));
+        say(format_args!(
+            "{} commands were sent more than once: an attempt was refused, or not answered in time",
+            measure.retried
         ));
         let wrong = notes.wrong;
         say(format_args!("lost {}   duplicated {}   stale reads {}", wrong.lost, wrong.duplicated, wrong.stale));
@@ -214,6 +230,7 @@ const fn did(deed: Deed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::test_views::view;
 
     fn report(notes: &Notes) -> Report<'_> {
         Report {
@@ -257,6 +274,31 @@ mod tests {
             let object = json[field].as_object().expect(field);
             assert!(parts.iter().all(|part| object.contains_key(*part)), "{field} in {json}");
         }
+    }
+
+    #[test]
+    fn a_node_that_came_back_is_told_with_when_it_was_in_the_ring_and_protected_again() {
+        let (whole, full) = ([("a", "1"), ("b", "2")], [("a", "b"), ("b", "a")]);
+        let mut notes = Notes::default();
+        let at = |ms: u64| ringheir::moment::Moment::from_nanos(ms * 1_000_000);
+        let inhabited = std::collections::BTreeSet::from([0, 1]);
+        notes.measure.fault(
+            at(1_000),
+            Deed::Restart,
+            "a",
+            &view(1, &[("b", "2")], &[("b", ""), ("b", "")]),
+            &inhabited,
+        );
+        let told = report(&notes).text();
+        assert!(told.contains("restarted a at 1.000 s\n  it was not in the ring again\n"), "{told}");
+        notes.measure.saw(at(1_250), &view(2, &whole, &full));
+        let told = report(&notes).text();
+        let line =
+            |what: &str| told.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{told}")).to_owned();
+        assert!(line("it is in the ring again").ends_with("250.0 ms"), "{told}");
+        assert!(line("every arc has its backup with it").ends_with("250.0 ms"), "{told}");
+        assert!(line("were sent more than once").starts_with("0 commands"), "{told}");
+        assert_eq!(report(&notes).json()["faults"][0]["back_in_the_ring_ms"], 250.0);
     }
 
     #[test]

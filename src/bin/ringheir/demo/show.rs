@@ -158,7 +158,7 @@ impl Show {
             return;
         }
         tell(format_args!(
-            "{at:>8.3} s  {rate} ops/s, {} acknowledged, {} retried, {} failed, {unprotected} arc(s) unprotected, {} wrong",
+            "{at:>8.3} s  {rate} ops/s, {} acknowledged, {} sent again, {} failed, {unprotected} arc(s) unprotected, {} wrong",
             measure.acked,
             measure.retried,
             measure.failed,

@@ -64,7 +64,11 @@ pub(crate) fn saw(board: &Board, view: ClusterView) {
         }
     }
     let waited = notes.measure.waits_for_protection();
+    let returning = notes.measure.waits_for_return();
     notes.measure.saw(now, &view);
+    if returning && !notes.measure.waits_for_return() {
+        notes.happened(now, "protected again, with who came back", None);
+    }
     if waited && !notes.measure.waits_for_protection() {
         notes.happened(now, "protected again", None);
     }
@@ -98,7 +102,9 @@ pub(crate) async fn watch(board: Board, doors: Vec<Door>) {
         }
         let closely = {
             let notes = board.notes();
-            notes.measure.waits_for_protection() || notes.view.as_ref().is_none_or(|view| view.unprotected() > 0)
+            notes.measure.waits_for_protection()
+                || notes.measure.waits_for_return()
+                || notes.view.as_ref().is_none_or(|view| view.unprotected() > 0)
         };
         board.pause(if closely { POLL_CLOSELY } else { POLL }).await;
     }
