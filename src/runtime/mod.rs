@@ -15,6 +15,7 @@
 //!
 //! The restart strategies are in `supervisor`. No decision that a pure room could take is taken here.
 
+pub(crate) mod calls;
 pub(crate) mod chance;
 pub(crate) mod clock;
 mod execute;

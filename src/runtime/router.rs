@@ -2,35 +2,27 @@
 //!
 //! It runs in the caller's own task. Each attempt goes to the primary of the newest view this node knows: to a worker here, or
 //! over the control lane. An attempt whose node was lost, or whose arc moved, is made again under the same identity, so it is
-//! applied once. `Calls` is the bounded table of attempts that wait for another node; a forwarder keeps an entry there and
-//! never a slot in an arc, so two nodes full of calls for each other cannot block one another.
-//!
-//! A session remembers so many replies of one client, and all calls of this node are one client. So a node has no more of
-//! them under way to one session than are remembered, counted from the first without an answer on; the others wait their
-//! turn, first come, first served.
+//! applied once. What is under way, and the numbers of this node's own requests, are kept in `Calls`.
 //!
 //! Once anything of a command was handed on, the only negative answer is "outcome unknown" (G4).
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::oneshot, time};
 
-use super::{chance, clock, shared::Shared, worker::ReplyTo};
+use super::{
+    calls::{Begun, Came},
+    chance, clock,
+    shared::Shared,
+    worker::ReplyTo,
+};
 use crate::{
     error::{Bound, Error, ErrorKind},
-    id::{ArcId, ClientId, NodeId, RequestId, SessionKey, ViewNumber},
+    id::{ArcId, NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
-    membership::View,
     moment::Moment,
-    runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, ForwardedReply, Operation},
+    runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, Operation},
     transport::{Class, NotSent},
     wire::codec::cut,
 };
@@ -48,236 +40,6 @@ const QUESTION_LOSSES_MAX: u32 = 3;
 const KEY_SHOWN: usize = 256;
 /// The longest rest of a call that a primary had no room for.
 const REST_MAX: Duration = Duration::from_millis(64);
-
-struct Attempt {
-    to: NodeId,
-    arc: ArcId,
-    answer: oneshot::Sender<Came>,
-}
-
-/// How an attempt ended.
-enum Came {
-    Outcome(CallOutcome),
-    /// The node that had it was lost, or the arc moved on without it: whether it was executed, nobody knows.
-    NodeLost,
-    Moved,
-}
-
-#[derive(Default)]
-struct Table {
-    attempts: HashMap<u64, Attempt>,
-    /// Sequences of this node's own requests that have no answer yet, by session.
-    unanswered: HashMap<SessionKey, Unanswered>,
-}
-
-/// What is under way to one session: sequences from the first without an answer on. Mostly there is one, which needs no
-/// allocation of its own.
-#[derive(Default)]
-struct Unanswered {
-    first: Option<u64>,
-    /// In order. The session remembers the reply of an answered one until `first` has passed it.
-    later: VecDeque<Later>,
-    /// Callers for whom there was no room. Empty while there is.
-    waiting: VecDeque<oneshot::Sender<RequestId>>,
-}
-
-struct Later {
-    sequence: u64,
-    is_answered: bool,
-}
-
-impl Unanswered {
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.later.len()
-    }
-
-    /// Enters a sequence; the first without an answer.
-    fn enter(&mut self, sequence: u64) -> u64 {
-        match self.first {
-            Some(first) => {
-                self.later.push_back(Later { sequence, is_answered: false });
-                first
-            }
-            None => *self.first.insert(sequence),
-        }
-    }
-
-    /// A sequence has its answer, or will never have one.
-    fn settle(&mut self, sequence: u64) {
-        if self.first != Some(sequence) {
-            if let Ok(at) = self.later.binary_search_by_key(&sequence, |later| later.sequence) {
-                self.later[at].is_answered = true;
-            }
-            return;
-        }
-        self.first = None;
-        while let Some(Later { sequence, is_answered }) = self.later.pop_front() {
-            if !is_answered {
-                self.first = Some(sequence);
-                return;
-            }
-        }
-    }
-}
-
-/// What a call of this node is given to begin with.
-enum Begun<'a> {
-    Numbered(RequestId),
-    /// Its turn comes.
-    Waits(Turn<'a>),
-    /// Too many wait.
-    Full,
-}
-
-/// A place in the queue for one session. Given up, it leaves nothing behind.
-struct Turn<'a> {
-    calls: &'a Calls,
-    key: SessionKey,
-    number: oneshot::Receiver<RequestId>,
-}
-
-impl Turn<'_> {
-    async fn comes(mut self) -> Option<RequestId> {
-        (&mut self.number).await.ok()
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.number.close();
-        if let Ok(unused) = self.number.try_recv() {
-            self.calls.end(&self.key, unused.sequence);
-        }
-    }
-}
-
-/// Attempts that wait for other nodes, and the numbering of this node's own requests.
-pub(crate) struct Calls {
-    client: ClientId,
-    calls_max: usize,
-    /// How many calls may be under way to one session: what this node's file says, or less if a primary's says so.
-    window: AtomicUsize,
-    next: AtomicU64,
-    table: Mutex<Table>,
-}
-
-impl Calls {
-    pub(crate) fn new(me: NodeId, calls_max: usize, replies_per_client: usize) -> Self {
-        // The incarnation is drawn anew with every start, so it numbers requests like any other client's id.
-        Self {
-            client: ClientId(me.incarnation.0),
-            calls_max,
-            window: AtomicUsize::new(replies_per_client.max(1)),
-            next: AtomicU64::new(1),
-            table: Mutex::default(),
-        }
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Draws an identity for a new request of this node, or a turn to get one.
-    fn begin(&self, key: &SessionKey) -> Begun<'_> {
-        let mut table = self.table();
-        let unanswered = table.unanswered.entry(key.clone()).or_default();
-        if unanswered.waiting.is_empty() && unanswered.len() < self.window.load(Ordering::Relaxed) {
-            return Begun::Numbered(self.draw(unanswered));
-        }
-        if unanswered.waiting.len() >= self.calls_max {
-            unanswered.waiting.retain(|caller| !caller.is_closed());
-        }
-        if unanswered.waiting.len() >= self.calls_max {
-            return Begun::Full;
-        }
-        let (caller, number) = oneshot::channel();
-        unanswered.waiting.push_back(caller);
-        Begun::Waits(Turn { calls: self, key: key.clone(), number })
-    }
-
-    /// Under the lock: a later number that were entered first would call the earlier one answered.
-    fn draw(&self, unanswered: &mut Unanswered) -> RequestId {
-        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
-        RequestId { client: self.client, sequence, first_unanswered: unanswered.enter(sequence) }
-    }
-
-    /// A request of this node was answered, or will not be asked again.
-    fn end(&self, key: &SessionKey, sequence: u64) {
-        let mut table = self.table();
-        let Some(unanswered) = table.unanswered.get_mut(key) else { return };
-        unanswered.settle(sequence);
-        let window = self.window.load(Ordering::Relaxed);
-        while unanswered.len() < window
-            && let Some(caller) = unanswered.waiting.pop_front()
-        {
-            if caller.is_closed() {
-                continue;
-            }
-            let id = self.draw(unanswered);
-            if caller.send(id).is_err() {
-                unanswered.settle(id.sequence);
-            }
-        }
-        if unanswered.first.is_none() {
-            table.unanswered.remove(key);
-        }
-    }
-
-    /// A primary remembers less of one client than this node's file says.
-    fn narrow(&self, replies_per_client: usize) {
-        self.window.fetch_min(replies_per_client.max(1), Ordering::Relaxed);
-    }
-
-    /// Whether nothing is under way, and nobody waits.
-    #[cfg(test)]
-    pub(crate) fn is_idle(&self) -> bool {
-        let table = self.table();
-        table.attempts.is_empty() && table.unanswered.is_empty()
-    }
-
-    /// Enters an attempt; `None` when the table is full.
-    fn enter(&self, to: NodeId, arc: ArcId) -> Option<(u64, oneshot::Receiver<Came>)> {
-        let (answer, answered) = oneshot::channel();
-        let call = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut table = self.table();
-        if table.attempts.len() >= self.calls_max {
-            return None;
-        }
-        table.attempts.insert(call, Attempt { to, arc, answer });
-        Some((call, answered))
-    }
-
-    fn leave(&self, call: u64) {
-        self.table().attempts.remove(&call);
-    }
-
-    /// A node answers an attempt.
-    pub(crate) fn handle_reply(&self, from: NodeId, reply: ForwardedReply) {
-        let mut table = self.table();
-        if table.attempts.get(&reply.call).is_some_and(|a| a.to == from)
-            && let Some(attempt) = table.attempts.remove(&reply.call)
-        {
-            let _ = attempt.answer.send(Came::Outcome(reply.outcome));
-        }
-    }
-
-    /// The link to a node was lost, and with it what it was asked.
-    pub(crate) fn handle_lost(&self, node: NodeId) {
-        let mut table = self.table();
-        for (_, attempt) in table.attempts.extract_if(|_, a| a.to == node) {
-            let _ = attempt.answer.send(Came::NodeLost);
-        }
-    }
-
-    /// A view moved arcs: who was asked as their primary may never answer.
-    pub(crate) fn handle_view(&self, view: &View) {
-        let mut table = self.table();
-        for (_, attempt) in table.attempts.extract_if(|_, a| view.arc(a.arc).is_none_or(|e| e.primary != a.to)) {
-            let came = if view.is_member(attempt.to) { Came::Moved } else { Came::NodeLost };
-            let _ = attempt.answer.send(came);
-        }
-    }
-}
 
 /// A reply with what callers may want to know of it.
 pub(crate) struct Routed {
@@ -320,9 +82,7 @@ async fn number(shared: &Shared, key: &SessionKey, deadline: Moment) -> Result<R
         Begun::Full => return Err(busy(Bound::Calls { limit: shared.settings.calls_max })),
     };
     let came = time::timeout(deadline.since(clock::now()), turn.comes()).await;
-    came.ok()
-        .flatten()
-        .ok_or_else(|| busy(Bound::RepliesPerClient { limit: shared.calls.window.load(Ordering::Relaxed) }))
+    came.ok().flatten().ok_or_else(|| busy(Bound::RepliesPerClient { limit: shared.calls.window() }))
 }
 
 fn busy(bound: Bound) -> Error {
@@ -370,6 +130,10 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                     last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
                 }
                 wait_for_change(shared, seen, left).await;
+                continue;
+            }
+            Tried::NoRoom(_) if in_doubt => {
+                time::sleep(LOOK_AGAIN.min(left)).await;
                 continue;
             }
             Tried::NoRoom(bound) => return Err(busy(bound)),

@@ -17,10 +17,10 @@ use ractor::ActorRef;
 use tokio::sync::{broadcast, watch};
 
 use super::{
+    calls::Calls,
     clock,
     inbox::{Call, Inbox, Put},
     monitor::Orders,
-    router::Calls,
     view_keeper::KeeperInput,
     worker::{ReplyTo, WorkerInput},
 };

@@ -111,6 +111,8 @@ struct Losses {
     router: Weak<Shared>,
     me: NodeId,
     survivors: usize,
+    /// So many messages find no room on the link, from the first loss on.
+    full_for: Mutex<u8>,
     /// How many losses each request that arrived said of itself.
     told: Mutex<Vec<u8>>,
 }
@@ -119,7 +121,15 @@ impl Transport for Losses {
     fn send(&self, to: NodeId, _: Lane, _: Class, message: Bytes) -> Result<(), NotSent> {
         let shared = self.router.upgrade().ok_or(NotSent::NoPeer)?;
         let Ok(Some(ControlMessage::Call(call))) = ControlMessage::decode(&message, usize::MAX) else { return Ok(()) };
-        self.told.lock().expect("no panic").push(call.request.attempts);
+        {
+            let (mut told, mut full_for) =
+                (self.told.lock().expect("no panic"), self.full_for.lock().expect("no panic"));
+            if !told.is_empty() && *full_for > 0 {
+                *full_for -= 1;
+                return Err(NotSent::Full);
+            }
+            told.push(call.request.attempts);
+        }
         let mut view = View::clone(&shared.newest_view().expect("there is one"));
         if view.members.len() <= self.survivors {
             let outcome = CallOutcome::Done(Bytes::new(), 1);
@@ -150,11 +160,26 @@ impl Transport for Losses {
 
 /// What comes of a call that is made in a ring of `nodes` until only `survivors` are left, and what the requests said.
 async fn while_nodes_are_lost(operation: Operation, nodes: &[&str], survivors: usize) -> (Result<u64, Error>, Vec<u8>) {
+    while_nodes_are_lost_and_links_full(operation, nodes, survivors, 0).await
+}
+
+async fn while_nodes_are_lost_and_links_full(
+    operation: Operation,
+    nodes: &[&str],
+    survivors: usize,
+    full_for: u8,
+) -> (Result<u64, Error>, Vec<u8>) {
     let view = Arc::new(founded(nodes, 4, 1));
     let [me, other] = [0, 1].map(|place: usize| view.members[place].node);
     let shared = Shared::new(me, node_settings(&file(nodes, "")), Arc::default());
     shared.view.store(Some(Arc::clone(&view)));
-    let losses = Arc::new(Losses { router: Arc::downgrade(&shared), me, survivors, told: Mutex::default() });
+    let losses = Arc::new(Losses {
+        router: Arc::downgrade(&shared),
+        me,
+        survivors,
+        full_for: Mutex::new(full_for),
+        told: Mutex::default(),
+    });
     shared.transport.set(Arc::clone(&losses) as Arc<dyn Transport>).expect("not set yet");
     let key = |id: usize| SessionKey::new("counter", id.to_string().as_bytes()).expect("within bounds");
     let served = |id: &usize| view.arc(key(*id).arc(4)).is_some_and(|e| e.primary == other);
@@ -186,6 +211,13 @@ async fn the_nodes_lost_with_a_command_are_counted_against_it_and_those_lost_wit
     let given_up = given_up.expect_err("three were lost with it");
     assert!(matches!(given_up.kind(), ErrorKind::NotDone { at: None, .. }), "{given_up:?}");
     assert_eq!(told.len(), 3, "and no fourth was asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_may_have_been_executed_is_never_called_busy() {
+    let command = Operation::Call("add".into(), Bytes::new());
+    let (done, told) = while_nodes_are_lost_and_links_full(command, &["a", "b", "c"], 2, 5).await;
+    assert_eq!((done.expect("it is tried until it is known"), told), (1, vec![0, 1]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
