@@ -631,8 +631,7 @@ impl Node {
     /// How many arcs have no in-sync backup, or nobody who serves them.
     #[must_use]
     pub fn unprotected_arcs(&self) -> usize {
-        let view = self.view();
-        view.arcs.iter().filter(|e| view.state_of(e) != crate::membership::ArcState::Protected).count()
+        self.view().unprotected_arcs()
     }
 
     /// How many of the sessions that this node serves have no backup that holds everything; summed over the nodes, the

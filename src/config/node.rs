@@ -120,7 +120,7 @@ impl NodeConfig {
     /// Whether it may hold copies of sessions.
     #[must_use]
     pub fn holds_copies(&self) -> bool {
-        matches!(self.role, Role::Host | Role::BackupOnly)
+        self.role.holds_copies()
     }
 
     /// The node as a view lists it, with what its process knows of itself.

@@ -150,10 +150,7 @@ fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
         return;
     }
     let may_vote = |m: &&Arc<Member>| {
-        matches!(m.role, Role::Host | Role::Witness)
-            && !view.is_voter(m.node)
-            && base.is_member(m.node)
-            && known.up_to_date.contains(&m.node)
+        m.role.may_vote() && !view.is_voter(m.node) && base.is_member(m.node) && known.up_to_date.contains(&m.node)
     };
     let witness = view.members.iter().filter(may_vote).find(|m| m.role == Role::Witness);
     if let Some(voter) = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.node) {

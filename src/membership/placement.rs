@@ -131,7 +131,7 @@ impl<'a> Ground<'a> {
     fn of(view: &'a View) -> Self {
         let mut holders: BTreeMap<NodeName, Option<Holder<'a>>> = view.arcs.iter().map(|e| (e.home, None)).collect();
         for member in &view.members {
-            if matches!(member.role, Role::Host | Role::BackupOnly) {
+            if member.role.holds_copies() {
                 let holder =
                     Holder { node: member.node, host: member.role == Role::Host, zone: member.zone.as_deref() };
                 holders.insert(member.node.name, Some(holder));

@@ -37,6 +37,20 @@ pub enum Role {
     Witness,
 }
 
+impl Role {
+    /// Whether such a node may hold copies.
+    #[must_use]
+    pub const fn holds_copies(self) -> bool {
+        matches!(self, Self::Host | Self::BackupOnly)
+    }
+
+    /// Whether such a node may vote on views.
+    #[must_use]
+    pub const fn may_vote(self) -> bool {
+        matches!(self, Self::Host | Self::Witness)
+    }
+}
+
 /// A session kind that a member can host, and the newest version of its state that it reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KindVersion {
@@ -260,6 +274,12 @@ impl View {
         }
     }
 
+    /// How many arcs have no in-sync backup, or nobody who serves them.
+    #[must_use]
+    pub fn unprotected_arcs(&self) -> usize {
+        self.arcs.iter().filter(|entry| self.state_of(entry) != ArcState::Protected).count()
+    }
+
     /// Whether these voters are enough to decide the next view on a proposal of `me`: a majority, or under `MajorityOrProof`
     /// half of them with `me`, when every other is proved dead.
     #[must_use]
@@ -277,9 +297,9 @@ impl View {
     /// member that may vote does, as far as the shape has room: else the next loss might find no quorum.
     #[must_use]
     pub fn fully_protected(&self) -> bool {
-        let can_hold = self.members.iter().filter(|m| matches!(m.role, Role::Host | Role::BackupOnly)).count();
+        let can_hold = self.members.iter().filter(|m| m.role.holds_copies()).count();
         let wanted = usize::from(self.shape.backups).min(can_hold.saturating_sub(1));
-        let may_vote = self.members.iter().filter(|m| matches!(m.role, Role::Host | Role::Witness)).count();
+        let may_vote = self.members.iter().filter(|m| m.role.may_vote()).count();
         self.arcs.iter().all(|e| self.is_member(e.primary) && e.in_sync.len() >= wanted)
             && (can_hold > 1 || self.shape.backups == 0)
             && self.voters.len() >= may_vote.min(usize::from(self.shape.voters_max))

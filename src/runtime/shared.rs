@@ -144,15 +144,19 @@ impl Shared {
         ViewNumber(self.installed.iter().map(|i| i.load(Ordering::Acquire)).min().unwrap_or(0))
     }
 
+    fn worker_number(&self, arc: ArcId) -> usize {
+        usize::from(arc.0 % self.settings.workers)
+    }
+
     /// Hands something to the worker that has an arc; false if there is none, and nothing was handed on.
     pub(crate) fn tell_worker(&self, arc: ArcId, input: WorkerInput) -> bool {
         let workers = self.workers.load();
-        workers.get(usize::from(arc.0 % self.settings.workers)).is_some_and(|worker| worker.cast(input).is_ok())
+        workers.get(self.worker_number(arc)).is_some_and(|worker| worker.cast(input).is_ok())
     }
 
     /// Hands a call to the worker that has its arc; false if that has too many, and nothing was handed on.
     pub(crate) fn call_worker(&self, arc: ArcId, request: Arc<CallRequest>, reply_to: ReplyTo) -> bool {
-        let put = self.inboxes[usize::from(arc.0 % self.settings.workers)].put(Call { request, reply_to });
+        let put = self.inboxes[self.worker_number(arc)].put(Call { request, reply_to });
         if put == Put::First {
             // A worker that cannot be told now is being started again, and then looks.
             self.tell_worker(arc, WorkerInput::Calls);

@@ -23,8 +23,8 @@ use crate::{
     event::EventKind,
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
-        ArcState, ChainMessage, Change, Difference, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper,
-        KeeperEffect, KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
+        ChainMessage, Change, Difference, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
+        KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     runtime::message::ControlMessage,
@@ -322,7 +322,7 @@ impl KeeperState {
                 self.shared.tell(EventKind::QuorumLost { awaited });
             }
         }
-        let unprotected = view.arcs.iter().filter(|e| view.state_of(e) != ArcState::Protected).count();
+        let unprotected = view.unprotected_arcs();
         let protection = (unprotected, outlook.fully_protected);
         if self.protection != Some(protection) {
             self.protection = Some(protection);

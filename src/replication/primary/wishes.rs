@@ -5,7 +5,7 @@
 use super::Primary;
 use crate::{
     id::NodeId,
-    membership::{Role, Wish, WishedChange},
+    membership::{Wish, WishedChange},
     replication::{
         catch_up::CatchUp,
         effect::Effect,
@@ -154,6 +154,6 @@ impl Primary {
         let after = view.members.iter().position(|m| m.node == slow).map_or(0, |p| p + 1);
         let ring = view.members.iter().cycle().skip(after).take(view.members.len());
         let free = |n: &NodeId| *n != slow && *n != surroundings.me && !self.in_sync.contains(n);
-        ring.filter(|m| matches!(m.role, Role::Host | Role::BackupOnly)).map(|m| m.node).find(free)
+        ring.filter(|m| m.role.holds_copies()).map(|m| m.node).find(free)
     }
 }
