@@ -165,7 +165,7 @@ fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
 fn absent_vote(view: &View, base: &View, known: &Knowledge) -> Option<NodeId> {
     let helps = view.shape.agreement == Agreement::Majority
         && view.voters.len() >= 2
-        && view.voters.len() % 2 == 0
+        && view.voters.len().is_multiple_of(2)
         && view.voters.len() < usize::from(view.shape.voters_max);
     let absent = |v: &&NodeId| !view.is_member(**v) && !known.dead.contains(*v);
     let candidates = || base.voters.iter().filter(absent);
