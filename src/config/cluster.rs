@@ -14,17 +14,18 @@ pub enum Reads {
     /// The primary answers while its lease runs.
     #[default]
     Leased,
-    /// Every read is confirmed by a backup in sync; slower, and right even where a hypervisor freezes guests.
+    /// Every read is confirmed by a backup in sync; slower, and right even where a hypervisor freezes guests. Not yet: a node
+    /// refuses to start with it.
     Confirmed,
 }
 
 /// What becomes of a session that has no backup in sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenSolo {
-    /// It is served; what is acknowledged then lives on one node only, and is counted and alarmed.
+    /// It is served; what is acknowledged then lives on one node only, and is counted.
     #[default]
     Serve,
-    /// Commands are refused until there is a backup in sync again.
+    /// Commands are refused until there is a backup in sync again. Not yet: a node refuses to start with it.
     Refuse,
 }
 
@@ -84,7 +85,7 @@ pub struct ClusterConfig {
     pub lease: Duration,
     /// How a read is known to be fresh.
     pub reads: Reads,
-    /// Whether sessions without a backup in sync are served. Each kind may say otherwise.
+    /// Whether sessions without a backup in sync are served.
     pub when_solo: WhenSolo,
     /// How many nodes vote on views: witnesses first, then hosts in file order.
     ///

@@ -20,17 +20,16 @@ pub struct Limits {
     ///
     /// Follows from `value`. 68 KiB to 16 MiB.
     pub frame: usize,
-    /// Bytes sent to one backup and not yet acknowledged; beyond it, commands for its arcs wait in `queue`.
+    /// Bytes sent to one backup and not yet acknowledged; beyond it, its arcs are `Busy`.
     ///
     /// Bandwidth times round trip, several times over. At least `frame`, or a large commit could never leave; at most 1 GiB.
     pub window_bytes: usize,
-    /// Messages waiting in any one queue (a worker's inbox, a link, a lane); beyond it the caller hears `Busy` at once.
-    ///
-    /// Longer queues turn overload into latency; shorter ones turn bursts into refusals. 16 to 1,048,576.
+    /// Kept, not yet used: lanes have fixed bounds, and what waits for one worker is bounded by `calls`. 16 to 1,048,576.
     pub queue: usize,
-    /// Connections that a node accepts on all of its ports together.
+    /// Connections of callers and of other nodes together. Three for each other node are left to those, the rest (at least 8)
+    /// is what the node's HTTP accepts.
     ///
-    /// Each node of the cluster keeps three to this one (control, data, heartbeats); the rest is for callers. 16 to 65,536.
+    /// 16 to 65,536.
     pub connections: usize,
     /// Connections that have not yet proved that they know the secret; the next one is closed unheard.
     ///
@@ -49,7 +48,7 @@ pub struct Limits {
     /// Each opaque idempotency key is one. A retry that comes after its client was forgotten is executed anew, so retries
     /// belong well inside `reply_keep`. 1 to 65,536.
     pub clients_per_session: usize,
-    /// Calls that one node has in flight, for all of its callers.
+    /// Calls that one node has under way to other nodes for its callers, and also those that wait for one of its workers.
     ///
     /// The memory of waiting callers; beyond it a call is `Busy` before anything of it is done. 16 to 1,048,576.
     pub calls: usize,

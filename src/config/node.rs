@@ -96,7 +96,7 @@ pub struct NodeConfig {
     ///
     /// Not "every interface"; outside loopback only with `ClusterConfig::insecure`, until there is TLS.
     pub cluster: Address,
-    /// Where it serves admin, metrics, the page and sessions over HTTP; `None`: not at all.
+    /// Where it serves sessions and a look at the ring over HTTP; `None`: not at all.
     pub http: Option<Address>,
     /// Where it will serve the Redis protocol. Kept, not yet served.
     pub redis: Option<Address>,

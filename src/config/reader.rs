@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     check::clipped,
-    cluster::{ClusterConfig, OnStartupTimeout, Reads, WhenSolo},
+    cluster::{ClusterConfig, OnStartupTimeout},
     error::{FAULTS_MAX, Wrong},
     key::{KEYS, Key, Rule, Section},
     limits::Limits,
@@ -220,10 +220,13 @@ impl Draft {
         self.cluster.suspect_after = self.time(table, "suspect_after", defaults.suspect_after);
         self.cluster.lease = self.time(table, "lease", defaults.lease);
         if self.text(table, "reads") == Some("confirmed") {
-            self.cluster.reads = Reads::Confirmed;
+            self.not_yet(Spot::cluster("reads"), "\"leased\", which is as exact while clocks keep their rates");
         }
         if self.text(table, "when_solo") == Some("refuse") {
-            self.cluster.when_solo = WhenSolo::Refuse;
+            self.not_yet(
+                Spot::cluster("when_solo"),
+                "\"serve\", and look at `fully_protected` before what must not be lost",
+            );
         }
         if self.flag(table, "replicate_on_read", false) {
             self.not_yet(

@@ -94,8 +94,8 @@ fn every_key_is_read_into_its_field() {
         heartbeat = "50ms"
         suspect_after = "1s"
         lease = "300ms"
-        reads = "confirmed"
-        when_solo = "refuse"
+        reads = "leased"
+        when_solo = "serve"
         replicate_on_read = false
         voters_max = 7
         startup_timeout = "1m"
@@ -172,8 +172,8 @@ fn every_key_is_read_into_its_field() {
         heartbeat: millis(50),
         suspect_after: millis(1_000),
         lease: millis(300),
-        reads: Reads::Confirmed,
-        when_solo: WhenSolo::Refuse,
+        reads: Reads::Leased,
+        when_solo: WhenSolo::Serve,
         voters_max: 7,
         startup_timeout: Duration::from_secs(60),
         on_startup_timeout: OnStartupTimeout::Wait,
@@ -299,7 +299,13 @@ fn a_word_that_is_none_of_the_choices_is_refused() {
 
 #[test]
 fn what_does_not_exist_yet_is_refused_with_what_to_use_instead() {
-    for (line, place) in [("agreement = \"ring\"", "4:13"), ("replicate_on_read = true", "4:21")] {
+    let lines = [
+        ("agreement = \"ring\"", "4:13"),
+        ("replicate_on_read = true", "4:21"),
+        ("reads = \"confirmed\"", "4:9"),
+        ("when_solo = \"refuse\"", "4:13"),
+    ];
+    for (line, place) in lines {
         let refused = refusal(&with(line));
         assert_eq!(refused.faults().len(), 1, "{refused}");
         assert!(matches!(refused.faults()[0].wrong(), Wrong::NotYet { .. }), "{refused}");

@@ -25,6 +25,7 @@ pub(super) struct ShownView<'a> {
     fully_protected: bool,
     quorum: bool,
     unheard: Vec<NodeName>,
+    absent_voter: Option<NodeName>,
     members: Vec<ShownMember<'a>>,
     arcs: Vec<ShownArc>,
 }
@@ -81,6 +82,7 @@ impl<'a> ShownView<'a> {
             fully_protected: outlook.fully_protected,
             quorum: outlook.has_quorum(),
             unheard: outlook.unheard.clone(),
+            absent_voter: view.absent_voter().as_ref().map(name),
             members: members.collect(),
             arcs: arcs.collect(),
         }

@@ -26,6 +26,7 @@ mod session;
 mod settings;
 mod state;
 mod stream;
+mod strict;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,8 @@
 //! `<client, 32 hex digits>/<sequence>/<first unanswered>` numbers a request, which lets the ring forget replies as soon as
 //! the client says that it needs them no more. Anything else is an opaque key, whose reply is kept for `reply_keep`; the
 //! quotes of the structured form (`"key"`) do not count. What a key was first used for is not compared with its later use:
-//! a client that uses one key for two requests gets the first one's reply twice.
+//! a client that uses one key for two requests gets the first one's reply twice, and cannot read it where the second has
+//! another method.
 
 use axum::http::HeaderMap;
 

@@ -2,8 +2,9 @@
 //!
 //! `GET` and `HEAD` show it, `PUT` makes or replaces it, `PATCH` merges into it (RFC 7396), `DELETE` deletes it. `ETag` is
 //! the session's version, and `If-Match` and `If-None-Match` are judged by the session's primary together with the
-//! change, never before it. `ETag` also follows a `PUT`, though the document may be stored with other white space: as
-//! JSON it is what was sent. The id is one segment of the path, percent-encoded where it must be, and may be any bytes.
+//! change, never before it. `ETag` also follows a `PUT`, though the document comes back with other white space, order of
+//! members and spelling of numbers: as JSON it is what was sent, and what could not be is refused (`strict`). The id is one
+//! segment of the path, percent-encoded where it must be, and may be any bytes.
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use super::{
     problem::{Problem, Taken},
     request_key::RequestKey,
     state::Shared,
+    strict::document_of,
 };
 use crate::{
     Answered,
@@ -98,8 +100,8 @@ pub(super) async fn write<D: Door>(
     }
     let arrived = shared.bodies.read(&headers, body).await?;
     let write = match method {
-        Method::PUT => Write::Put(parsed(&arrived.bytes)?),
-        Method::PATCH => Write::Patch(parsed(&arrived.bytes)?),
+        Method::PUT => Write::Put(document_of(&arrived.bytes)?),
+        Method::PATCH => Write::Patch(document_of(&arrived.bytes)?),
         _ => Write::Delete,
     };
     let terms = Terms { expected: None, request, deadline: shared.settings.deadline };
@@ -175,10 +177,6 @@ async fn attempt<D: Door>(door: &D, id: SessionId, write: Write, terms: Terms) -
 fn absent(id: &SessionId) -> Error {
     let id: String = id.to_string().chars().take(128).collect();
     Error::new(ErrorKind::NoSuchSession).because(format!("{}/{id}; PUT makes it", Json::KIND))
-}
-
-fn parsed(body: &[u8]) -> Result<Document, Problem> {
-    serde_json::from_slice(body).map(Document).map_err(|fault| Problem::malformed(format!("no JSON: {fault}")))
 }
 
 fn shown(status: StatusCode, document: &Document) -> Result<Response, Problem> {

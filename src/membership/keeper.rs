@@ -29,7 +29,7 @@ pub struct KeeperSettings {
     pub stagger: Duration,
     /// Wishes are gathered this long before a view is proposed for them.
     pub wish_delay: Duration,
-    /// A proposal without a decision is given up after this.
+    /// A proposal without a decision is given up after this; each further one for the same view gets twice the time.
     pub proposal_timeout: Duration,
     /// A member that has not installed the newest view for this long counts as unheard; twice this refuses a newcomer whose
     /// name still lives.
@@ -55,6 +55,9 @@ const JOIN_KEPT: Duration = Duration::from_millis(1500);
 const GOSSIP: Duration = Duration::from_millis(100);
 /// Back-off after collisions grows up to this many times the stagger.
 const COLLISIONS_MAX: u32 = 8;
+/// A proposal gets twice the time of the one that timed out before it, up to this many times: far apart, two round trips take
+/// longer than the timeout of neighbours.
+const TIMEOUTS_MAX: u32 = 3;
 /// At most this many processes may be waiting to come in.
 const JOINS_MAX: usize = 256;
 
@@ -107,6 +110,7 @@ pub struct Keeper {
     wanted_since: Option<Moment>,
     retry_at: Moment,
     collisions: u32,
+    timeouts: u32,
     unfinished_since: Option<Moment>,
     /// Something changed since it was last asked whether a view is wanted.
     stirred: bool,
@@ -133,6 +137,7 @@ impl Keeper {
             wanted_since: None,
             retry_at: Moment::START,
             collisions: 0,
+            timeouts: 0,
             unfinished_since: None,
             stirred: true,
         }
@@ -228,10 +233,15 @@ impl Keeper {
                 let was_proposing = self.chain.proposing_since().is_some();
                 let mut effects = Vec::new();
                 self.chain.handle(from, message, &heard, &self.dead, &mut effects);
+                let promised = |e: &ChainEffect| matches!(e, ChainEffect::Send(_, ChainMessage::Promise { .. }));
+                if effects.iter().any(promised) {
+                    // Somebody is at it: where messages take longer than the stagger, all would be, and none would get through.
+                    self.retry_at = self.retry_at.max(now + self.settings.proposal_timeout);
+                }
                 if was_proposing && self.chain.proposing_since().is_none() {
                     // Somebody else is at it, or was: two proposers that answered each other at once would never end.
                     self.collisions = (self.collisions + 1).min(COLLISIONS_MAX);
-                    self.retry_at = now + self.settings.stagger * self.collisions + jitter;
+                    self.retry_at = self.retry_at.max(now + self.settings.stagger * self.collisions + jitter);
                     self.stirred = true;
                 }
                 self.follow(effects, now, out);
@@ -280,7 +290,8 @@ impl Keeper {
         self.say_join(now, out);
         self.say_wishes(now, out);
         self.refuse_joins(now, out);
-        if !self.view().is_voter(me) {
+        // A voter that is no member answers proposals and makes none: it has to be let in first.
+        if !self.view().is_voter(me) || !self.view().is_member(me) {
             return;
         }
         let heard = self.heard(now);
@@ -288,8 +299,9 @@ impl Keeper {
             self.heard_before.clone_from(&heard);
             self.stirred = true;
         }
-        if self.chain.proposing_since().is_some_and(|began| now.since(began) > self.settings.proposal_timeout) {
+        if self.chain.proposing_since().is_some_and(|began| now.since(began) > self.patience()) {
             self.chain.abandon();
+            self.timeouts = (self.timeouts + 1).min(TIMEOUTS_MAX);
             self.retry_at = now + jitter;
             self.stirred = true;
         }
@@ -346,6 +358,11 @@ impl Keeper {
         let mut heard: BTreeSet<NodeId> = known.filter(|n| !self.dead.contains(n) && !stuck(n)).collect();
         heard.insert(self.member.node);
         heard
+    }
+
+    /// How long a proposal of this node may take now.
+    fn patience(&self) -> Duration {
+        self.settings.proposal_timeout * (1 << self.timeouts)
     }
 
     fn unreachable(&self, heard: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
@@ -411,12 +428,14 @@ impl Keeper {
                     self.own_wishes.clear();
                     self.joins.retain(|node, j| view.member(*node).is_none_or(|m| **m != j.member));
                     // Proofs matter as long as a view still names the process; processes come and go for ever.
-                    self.dead.retain(|n| view.is_member(*n) || view.arcs.iter().any(|e| e.holds(*n)));
+                    self.dead
+                        .retain(|n| view.is_member(*n) || view.is_voter(*n) || view.arcs.iter().any(|e| e.holds(*n)));
                     self.gossiped.retain(|n, _| view.is_member(*n));
                     self.wanted_since = None;
                     self.unfinished_since = None;
                     self.retry_at = now;
                     self.collisions = 0;
+                    self.timeouts = 0;
                     self.stirred = true;
                     out.push(KeeperEffect::Installed(view));
                 }

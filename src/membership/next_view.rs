@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{ArcEntry, Member, Role, Target, View, Wish, WishedChange, placement};
+use super::{Agreement, ArcEntry, Member, Role, Target, View, Wish, WishedChange, placement};
 use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
 
 /// What is known when a value is to be chosen.
@@ -142,10 +142,10 @@ fn admit(view: &mut View, known: &Knowledge) -> bool {
     came
 }
 
-/// Removes voters that left and adds at most one member that was in the view before and has installed it.
+/// Removes voters that left, adds at most one member that was in the view before and has installed it, and keeps one
+/// absent vote where that costs nothing (decision 0010).
 fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
-    let remaining: Vec<NodeId> = view.voters.iter().copied().filter(|v| view.is_member(*v)).collect();
-    view.voters = remaining;
+    view.voters.retain(|v| view.members.iter().any(|m| m.node == *v));
     if view.voters.len() >= usize::from(view.shape.voters_max) {
         return;
     }
@@ -153,10 +153,23 @@ fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
         m.role.may_vote() && !view.is_voter(m.node) && base.is_member(m.node) && known.up_to_date.contains(&m.node)
     };
     let witness = view.members.iter().filter(may_vote).find(|m| m.role == Role::Witness);
-    if let Some(voter) = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.node) {
-        view.voters.push(voter);
-        view.voters.sort();
-    }
+    let newcomer = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.node);
+    view.voters.extend(newcomer);
+    view.voters.extend(absent_vote(view, base, known));
+    view.voters.sort();
+}
+
+/// The voter to keep although it is no member any more: one that may come back, where without it the voters would be even.
+/// Of three and of two voters it takes two to decide, so the third vote asks nothing of those that are left, and a process
+/// that was only silent for a while makes up for the next loss as soon as it is heard. Whoever was heard later goes first.
+fn absent_vote(view: &View, base: &View, known: &Knowledge) -> Option<NodeId> {
+    let helps = view.shape.agreement == Agreement::Majority
+        && view.voters.len() >= 2
+        && view.voters.len().is_multiple_of(2)
+        && view.voters.len() < usize::from(view.shape.voters_max);
+    let absent = |v: &&NodeId| !view.is_member(**v) && !known.dead.contains(*v);
+    let candidates = || base.voters.iter().filter(absent);
+    candidates().find(|v| base.is_member(**v)).or_else(|| candidates().next()).copied().filter(|_| helps)
 }
 
 /// Applies a primary's wish if it was made against this very entry; says whether it did.

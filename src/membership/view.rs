@@ -173,7 +173,7 @@ pub struct View {
     pub shape: Arc<Shape>,
     /// The nodes in the ring, in ring order.
     pub members: Vec<Arc<Member>>,
-    /// The acceptors of the next view, sorted; each is a member.
+    /// The acceptors of the next view, sorted. All are members but at most one, whose vote is kept while it is away.
     pub voters: Vec<NodeId>,
     /// By `ArcId`.
     pub arcs: Vec<Arc<ArcEntry>>,
@@ -187,6 +187,9 @@ impl fmt::Debug for View {
             write!(f, " {}{vote}", member.node)?;
         }
         f.write_str(" ]")?;
+        if let Some(absent) = self.absent_voter() {
+            write!(f, " absent {absent}*")?;
+        }
         for (arc, entry) in self.arcs.iter().enumerate().take(8) {
             write!(f, " {arc}:{}{:?}+{:?}@{}", entry.primary, entry.in_sync, entry.catching_up, entry.since)?;
         }
@@ -199,7 +202,7 @@ impl fmt::Debug for View {
 pub enum ViewFault {
     /// No member, or no voter.
     Empty,
-    /// A node or a name twice among members or voters, or a voter that is no member.
+    /// A node or a name twice among members, a voter twice, or more than one voter that is no member.
     Members,
     /// Not as many entries as the shape has arcs, or none.
     Arcs,
@@ -237,6 +240,17 @@ impl View {
     #[must_use]
     pub fn is_voter(&self, node: NodeId) -> bool {
         self.voters.contains(&node)
+    }
+
+    /// How many of the voters are members.
+    fn present_voters(&self) -> usize {
+        self.voters.iter().filter(|v| self.is_member(**v)).count()
+    }
+
+    /// The voter that is no member but keeps its vote while it is away: it still accepts views and may come back.
+    #[must_use]
+    pub fn absent_voter(&self) -> Option<NodeId> {
+        self.voters.iter().copied().find(|v| !self.is_member(*v))
     }
 
     /// The member that has this name now.
@@ -302,7 +316,7 @@ impl View {
         let may_vote = self.members.iter().filter(|m| m.role.may_vote()).count();
         self.arcs.iter().all(|e| self.is_member(e.primary) && e.in_sync.len() >= wanted)
             && (can_hold > 1 || self.shape.backups == 0)
-            && self.voters.len() >= may_vote.min(usize::from(self.shape.voters_max))
+            && self.present_voters() >= may_vote.min(usize::from(self.shape.voters_max))
     }
 
     /// Checks what every decided view keeps; a view from the network is checked before it is believed.
@@ -319,7 +333,7 @@ impl View {
             .enumerate()
             .all(|(i, m)| self.members[..i].iter().all(|other| other.node.name != m.node.name));
         let distinct_voters = self.voters.windows(2).all(|pair| pair[0] < pair[1]);
-        if !distinct_names || !distinct_voters || !self.voters.iter().all(|v| self.is_member(*v)) {
+        if !distinct_names || !distinct_voters || self.voters.len() > self.present_voters() + 1 {
             return Err(ViewFault::Members);
         }
         if self.arcs.is_empty() || self.arcs.len() != usize::from(self.shape.arcs) {

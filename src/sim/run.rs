@@ -151,3 +151,6 @@ fn digest(world: &World) -> u64 {
     world.handled().hash(&mut digest);
     digest.finish()
 }
+
+#[cfg(test)]
+mod tests;

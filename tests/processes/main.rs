@@ -12,5 +12,6 @@ mod load;
 mod misuse;
 mod ring;
 mod signals;
+mod silence;
 mod strangers;
 mod stream;

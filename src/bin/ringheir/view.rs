@@ -56,7 +56,10 @@ fn as_text(view: &ClusterView) -> String {
         0 => "every arc has a backup".to_owned(),
         unprotected => format!("{unprotected} of {} arcs have no backup", view.arcs.len()),
     };
-    format!("view {} of cluster {}{of}\n\n{members}\n{links}\n{protection}\n", view.number, view.cluster)
+    let absent = view.absent_voter.as_ref().map_or(String::new(), |name| {
+        format!("{name} was voted out while it was silent and keeps its vote until it is back\n")
+    });
+    format!("view {} of cluster {}{of}\n\n{members}\n{links}\n{absent}{protection}\n", view.number, view.cluster)
 }
 
 #[cfg(test)]
@@ -69,6 +72,13 @@ mod tests {
         let text = as_text(&view(7, &[("a", "12345678abc"), ("b", "2")], &[("a", "b"), ("a", "b"), ("b", "")]));
         assert!(text.contains("a     12345678     host  yes    2       0"), "{text}");
         assert!(text.contains("a        b       2"), "{text}");
-        assert!(text.ends_with("1 of 3 arcs have no backup\n"), "{text}");
+        assert!(text.ends_with("1 of 3 arcs have no backup\n") && !text.contains("voted out"), "{text}");
+        let away =
+            ClusterView { absent_voter: Some("c".to_owned()), ..view(8, &[("a", "1"), ("b", "2")], &[("a", "b")]) };
+        assert!(
+            as_text(&away).contains("c was voted out while it was silent and keeps its vote"),
+            "{}",
+            as_text(&away)
+        );
     }
 }

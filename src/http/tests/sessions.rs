@@ -34,6 +34,17 @@ async fn a_document_is_made_shown_merged_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_number_comes_back_as_it_was_sent_however_often_the_document_is_stored() {
+    let (_server, mut client) = serving().await;
+    let numbers = "[31.245270191439438,121.48791951161945,9007199254740993,18446744073709551615]";
+    client.ask(&format!("PUT {CART}"), &[], &format!(r#"{{"sent":{numbers}}}"#)).await;
+    for touched in 0..5 {
+        let merged = client.ask(&format!("PATCH {CART}"), &[], &format!(r#"{{"touched":{touched}}}"#)).await;
+        assert_eq!(merged.body, format!(r#"{{"sent":{numbers},"touched":{touched}}}"#));
+    }
+}
+
+#[tokio::test]
 async fn head_is_get_without_the_document() {
     let (_server, mut client) = serving().await;
     client.ask(&format!("PUT {CART}"), &[], "[1, 2]").await;
@@ -87,6 +98,8 @@ async fn what_cannot_be_done_is_said_by_type() {
         (&put, &[], "", 422, "malformed"),
         (&put, &[], "1 2", 422, "malformed"),
         (&put, &[], &deep, 422, "malformed"),
+        (&put, &[], r#"{"a": 1, "a": 2}"#, 422, "malformed"),
+        (&patch, &[], r#"{"a": 18446744073709551616}"#, 422, "malformed"),
         (&put, &[("content-encoding", "gzip")], "1", 415, "unsupported-content"),
         (&patch, &[("content-type", "application/json-patch+json")], "[]", 415, "unsupported-content"),
         (&put, &[("ringheir-ttl", "60")], "1", 501, "not-yet"),

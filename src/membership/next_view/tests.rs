@@ -56,6 +56,12 @@ fn assert_sound(base: &View, proposer: NodeId, known: &Knowledge, next: &View) {
     for left in base.members.iter().filter(|m| !next.is_member(m.node)) {
         assert!(known.unreachable.contains(&left.node), "{} was heard and is gone", left.node);
     }
+    if let Some(absent) = next.absent_voter() {
+        assert!(base.is_voter(absent), "{absent} got a vote while it is no member");
+        assert!(!known.dead.contains(&absent), "a vote was kept for {absent}, which cannot come back");
+        // Kept only where it asks for no more votes than there would be without it.
+        assert_eq!(next.voters.len() / 2, (next.voters.len() - 1) / 2);
+    }
     let new_voters: Vec<_> = next.voters.iter().filter(|v| !base.is_voter(**v)).collect();
     assert!(new_voters.len() <= 1, "{new_voters:?} are new at once");
     assert!(new_voters.iter().all(|v| base.is_member(**v) && known.up_to_date.contains(v)));
@@ -166,7 +172,11 @@ fn any_one_lost_member_of_a_protected_cluster_is_followed_by_its_in_sync_backups
         for gone in ids(["a", "b", "c", "d", "e"]) {
             let proposer = base.members.iter().map(|m| m.node).find(|n| *n != gone).expect("five");
             let next = step(&base, proposer, &lost(&base, &[gone], &[]));
-            assert!(!next.is_member(gone) && !next.is_voter(gone));
+            assert_eq!(
+                (next.is_member(gone), next.absent_voter()),
+                (false, Some(gone)),
+                "four ask for three votes, as five do"
+            );
             for (old, new) in base.arcs.iter().zip(&next.arcs) {
                 assert!(next.is_member(new.primary) && !new.holds(gone));
                 if old.primary == gone {
@@ -407,6 +417,45 @@ fn at_most_one_new_voter_a_view_and_witnesses_first() {
 }
 
 #[test]
+fn a_voter_that_fell_silent_keeps_its_vote_where_that_asks_no_more_of_the_others() {
+    let [a, b, c, d] = ids(["a", "b", "c", "d"]);
+    let base = founded(&["a", "b", "c"], 6, 1);
+    let without_c = step(&base, a, &lost(&base, &[c], &[]));
+    assert_eq!((without_c.members.len(), without_c.absent_voter()), (2, Some(c)), "two of three, or two of two");
+    let nobody = BTreeSet::new();
+    assert!(without_c.is_quorum(&BTreeSet::from([a, c]), a, &nobody), "c makes up for the loss of b");
+    assert!(!without_c.is_quorum(&BTreeSet::from([a]), a, &nobody));
+
+    // It comes back, and is let in and b voted out in one view; now b may come back.
+    let back = Knowledge { unreachable: BTreeSet::from([b]), ..joining(&without_c, c) };
+    let without_b = step(&without_c, a, &back);
+    assert_eq!((without_b.voters.clone(), without_b.absent_voter()), (vec![a, b, c], Some(b)));
+
+    let four = founded(&["a", "b", "c", "d"], 4, 1);
+    assert_eq!(step(&four, a, &lost(&four, &[d], &[])).voters, [a, b, c], "three ask for two votes, four for three");
+}
+
+#[test]
+fn a_vote_is_not_kept_for_a_process_that_cannot_come_back_or_is_replaced() {
+    let [a, b, c] = ids(["a", "b", "c"]);
+    let base = founded(&["a", "b", "c"], 6, 1);
+    assert_eq!(step(&base, a, &lost(&base, &[c], &[c])).voters, [a, b], "proved dead");
+
+    let away = step(&base, a, &lost(&base, &[c], &[]));
+    let proved = Knowledge { dead: BTreeSet::from([c]), ..calm(&away) };
+    assert_eq!(step(&away, a, &proved).voters, [a, b], "proved dead later");
+    let anew = node("c", 2);
+    let joined = step(&away, a, &joining(&away, anew));
+    assert_eq!(joined.voters, [a, b, c], "the new process has not installed a view yet");
+    assert_eq!(step(&joined, a, &calm(&joined)).voters, [a, b, anew]);
+
+    let mut by_proof = base;
+    Arc::make_mut(&mut by_proof.shape).agreement = Agreement::MajorityOrProof;
+    let left = step(&by_proof, a, &lost(&by_proof, &[c], &[]));
+    assert_eq!(left.voters, [a, b], "with a vote for c, a could not go on alone once b is proved dead");
+}
+
+#[test]
 fn a_member_that_has_not_installed_the_view_gets_no_vote() {
     let mut base = founded(&["a", "b"], 2, 1);
     base.voters = vec![node("a", 1)];
@@ -455,7 +504,8 @@ fn live_through(mut seed: u64, steps: usize) {
     let mut parted: Vec<NodeId> = Vec::new();
     for _ in 0..steps {
         let mut known = calm(&view);
-        let proposer = view.voters[pick(draw, view.voters.len())];
+        let here: Vec<NodeId> = view.voters.iter().copied().filter(|v| view.is_member(*v)).collect();
+        let proposer = here[pick(draw, here.len())];
         for member in &view.members {
             if member.node != proposer && chance(draw, 6) == 0 {
                 known.unreachable.insert(member.node);
@@ -502,7 +552,7 @@ fn live_through(mut seed: u64, steps: usize) {
         }
     }
     // Left alone, it settles: each further view is for one more voter, or for whom somebody should catch up.
-    let proposer = view.voters[0];
+    let proposer = view.voters.iter().copied().find(|v| view.is_member(*v)).expect("a voter proposed the last view");
     for _ in 0..8 {
         let known = calm(&view);
         match next_view(&view, proposer, &known) {

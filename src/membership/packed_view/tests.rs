@@ -124,5 +124,9 @@ fn a_place_in_no_table_and_a_view_that_contradicts_itself_are_refused() {
     assert_eq!(bent(|p| p.entries[0].in_sync = vec![95]), Err(Unpackable::Place(95)));
     assert_eq!(bent(|p| p.entries[0].catching_up = Some(94)), Err(Unpackable::Place(94)));
     assert_eq!(bent(|p| p.arcs.truncate(7)), Err(Unpackable::Fault(ViewFault::Arcs)));
-    assert_eq!(bent(|p| p.nodes[0].incarnation = Incarnation(9)), Err(Unpackable::Fault(ViewFault::Members)));
+    let two_strangers_vote = |p: &mut PackedView| {
+        p.nodes[0].incarnation = Incarnation(9);
+        p.nodes[1].incarnation = Incarnation(9);
+    };
+    assert_eq!(bent(two_strangers_vote), Err(Unpackable::Fault(ViewFault::Members)));
 }

@@ -22,6 +22,9 @@ pub(crate) struct ClusterView {
     /// Members that it does not hear.
     #[serde(default)]
     pub(crate) unheard: Vec<String>,
+    /// A process that was voted out while it was silent and keeps its vote until it is back.
+    #[serde(default)]
+    pub(crate) absent_voter: Option<String>,
     /// The node that answered.
     #[serde(default)]
     pub(crate) me: Option<String>,
@@ -146,6 +149,7 @@ pub(crate) mod test_views {
             fully_protected: arcs.iter().all(ArcSeen::is_protected),
             quorum: true,
             unheard: Vec::new(),
+            absent_voter: None,
             me: None,
             members: members
                 .iter()
