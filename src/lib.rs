@@ -36,7 +36,7 @@ pub use {
     event::{Event, EventKind},
     kinds::{Clash, Registration, Types},
     memory_network::MemoryNetwork,
-    node::{EventReceiver, Node, NodeBuilder, Readiness, StartError},
+    node::{Drain, DrainError, EventReceiver, Node, NodeBuilder, Readiness, StartError},
     replication::Durability,
     report::{ArcPart, ArcReport},
     session::{Answer, Command, Context, Decide, EventSourced, Handle, Refused, Session, SessionId},

@@ -1,540 +1,51 @@
 //! `Node`: one member of a ring, embedded in your process. Start it, register your session types, call sessions.
 
-use std::{collections::BTreeSet, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
+    sync::{broadcast, oneshot, watch},
     time,
 };
 
 use crate::{
-    config::{ClusterFile, ConfigError, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
+    config::NodeConfig,
     error::{Error, ErrorKind},
     event::Event,
-    id::{ClusterId, Incarnation, NodeId, NodeName, SessionKey},
-    kinds::{Clash, Registry, Types},
-    membership::{Difference, Founding, FoundingPlan, JoinRefusal, Member, Outlook, Role, View},
-    memory_network::MemoryNetwork,
-    replication::{ReplicationSettings, ReplyLimits},
+    id::{NodeId, SessionKey},
+    kinds::{Clash, Types},
+    membership::{Member, Outlook, View},
     report::{ArcPart, ArcReport},
-    runtime::{
-        chance, clock,
-        inbound::Gateway,
-        monitor,
-        shared::{NodeSettings, Shared},
-        supervisor::{Supervised, SupervisorStart},
-        view_keeper::{Awaited, Beginning, KeeperInput, KeeperStart},
-        worker::WorkerInput,
-    },
+    runtime::{shared::Shared, supervisor::Supervised, view_keeper::KeeperInput, worker::WorkerInput},
     session::{Session, SessionId},
     session_ref::SessionRef,
-    transport::{
-        cluster::{ClusterTransport, Settings as TransportSettings, StartError as TransportError},
-        life_lock::{LifeLock, LifeLockError, default_run_dir},
-        memory::Taken,
-    },
-    wire::limits::Limits,
+    transport::life_lock::LifeLock,
 };
 
 pub use crate::runtime::shared::Readiness;
 
+mod builder;
+mod drain;
+mod start_error;
+mod starting;
 #[cfg(test)]
 mod tests;
 
-/// How long a node that founds on the operator's word listens for a cluster that serves: time to dial every node twice.
-const FOUND_LISTEN: Duration = Duration::from_secs(2);
-
-/// Starts a [`Node`].
-#[derive(Debug, Default)]
-pub struct NodeBuilder {
-    file: Option<ClusterFile>,
-    name: Option<String>,
-    types: Types,
-    run_dir: Option<PathBuf>,
-    found: Option<Vec<NodeName>>,
-    unlisted: Option<NodeConfig>,
-    network: Option<MemoryNetwork>,
-}
-
-/// Why a node did not start. Nothing of it runs.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The builder was given no cluster file.
-    NoConfig,
-    /// The builder was not told which node this is.
-    NoName {
-        /// The nodes of the cluster file.
-        listed: Vec<NodeName>,
-    },
-    /// The cluster file lists no node of that name.
-    NoSuchNode {
-        /// The name.
-        name: String,
-        /// The nodes of the cluster file.
-        listed: Vec<NodeName>,
-    },
-    /// The builder was given a name, and an entry of another.
-    TwoNames {
-        /// The name.
-        name: String,
-        /// The entry's.
-        entry: NodeName,
-    },
-    /// The operator's word names a node that the cluster file does not list.
-    FoundUnknown {
-        /// The name.
-        name: NodeName,
-        /// The nodes of the cluster file.
-        listed: Vec<NodeName>,
-    },
-    /// The builder brought an entry for a node that the cluster file lists.
-    Listed(NodeName),
-    /// The entry that the builder brought does not fit the cluster file.
-    Unfit(ConfigError),
-    /// The operator's word names no node that may hold sessions.
-    NoHost,
-    /// This node's cluster file and another's are not of one cluster.
-    Differs {
-        /// Whose file is another.
-        with: NodeName,
-        /// The first key in which they differ; `node` is the list of nodes, their order, addresses and roles.
-        key: &'static str,
-    },
-    /// The cluster file asks for something that this version cannot do.
-    NotYet(&'static str),
-    /// Session types clash.
-    Clash(Clash),
-    /// Another process on this host lives under this name, or its lock could not be taken.
-    Lock(String),
-    /// The cluster address cannot be used.
-    Address(String),
-    /// `startup_timeout` passed; these voters were not heard, or none answered.
-    TimedOut {
-        /// The configured voters that were not heard.
-        missing: Vec<NodeName>,
-        /// Nodes that were reached and not linked, by address, and what must be mended.
-        refused: Vec<(String, String)>,
-    },
-    /// Two clusters serve under the configured addresses.
-    TwoClusters(ClusterId, ClusterId),
-    /// Another node of this name lives: in the ring, or in the same memory network.
-    NameLives(NodeName),
-    /// The operating system gave no thread.
-    Thread(io::Error),
-    /// The node's actors could not be started.
-    Actors(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoConfig => f.write_str("no cluster file was given: call .config(...)"),
-            Self::NoName { listed } => write!(
-                f,
-                "it is not said which node this is: call .name(...) with one that the cluster file lists ({}), or .unlisted(...) \
-                 with an entry of its own",
-                joined(listed)
-            ),
-            Self::NoSuchNode { name, listed } => write!(
-                f,
-                "the cluster file lists no node named {name:?}: call .name(...) with one that it lists ({}), or .unlisted(...) with \
-                 an entry of its own",
-                joined(listed)
-            ),
-            Self::TwoNames { name, entry } => {
-                write!(
-                    f,
-                    "the node is named {name:?} by .name(...) and {entry} by .unlisted(...): leave .name(...) out"
-                )
-            }
-            Self::FoundUnknown { name, listed } => write!(
-                f,
-                "{name}, named by NodeBuilder::found, is not in the cluster file; it lists {}",
-                joined(listed)
-            ),
-            Self::Listed(name) => {
-                write!(f, "the cluster file lists {name}: start it by its name, without an entry of its own")
-            }
-            Self::Unfit(why) => why.fmt(f),
-            Self::NoHost => f.write_str("none of the nodes named to found the cluster is a host: name one"),
-            Self::Differs { with, key } => {
-                write!(f, "{with} has another cluster file: `{key}` differs; give every node the same, new nodes last")
-            }
-            Self::NotYet(what) => write!(f, "not yet: {what}"),
-            Self::Clash(clash) => clash.fmt(f),
-            Self::Lock(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
-            Self::TimedOut { missing, refused } => {
-                if missing.is_empty() {
-                    f.write_str(
-                        "startup_timeout passed before the ring let this node in; is a majority of its voters alive?",
-                    )?;
-                } else {
-                    let names = joined(missing);
-                    write!(
-                        f,
-                        "startup_timeout passed without {names}: start them, or found a smaller cluster (NodeBuilder::found)"
-                    )?;
-                }
-                refused.iter().try_for_each(|(address, why)| write!(f, "\n  {address}: {why}"))
-            }
-            Self::TwoClusters(one, other) => {
-                write!(f, "two clusters serve under the configured addresses, {one} and {other}: stop one of them")
-            }
-            Self::NameLives(name) => {
-                write!(f, "another node named {name} lives: stop it, or use another name")
-            }
-            Self::Thread(why) => write!(f, "no thread for heartbeats: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-fn listed(file: &ClusterFile) -> Vec<NodeName> {
-    file.nodes().iter().map(|node| node.name).collect()
-}
-
-fn joined(names: &[NodeName]) -> String {
-    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-impl NodeBuilder {
-    /// The cluster file; the same on every node.
-    #[must_use]
-    pub fn config(mut self, file: ClusterFile) -> Self {
-        self.file = Some(file);
-        self
-    }
-
-    /// This node's name in the file.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// The session types it hosts.
-    #[must_use]
-    pub fn types(mut self, types: Types) -> Self {
-        self.types = types;
-        self
-    }
-
-    /// Where its life lock lies; every node of one host must use the same. Default: a directory of the user's and the cluster's.
-    #[must_use]
-    pub fn run_dir(mut self, run_dir: impl Into<PathBuf>) -> Self {
-        self.run_dir = Some(run_dir.into());
-        self
-    }
-
-    /// The operator's word: found a cluster of these names alone. Only when the others will never serve the old one again.
-    /// Where a cluster is heard to serve within two seconds, the node joins that and founds none.
-    #[must_use]
-    pub fn found(mut self, names: Vec<NodeName>) -> Self {
-        self.found = Some(names);
-        self
-    }
-
-    /// This node's own entry, when the cluster file lists none of its name: it dials the nodes listed and joins the ring that
-    /// they serve, behind all names that the ring knows. It never founds. Name it in `name` or not at all.
-    #[must_use]
-    pub fn unlisted(mut self, entry: NodeConfig) -> Self {
-        self.unlisted = Some(entry);
-        self
-    }
-
-    /// Over a network inside this process instead of sockets.
-    #[must_use]
-    pub fn over(mut self, network: &MemoryNetwork) -> Self {
-        self.network = Some(network.clone());
-        self
-    }
-
-    /// Starts the node and waits until it is in an installed view, founded or joined: at most `startup_timeout`, or, with
-    /// `on_startup_timeout = "wait"`, as long as it takes.
-    ///
-    /// # Errors
-    /// Why it is not in the ring; nothing of it runs then.
-    pub async fn start(mut self) -> Result<Node, StartError> {
-        let file = self.file.take().ok_or(StartError::NoConfig)?;
-        let config = self.entry_in(&file)?;
-        refuse_what_is_not_yet(&file)?;
-        self.check_found(&file)?;
-        let registry = Arc::new(Registry::default());
-        registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
-        let patience = match file.cluster().on_startup_timeout {
-            OnStartupTimeout::Exit => Patience::Until(clock::now() + file.cluster().startup_timeout),
-            OnStartupTimeout::Wait => Patience::Endless,
-        };
-        loop {
-            let started = self.start_once(&file, &config, &registry).await?;
-            match started.wait(patience).await {
-                Ok(Some(node)) => return Ok(node),
-                // This incarnation is named in a founding that cannot succeed; another may found or join.
-                Ok(None) => {}
-                Err(why) => return Err(why),
-            }
-        }
-    }
-
-    fn entry_in(&self, file: &ClusterFile) -> Result<NodeConfig, StartError> {
-        if let Some(entry) = &self.unlisted {
-            if file.node(entry.name).is_some() {
-                return Err(StartError::Listed(entry.name));
-            }
-            file.check_unlisted(entry).map_err(StartError::Unfit)?;
-            return match &self.name {
-                Some(name) if name != entry.name.as_str() => {
-                    Err(StartError::TwoNames { name: name.clone(), entry: entry.name })
-                }
-                _ => Ok(entry.clone()),
-            };
-        }
-        let Some(name) = self.name.clone() else { return Err(StartError::NoName { listed: listed(file) }) };
-        let known = NodeName::new(&name).and_then(|n| file.node(n)).cloned();
-        known.ok_or_else(|| StartError::NoSuchNode { name, listed: listed(file) })
-    }
-
-    fn check_found(&self, file: &ClusterFile) -> Result<(), StartError> {
-        let Some(found) = &self.found else { return Ok(()) };
-        let unknown = |name: NodeName| StartError::FoundUnknown { name, listed: listed(file) };
-        let entry = |n: &NodeName| file.node(*n).ok_or_else(|| unknown(*n));
-        let roles = found.iter().map(|n| entry(n).map(|e| e.role)).collect::<Result<Vec<Role>, _>>()?;
-        if roles.contains(&Role::Host) { Ok(()) } else { Err(StartError::NoHost) }
-    }
-
-    async fn start_once(
-        &self,
-        file: &ClusterFile,
-        config: &NodeConfig,
-        registry: &Arc<Registry>,
-    ) -> Result<Starting, StartError> {
-        let me = NodeId { name: config.name, incarnation: Incarnation(chance::draw()) };
-        let settings = node_settings(file);
-        let workers = settings.workers;
-        let shared = Shared::new(me, settings, Arc::clone(registry));
-        let orders = shared.orders.clone();
-        let gateway = Gateway::new(&shared, orders.clone());
-        let member = config.member(me.incarnation, workers, registry.kind_versions());
-        let (voters, listen) = match &self.found {
-            None => (file.voters(), Duration::ZERO),
-            Some(names) => (names.clone(), FOUND_LISTEN),
-        };
-        let plan = FoundingPlan { digest: file.digest(), shape: file.shape(), voters, listen };
-        let founding = Founding::new(member.clone(), plan, ClusterId(chance::draw()));
-        let (beginning, begun) = mpsc::channel(64);
-        let keeper = KeeperStart {
-            shared: Arc::clone(&shared),
-            orders: orders.clone(),
-            member: member.clone(),
-            founding,
-            beginning,
-            listed: file.nodes().iter().map(|n| n.cluster.to_string()).collect(),
-        };
-        let mut lock = None;
-        match &self.network {
-            Some(network) => {
-                let put_in = network.0.node(me, config.cluster.as_str(), gateway);
-                let (transport, heartbeats) = put_in.map_err(|taken| match taken {
-                    Taken::Name => StartError::NameLives(config.name),
-                    Taken::Address => StartError::Address(format!("{} is in use by another node", config.cluster)),
-                })?;
-                let _ = shared.transport.set(transport);
-                monitor::start(Arc::clone(&shared), orders, heartbeats).map_err(StartError::Thread)?;
-            }
-            None => {
-                let run_dir = self.run_dir.clone().unwrap_or_else(|| default_run_dir(&file.cluster().name));
-                let taken = LifeLock::take(&run_dir, me).map_err(|why| lock_error(config.name, &why))?;
-                let settings = transport_settings(file, config, me, &taken)?;
-                let (transport, heartbeats) =
-                    ClusterTransport::start(settings, gateway).await.map_err(|why| address_error(&why))?;
-                let _ = shared.transport.set(transport);
-                monitor::start(Arc::clone(&shared), orders, heartbeats).map_err(StartError::Thread)?;
-                lock = Some(taken);
-            }
-        }
-        let start = SupervisorStart { shared: Arc::clone(&shared), keeper };
-        let supervisor = Supervised::start(start).await.map_err(|why| StartError::Actors(why.to_string()))?;
-        if let Some(transport) = shared.transport.get() {
-            for other in file.nodes().iter().filter(|n| n.name != config.name) {
-                transport.dial(other.name, other.cluster.as_str());
-            }
-        }
-        let node = Node(Arc::new(Inner {
-            shared,
-            supervisor,
-            lock: std::sync::Mutex::new(lock),
-            config: config.clone(),
-            member,
-        }));
-        Ok(Starting { node, begun })
-    }
-}
-
-/// What the file may say and this version cannot do yet; better refused than ignored.
-fn refuse_what_is_not_yet(file: &ClusterFile) -> Result<(), StartError> {
-    if file.cluster().reads == Reads::Confirmed {
-        return Err(StartError::NotYet("reads = \"confirmed\"; use \"leased\""));
-    }
-    if file.cluster().when_solo == WhenSolo::Refuse {
-        return Err(StartError::NotYet("when_solo = \"refuse\"; use \"serve\""));
-    }
-    Ok(())
-}
-
-fn node_settings(file: &ClusterFile) -> NodeSettings {
-    let (cluster, limits) = (file.cluster(), &file.cluster().limits);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // A power of two, so that the links between two nodes can be shared out whatever their counts are.
-    let workers = u16::try_from(cores.min(16)).unwrap_or(1).max(1);
-    let workers = if workers.is_power_of_two() { workers } else { workers.next_power_of_two() / 2 };
-    NodeSettings {
-        replication: ReplicationSettings {
-            lease: cluster.lease,
-            ack_after: limits.ack_after,
-            shun: limits.shun,
-            chunk_bytes: limits.catch_up_chunk,
-            chunks_in_flight: limits.catch_up_chunks,
-            waiting_max: limits.waiting,
-            uncommitted_max: limits.uncommitted as u64,
-            replies: ReplyLimits {
-                per_client: limits.replies_per_client,
-                clients: limits.clients_per_session,
-                keep: cluster.reply_keep,
-            },
-            ..ReplicationSettings::default()
-        },
-        workers,
-        window_bytes: limits.window_bytes,
-        message_max: limits.frame,
-        value_max: limits.value,
-        calls_max: limits.calls,
-        max_hops: u32::from(cluster.max_hops),
-        heartbeat: cluster.heartbeat,
-        suspect_after: cluster.suspect_after,
-    }
-}
-
-fn transport_settings(
-    file: &ClusterFile,
-    config: &NodeConfig,
-    me: NodeId,
-    lock: &LifeLock,
-) -> Result<TransportSettings, StartError> {
-    let limits = &file.cluster().limits;
-    let address = config.cluster.as_str();
-    let bind = std::net::ToSocketAddrs::to_socket_addrs(address)
-        .ok()
-        .and_then(|mut found| found.next())
-        .ok_or_else(|| StartError::Address(format!("{address} is no address of this host")))?;
-    Ok(TransportSettings {
-        cluster: file.cluster().name.clone(),
-        secret: file.cluster().secret.as_bytes().to_vec(),
-        me,
-        bind,
-        advertised: Some(address.to_owned()),
-        insecure: file.cluster().insecure,
-        limits: Limits {
-            frame: limits.frame,
-            handshake_deadline: limits.handshake,
-            unauthenticated: limits.unauthenticated,
-            ..Limits::default()
-        },
-        lock: lock.name().clone(),
-    })
-}
-
-fn lock_error(name: NodeName, why: &LifeLockError) -> StartError {
-    match why {
-        LifeLockError::NameInUse { .. } => StartError::Lock(format!(
-            "another process named {name} lives on this host ({why}): stop it, or use another name"
-        )),
-        _ => StartError::Lock(why.to_string()),
-    }
-}
-
-fn address_error(why: &TransportError) -> StartError {
-    StartError::Address(why.to_string())
-}
-
-/// How long a starting node waits for the others.
-#[derive(Clone, Copy, Debug)]
-enum Patience {
-    Until(crate::moment::Moment),
-    Endless,
-}
-
-/// A node that runs and is not in a view yet.
-struct Starting {
-    node: Node,
-    begun: mpsc::Receiver<Beginning>,
-}
-
-impl Starting {
-    /// The node once it is in; `None` if it has to start anew.
-    async fn wait(mut self, patience: Patience) -> Result<Option<Node>, StartError> {
-        let mut awaited = Awaited::default();
-        let ended = loop {
-            let heard = match patience {
-                Patience::Until(until) => time::timeout(until.since(clock::now()), self.begun.recv()).await,
-                Patience::Endless => Ok(self.begun.recv().await),
-            };
-            match heard {
-                Ok(Some(Beginning::In)) => {
-                    // Keep hearing, so that a later refusal is at least drained.
-                    tokio::spawn(async move { while self.begun.recv().await.is_some() {} });
-                    return Ok(Some(self.node));
-                }
-                Ok(Some(Beginning::Waiting(news))) => {
-                    awaited = news;
-                    say_whom_it_awaits(&awaited);
-                }
-                Ok(Some(Beginning::StartAnew)) => break Ok(None),
-                Ok(Some(Beginning::TwoClusters(one, other))) => break Err(StartError::TwoClusters(one, other)),
-                Ok(Some(Beginning::Differs(difference))) => break Err(differs(difference)),
-                Ok(Some(Beginning::Refused(JoinRefusal::NameLives(name)))) => {
-                    break Err(StartError::NameLives(name));
-                }
-                Ok(None) => {
-                    break Err(StartError::Actors("the node's actors failed while it started".to_owned()));
-                }
-                Err(_) => {
-                    break Err(match awaited.differing.first() {
-                        Some(difference) => differs(*difference),
-                        None => {
-                            let refused = self.node.0.shared.refused().clone().into_iter();
-                            let refused = refused.map(|(address, why)| (address, why.to_string())).collect();
-                            StartError::TimedOut { missing: awaited.missing, refused }
-                        }
-                    });
-                }
-            }
-        };
-        self.node.kill();
-        ended
-    }
-}
-
-fn differs(Difference { with, key }: Difference) -> StartError {
-    StartError::Differs { with, key }
-}
-
-fn say_whom_it_awaits(awaited: &Awaited) {
-    for Difference { with, key } in &awaited.differing {
-        tracing::warn!(%with, key, "it has another cluster file, so the two found nothing together: give every node the same");
-    }
-    if !awaited.missing.is_empty() {
-        tracing::info!(missing = joined(&awaited.missing), "waiting for the other voters");
-    }
-}
+pub use builder::NodeBuilder;
+pub use drain::{Drain, DrainError};
+pub use start_error::StartError;
 
 struct Inner {
     shared: Arc<Shared>,
     supervisor: Supervised,
-    lock: std::sync::Mutex<Option<LifeLock>>,
+    lock: Mutex<Option<LifeLock>>,
     config: NodeConfig,
-    member: Member,
+    /// What it says of itself.
+    member: Mutex<Member>,
 }
 
 impl Drop for Inner {
@@ -638,8 +149,8 @@ impl Node {
     pub fn register(&self, types: Types) -> Result<(), Clash> {
         let shared = &self.0.shared;
         shared.registry.register(types)?;
-        let member = Member { kinds: shared.registry.kind_versions(), ..self.0.member.clone() };
-        shared.tell_keeper(KeeperInput::Describe(member));
+        let kinds = shared.registry.kind_versions();
+        self.describe(|member| member.kinds = kinds);
         Ok(())
     }
 
@@ -726,7 +237,8 @@ impl Node {
         peers.into_iter().map(|p| p.node).collect()
     }
 
-    /// Stops the node. The others notice at once, and its backups take over.
+    /// Stops the node. The others notice at once, and its backups take over. [`Node::drain`] before it, and no call waits for
+    /// that.
     pub async fn stop(&self) {
         self.kill();
         self.0.supervisor.stop_and_wait().await;
@@ -739,6 +251,13 @@ impl Node {
         if let Ok(mut lock) = self.0.lock.lock() {
             lock.take();
         }
+    }
+
+    /// Changes what this node says of itself; a view will carry it.
+    fn describe(&self, change: impl FnOnce(&mut Member)) {
+        let mut member = self.0.member.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut member);
+        self.0.shared.tell_keeper(KeeperInput::Describe(member.clone()));
     }
 
     #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     id::{Incarnation, NodeId, NodeName},
-    membership::{KindVersion, Member, Role},
+    membership::{KindVersion, Member, Role, Standing},
 };
 
 /// The longest address, in bytes: the longest DNS name and a port.
@@ -133,6 +133,7 @@ impl NodeConfig {
             cluster_address: self.cluster.to_string(),
             http_address: self.http.as_ref().map(ToString::to_string),
             workers,
+            standing: Standing::Open,
             kinds,
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Readiness,
+    Answered, Drain, DrainError, Readiness,
     error::Error,
     id::NodeName,
     json::{Document, PutReply},
@@ -68,6 +68,12 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn arcs(&self) -> impl Future<Output = Vec<Self::Arc>> + Send;
     /// Listens from now on.
     fn events(&self) -> Self::Events;
+    /// Keeps what is here and takes no more.
+    fn cordon(&self);
+    /// Takes part again.
+    fn uncordon(&self);
+    /// Hands over all that is here and leaves the ring.
+    fn drain(&self, how: Drain) -> impl Future<Output = Result<(), DrainError>> + Send;
 
     /// The document; `None`: there is none.
     fn get(&self, id: SessionId, terms: Terms) -> impl Future<Output = Outcome<Option<Document>>> + Send;

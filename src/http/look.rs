@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{door::Door, problem::Problem, state::Shared};
 use crate::{
     id::{NodeId, NodeName},
-    membership::{ArcState, Outlook, Role, View},
+    membership::{ArcState, Outlook, Role, Standing, View},
 };
 
 /// A view as people and programs outside the cluster read it: names where the ring has ids.
@@ -39,6 +39,7 @@ struct ShownMember<'a> {
     http: Option<&'a str>,
     cluster: &'a str,
     voter: bool,
+    standing: Standing,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +65,7 @@ impl<'a> ShownView<'a> {
             http: member.http_address.as_deref(),
             cluster: &member.cluster_address,
             voter: view.is_voter(member.node),
+            standing: member.standing,
         });
         let arcs = view.entries().map(|(arc, entry)| ShownArc {
             arc: arc.0,

@@ -18,6 +18,7 @@ mod condition;
 mod door;
 mod look;
 mod node;
+mod order;
 mod patience;
 mod problem;
 mod request_key;
@@ -32,7 +33,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 
 use self::{door::Door, problem::Problem, state::Shared};
 pub use self::{node::HttpServer, server::HttpError};
@@ -46,6 +50,7 @@ fn routes<D: Door>(shared: Arc<Shared<D>>) -> Router {
         .route("/v1/view", get(look::view::<D>))
         .route("/v1/arcs", get(look::arcs::<D>))
         .route("/v1/events", get(stream::events::<D>))
+        .route("/v1/node/{name}/{order}", post(order::order::<D>))
         .route("/v1/session/{kind}/{id}", session)
         .fallback(async || Problem::no_such_page())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -9,7 +9,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    ArcReport, CallOptions, Event, EventReceiver, Node, Readiness, SessionId, SessionRef,
+    ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, Node, Readiness, SessionId, SessionRef,
     config::{ClusterFile, NodeConfig},
     error::Error,
     id::NodeName,
@@ -101,6 +101,18 @@ impl Door for Node {
 
     fn events(&self) -> EventReceiver {
         Self::events(self)
+    }
+
+    fn cordon(&self) {
+        Self::cordon(self);
+    }
+
+    fn uncordon(&self) {
+        Self::uncordon(self);
+    }
+
+    async fn drain(&self, how: Drain) -> Result<(), DrainError> {
+        Self::drain(self, how).await
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

@@ -16,7 +16,10 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::condition::etag;
-use crate::error::{Changed, Error, ErrorKind, Retry};
+use crate::{
+    DrainError,
+    error::{Changed, Error, ErrorKind, Retry},
+};
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// When a node that is starting, or that has no room, is worth asking again.
@@ -110,6 +113,21 @@ impl Problem {
     /// Something that this version does not do yet.
     pub(super) fn not_yet(detail: &str) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "not-yet", "Not yet", detail)
+    }
+
+    /// A node did not drain.
+    pub(super) fn not_drained(why: &DrainError) -> Self {
+        let (status, retry) = match why {
+            DrainError::NoQuorum { .. } => (StatusCode::SERVICE_UNAVAILABLE, Retry::Safe),
+            DrainError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, Retry::Safe),
+            _ => (StatusCode::CONFLICT, Retry::Useless),
+        };
+        Self { retry, ..Self::new(status, "not-drained", "The node has not left the ring", why.to_string()) }
+    }
+
+    /// No node of that name.
+    pub(super) fn no_such_node(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-such-node", "There is no such node", detail)
     }
 
     /// No page of that name.

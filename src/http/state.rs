@@ -55,14 +55,14 @@ impl<D: Door> Shared<D> {
         match self.door.get().map(|door| (door, door.readiness())) {
             None | Some((_, Readiness::Starting)) => Err(Problem::not_ready("it is starting")),
             Some((_, Readiness::Stopped)) => Err(Problem::not_ready("it is stopped")),
-            Some((door, Readiness::Serving)) => Ok(door),
+            Some((door, Readiness::Serving | Readiness::Draining)) => Ok(door),
         }
     }
 
     /// The node, if new callers should be sent here.
     pub(super) fn ready(&self) -> Result<&D, Problem> {
         let door = self.door()?;
-        if self.draining.load(Ordering::Relaxed) {
+        if self.draining.load(Ordering::Relaxed) || door.readiness() == Readiness::Draining {
             return Err(Problem::not_ready("it is draining"));
         }
         let awaited = door.outlook().awaited;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, View, Wish,
+    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, Standing, View, Wish, WishedChange,
     next_view::{Knowledge, next_view},
 };
 use crate::{
@@ -99,10 +99,12 @@ pub struct Keeper {
     chain: Chain,
     installed_at: Moment,
     joins: BTreeMap<NodeId, Joining>,
+    leaving: BTreeMap<NodeId, Moment>,
     wishes: BTreeMap<ArcId, Wish>,
     own_wishes: BTreeMap<ArcId, Wish>,
     own_wishes_sent: Option<Moment>,
     join_sent: Option<Moment>,
+    leave_sent: Option<Moment>,
     gossiped: BTreeMap<NodeId, Moment>,
     hearing: Hearing,
     dead: BTreeSet<NodeId>,
@@ -126,10 +128,12 @@ impl Keeper {
             settings,
             installed_at: now,
             joins: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             wishes: BTreeMap::new(),
             own_wishes: BTreeMap::new(),
             own_wishes_sent: None,
             join_sent: None,
+            leave_sent: None,
             gossiped: BTreeMap::new(),
             hearing: Hearing::default(),
             dead: BTreeSet::new(),
@@ -160,7 +164,8 @@ impl Keeper {
         self.joins.iter().map(|(node, j)| (*node, &j.member))
     }
 
-    /// Says anew what this node is (its kinds changed, for example); a view will carry it.
+    /// Says anew what this node is (its kinds changed, or its standing); a view will carry it. One that is to drain asks to
+    /// leave once it holds nothing, and does not come back when it is out.
     pub fn describe(&mut self, member: Member) {
         self.member = member;
         self.join_sent = None;
@@ -255,6 +260,12 @@ impl Keeper {
                 }
             }
             KeeperMessage::Join(member) => self.handle_join(from, member, now, out),
+            KeeperMessage::Leave => {
+                if self.view().is_member(from) {
+                    self.leaving.insert(from, now);
+                    self.stirred = true;
+                }
+            }
             KeeperMessage::JoinRefused(refusal) => {
                 if !self.view().is_member(self.member.node) {
                     out.push(KeeperEffect::Refused(refusal));
@@ -288,8 +299,10 @@ impl Keeper {
     pub fn tick(&mut self, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
         let me = self.member.node;
         self.say_join(now, out);
+        self.say_leave(now, out);
         self.say_wishes(now, out);
         self.refuse_joins(now, out);
+        self.leaving.retain(|_, asked_last| now.since(*asked_last) <= JOIN_KEPT);
         // A voter that is no member answers proposals and makes none: it has to be let in first.
         if !self.view().is_voter(me) || !self.view().is_member(me) {
             return;
@@ -327,7 +340,10 @@ impl Keeper {
         }
         let since = *self.wanted_since.get_or_insert(now);
         let rank = self.rank(&unreachable, &heard);
-        let urgent = !unreachable.is_empty() || !known.joins.is_empty() || unfinished;
+        // Callers wait for an arc that is being handed over; so they do not wait for other wishes to gather.
+        let handing_over = known.wishes.iter().any(|w| matches!(w.change, WishedChange::Move(_)));
+        let asked = !known.joins.is_empty() || !known.leaving.is_empty();
+        let urgent = !unreachable.is_empty() || asked || unfinished || handing_over;
         let delay = if urgent { Duration::ZERO } else { self.settings.wish_delay } + self.settings.stagger * rank;
         if now.since(since) < delay {
             return;
@@ -385,6 +401,7 @@ impl Keeper {
         Knowledge {
             unreachable,
             dead: self.dead.clone(),
+            leaving: self.leaving.keys().copied().collect(),
             joins,
             wishes: self.wishes.values().cloned().collect(),
             up_to_date: up_to_date.chain([self.member.node]).collect(),
@@ -430,6 +447,7 @@ impl Keeper {
                     // Proofs matter as long as a view still names the process; processes come and go for ever.
                     self.dead
                         .retain(|n| view.is_member(*n) || view.is_voter(*n) || view.arcs.iter().any(|e| e.holds(*n)));
+                    self.leaving.retain(|n, _| view.is_member(*n));
                     self.gossiped.retain(|n, _| view.is_member(*n));
                     self.wanted_since = None;
                     self.unfinished_since = None;
@@ -445,8 +463,10 @@ impl Keeper {
 
     fn say_join(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
         let view = Arc::clone(self.chain.view());
-        let known = view.member(self.member.node).is_some_and(|known| **known == self.member);
-        if known || self.join_sent.is_some_and(|at| now.since(at) < REPEAT) {
+        let me = view.member(self.member.node);
+        let known = me.is_some_and(|known| **known == self.member);
+        let has_left = me.is_none() && self.member.standing == Standing::Draining;
+        if known || has_left || self.join_sent.is_some_and(|at| now.since(at) < REPEAT) {
             return;
         }
         self.join_sent = Some(now);
@@ -456,6 +476,21 @@ impl Keeper {
             if node != self.member.node {
                 out.push(KeeperEffect::Send(node, KeeperMessage::Join(self.member.clone())));
             }
+        }
+    }
+
+    fn say_leave(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        let me = self.member.node;
+        if self.member.standing != Standing::Draining || self.leave_sent.is_some_and(|at| now.since(at) < REPEAT) {
+            return;
+        }
+        let view = Arc::clone(self.chain.view());
+        if !view.is_member(me) || view.needs(me) {
+            return;
+        }
+        self.leave_sent = Some(now);
+        for other in view.members.iter().map(|m| m.node).filter(|n| *n != me) {
+            out.push(KeeperEffect::Send(other, KeeperMessage::Leave));
         }
     }
 

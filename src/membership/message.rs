@@ -121,7 +121,7 @@ pub enum WishedChange {
         /// Whom to catch up in its place.
         instead: Option<NodeId>,
     },
-    /// Hand the arc to an in-sync backup.
+    /// Hand the arc to an in-sync backup, and be in sync instead of it; the primary has quiesced the arc before.
     Move(NodeId),
 }
 
@@ -176,6 +176,8 @@ pub enum KeeperMessage {
     Wishes(Vec<Wish>),
     /// Let me in, or know my new kinds.
     Join(Member),
+    /// I have drained: nothing is left here, let me go.
+    Leave,
     /// You cannot come in.
     JoinRefused(JoinRefusal),
 }

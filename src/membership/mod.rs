@@ -30,4 +30,4 @@ pub use next_view::{Knowledge, founding_view, next_view};
 pub use outlook::Outlook;
 pub use placement::{Target, deal_homes, rehome, target, targets};
 pub use transition::{Part, Turn, transition};
-pub use view::{Agreement, ArcEntry, ArcState, KindVersion, Member, Role, Shape, View, ViewFault};
+pub use view::{Agreement, ArcEntry, ArcState, KindVersion, Member, Role, Shape, Standing, View, ViewFault};

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Agreement, ArcEntry, Member, Role, Target, View, Wish, WishedChange, placement};
+use super::{Agreement, ArcEntry, Member, Role, Standing, Target, View, Wish, WishedChange, placement};
 use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
 
 /// What is known when a value is to be chosen.
@@ -22,12 +22,21 @@ pub struct Knowledge {
     pub unreachable: BTreeSet<NodeId>,
     /// Nodes proved dead.
     pub dead: BTreeSet<NodeId>,
+    /// Members that drained and ask to leave.
+    pub leaving: BTreeSet<NodeId>,
     /// Nodes that ask to come in, or whose description changed.
     pub joins: BTreeMap<NodeId, Member>,
     /// Primaries' wishes.
     pub wishes: Vec<Wish>,
     /// Members that have installed the newest view, and so may become voters.
     pub up_to_date: BTreeSet<NodeId>,
+}
+
+impl Knowledge {
+    /// Whether a member may go: it asked to, and there is nothing that it holds or is to hold.
+    fn may_leave(&self, base: &View, member: &Member) -> bool {
+        self.leaving.contains(&member.node) && member.standing == Standing::Draining && !base.needs(member.node)
+    }
 }
 
 /// View 1: exactly `members`, arcs dealt in ring order. Of those named in `voters`, witnesses vote first, then hosts in ring
@@ -78,12 +87,15 @@ pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<Vie
     let number = base.number.next();
     let mut view = base.clone();
     view.number = number;
-    view.members.retain(|m| m.node == proposer || !known.unreachable.contains(&m.node));
+    let leaves = |m: &Member| known.may_leave(base, m);
+    view.members.retain(|m| m.node == proposer || !(known.unreachable.contains(&m.node) || leaves(m)));
     let came = admit(&mut view, known);
     choose_voters(&mut view, base, known);
     let wishes: BTreeMap<ArcId, &Wish> =
         known.wishes.iter().filter(|w| w.base == base.number).map(|w| (w.arc, w)).collect();
     let live: BTreeSet<NodeId> = view.members.iter().map(|m| m.node).collect();
+    let stays = |m: &&Arc<Member>| m.standing != Standing::Draining;
+    let staying: BTreeSet<NodeId> = view.members.iter().filter(stays).map(|m| m.node).collect();
     let targets = placement::targets(&view);
     for (arc, target) in (0u16..).map(ArcId).zip(&targets) {
         let old = &base.arcs[usize::from(arc.0)];
@@ -91,7 +103,7 @@ pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<Vie
         let granted = wishes.get(&arc).copied().filter(|wish| grant(&mut entry, wish, &live, number));
         settle_copies(&mut entry, target, &view, &live, &known.dead);
         if live.contains(&entry.primary) {
-            entry.catching_up = whom_to_catch_up(&entry, target, &live, granted);
+            entry.catching_up = whom_to_catch_up(&entry, target, &staying, granted);
         } else {
             entry.catching_up = None;
         }
@@ -150,7 +162,11 @@ fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
         return;
     }
     let may_vote = |m: &&Arc<Member>| {
-        m.role.may_vote() && !view.is_voter(m.node) && base.is_member(m.node) && known.up_to_date.contains(&m.node)
+        m.role.may_vote()
+            && m.standing != Standing::Draining
+            && !view.is_voter(m.node)
+            && base.is_member(m.node)
+            && known.up_to_date.contains(&m.node)
     };
     let witness = view.members.iter().filter(may_vote).find(|m| m.role == Role::Witness);
     let newcomer = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.node);
@@ -167,7 +183,8 @@ fn absent_vote(view: &View, base: &View, known: &Knowledge) -> Option<NodeId> {
         && view.voters.len() >= 2
         && view.voters.len().is_multiple_of(2)
         && view.voters.len() < usize::from(view.shape.voters_max);
-    let absent = |v: &&NodeId| !view.is_member(**v) && !known.dead.contains(*v);
+    let gone = |v: &NodeId| known.dead.contains(v) || known.leaving.contains(v);
+    let absent = |v: &&NodeId| !view.is_member(**v) && !gone(v);
     let candidates = || base.voters.iter().filter(absent);
     candidates().find(|v| base.is_member(**v)).or_else(|| candidates().next()).copied().filter(|_| helps)
 }
@@ -186,7 +203,9 @@ fn grant(entry: &mut ArcEntry, wish: &Wish, live: &BTreeSet<NodeId>, number: Vie
         WishedChange::Add(node) if live.contains(&node) => entry.in_sync.push(node),
         WishedChange::Drop { node, .. } => entry.in_sync.retain(|b| *b != node),
         WishedChange::Move(node) if live.contains(&node) => {
+            // The old primary quiesced before it wished so: it holds all there is, and stays until a wish drops it.
             entry.in_sync.retain(|b| *b != node);
+            entry.in_sync.push(wish.from);
             entry.primary = node;
             entry.since = number;
         }
@@ -223,9 +242,14 @@ fn settle_copies(entry: &mut ArcEntry, target: &Target, view: &View, live: &BTre
 }
 
 /// Who shall catch up: one that placement wants and that does not hold the arc; whoever is at it goes on if still wanted.
-fn whom_to_catch_up(entry: &ArcEntry, target: &Target, live: &BTreeSet<NodeId>, wish: Option<&Wish>) -> Option<NodeId> {
+fn whom_to_catch_up(
+    entry: &ArcEntry,
+    target: &Target,
+    staying: &BTreeSet<NodeId>,
+    wish: Option<&Wish>,
+) -> Option<NodeId> {
     if let Some(Wish { change: WishedChange::Drop { instead: Some(other), .. }, .. }) = wish
-        && live.contains(other)
+        && staying.contains(other)
         && !entry.holds(*other)
     {
         return Some(*other);
@@ -233,7 +257,7 @@ fn whom_to_catch_up(entry: &ArcEntry, target: &Target, live: &BTreeSet<NodeId>, 
     let wanted = || target.primary.iter().chain(&target.backups).copied().filter(|n| !entry.holds(*n));
     // An alternative that a primary chose goes on too, as long as the arc has fewer copies than wanted.
     let still = entry.catching_up.filter(|c| {
-        live.contains(c)
+        staying.contains(c)
             && !entry.holds(*c)
             && (wanted().any(|n| n == *c) || entry.in_sync.len() < target.backups.len())
     });

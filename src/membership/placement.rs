@@ -25,7 +25,7 @@
 
 use std::{collections::BTreeMap, iter};
 
-use super::view::{Role, Shape, View};
+use super::view::{ArcEntry, Role, Shape, Standing, View};
 use crate::id::{ArcId, NodeId, NodeName};
 
 /// Where one arc should be, given who lives.
@@ -83,7 +83,7 @@ pub fn target(view: &View, arc: ArcId) -> Target {
     let Some(entry) = view.arc(arc) else { return Target::default() };
     let before = &view.arcs[..usize::from(arc.0)];
     let rank = before.iter().filter(|e| e.home == entry.home).count();
-    Ground::of(view).target(entry.home, rank)
+    Ground::of(view).target(entry, rank)
 }
 
 /// The target of every arc, by `ArcId`.
@@ -91,20 +91,22 @@ pub fn target(view: &View, arc: ArcId) -> Target {
 pub fn targets(view: &View) -> Vec<Target> {
     let ground = Ground::of(view);
     let mut ranks: BTreeMap<NodeName, usize> = BTreeMap::new();
-    let ranked = |home: NodeName| {
+    let mut rank_of = |home: NodeName| {
         let next = ranks.entry(home).or_default();
         let rank = *next;
         *next += 1;
-        (home, rank)
+        rank
     };
-    view.arcs.iter().map(|e| e.home).map(ranked).map(|(home, rank)| ground.target(home, rank)).collect()
+    view.arcs.iter().map(|entry| ground.target(entry, rank_of(entry.home))).collect()
 }
 
-/// A live member that may hold copies.
+/// A live member that may hold copies and stays.
 #[derive(Clone, Copy)]
 struct Holder<'a> {
     node: NodeId,
     host: bool,
+    /// Eligible only for what it holds already.
+    cordoned: bool,
     zone: Option<&'a str>,
 }
 
@@ -131,9 +133,14 @@ impl<'a> Ground<'a> {
     fn of(view: &'a View) -> Self {
         let mut holders: BTreeMap<NodeName, Option<Holder<'a>>> = view.arcs.iter().map(|e| (e.home, None)).collect();
         for member in &view.members {
-            if member.role.holds_copies() {
-                let holder =
-                    Holder { node: member.node, host: member.role == Role::Host, zone: member.zone.as_deref() };
+            // One that drains is as good as gone: its arcs go where they would go after its death, but live.
+            if member.role.holds_copies() && member.standing != Standing::Draining {
+                let holder = Holder {
+                    node: member.node,
+                    host: member.role == Role::Host,
+                    cordoned: member.standing == Standing::Cordoned,
+                    zone: member.zone.as_deref(),
+                };
                 holders.insert(member.node.name, Some(holder));
             }
         }
@@ -179,8 +186,9 @@ impl<'a> Ground<'a> {
         iter::once(home).chain(dealt)
     }
 
-    fn target(&self, home: NodeName, rank: usize) -> Target {
-        let live = || self.preference(home, rank).filter_map(|seat| self.seats[seat]);
+    fn target(&self, entry: &ArcEntry, rank: usize) -> Target {
+        let eligible = |holder: &Holder<'_>| !holder.cordoned || entry.holds(holder.node);
+        let live = || self.preference(entry.home, rank).filter_map(|seat| self.seats[seat]).filter(eligible);
         let primary = live().find(|holder| holder.host);
         let mut others = live().filter(|holder| primary.is_none_or(|p| p.node != holder.node));
         if !self.zoned {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     placement::{deal_homes, rehome, targets},
-    view::{Agreement, ArcEntry, Member, Role, Shape, View},
+    view::{Agreement, ArcEntry, Member, Role, Shape, Standing, View},
 };
 use crate::id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber};
 
@@ -29,6 +29,7 @@ pub(crate) fn member(node: NodeId) -> Member {
         cluster_address: format!("{}:7400", node.name),
         http_address: None,
         workers: 1,
+        standing: Standing::Open,
         kinds: Vec::new(),
     }
 }

@@ -51,6 +51,19 @@ impl Role {
     }
 }
 
+/// Whether a member may be given more to hold. It says so of itself, on its operator's word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It takes what placement gives it.
+    #[default]
+    Open,
+    /// It keeps what it holds and is given no more.
+    Cordoned,
+    /// It hands over all it holds, and then leaves.
+    Draining,
+}
+
 /// A session kind that a member can host, and the newest version of its state that it reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KindVersion {
@@ -75,6 +88,8 @@ pub struct Member {
     pub http_address: Option<String>,
     /// How many workers share its arcs; a power of two, so that links between two nodes can be shared out.
     pub workers: u16,
+    /// Whether it may be given more.
+    pub standing: Standing,
     /// The session kinds it can host.
     pub kinds: Vec<KindVersion>,
 }
@@ -307,16 +322,23 @@ impl View {
             && self.voters.iter().all(|v| votes.contains(v) || dead.contains(v))
     }
 
-    /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members allow, and every
-    /// member that may vote does, as far as the shape has room: else the next loss might find no quorum.
+    /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members that stay allow,
+    /// and every one of those that may vote does, as far as the shape has room: else the next loss might find no quorum.
     #[must_use]
     pub fn fully_protected(&self) -> bool {
-        let can_hold = self.members.iter().filter(|m| m.role.holds_copies()).count();
+        let stays = |m: &&Arc<Member>| m.standing != Standing::Draining;
+        let can_hold = self.members.iter().filter(stays).filter(|m| m.role.holds_copies()).count();
         let wanted = usize::from(self.shape.backups).min(can_hold.saturating_sub(1));
-        let may_vote = self.members.iter().filter(|m| m.role.may_vote()).count();
+        let may_vote = self.members.iter().filter(stays).filter(|m| m.role.may_vote()).count();
         self.arcs.iter().all(|e| self.is_member(e.primary) && e.in_sync.len() >= wanted)
             && (can_hold > 1 || self.shape.backups == 0)
             && self.present_voters() >= may_vote.min(usize::from(self.shape.voters_max))
+    }
+
+    /// Whether any arc's entry names this process: as one that holds it, or that is to.
+    #[must_use]
+    pub fn needs(&self, node: NodeId) -> bool {
+        self.arcs.iter().any(|entry| entry.holds(node) || entry.catching_up == Some(node))
     }
 
     /// Checks what every decided view keeps; a view from the network is checked before it is believed.

@@ -67,6 +67,8 @@ pub enum NotHere {
     },
     /// This node is its primary but does not answer yet.
     Starting,
+    /// It is being handed over to another node, in some milliseconds.
+    HandingOver,
     /// The only copy is on a node that nobody reaches.
     Recovering,
     /// A bound is reached: the window of a backup, or the queue of replies.
@@ -155,10 +157,13 @@ impl Host {
     ///
     /// # Errors
     /// Why it cannot be served here now.
-    pub fn serve(&self, arc: ArcId) -> Result<&Primary, NotHere> {
+    pub fn serve(&self, arc: ArcId, now: Moment) -> Result<&Primary, NotHere> {
         let Some(Replica::Primary(primary)) = self.replicas.get(&arc) else { return Err(self.elsewhere(arc)) };
         if !primary.is_serving() {
             return Err(NotHere::Starting);
+        }
+        if primary.is_paused(now) {
+            return Err(NotHere::HandingOver);
         }
         let window_full = |b: &NodeId| self.senders.get(&(*b, self.stream(*b, arc))).is_some_and(LinkSender::is_full);
         if primary.is_full(&self.settings) || primary.in_sync().iter().any(window_full) {
@@ -299,6 +304,7 @@ impl Host {
     pub fn tick(&mut self, now: Moment, out: &mut Vec<Effect>) {
         let from = out.len();
         let mut credit = self.chunk_credit();
+        let mut hand_backs = self.hand_back_places();
         let arcs: Vec<ArcId> = self.restless.iter().copied().collect();
         for arc in arcs {
             let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
@@ -306,7 +312,7 @@ impl Host {
                 continue;
             };
             let mut chunks = primary.feeding().map_or(0, |(to, _)| credit.get(&to).copied().unwrap_or(0));
-            primary.tick(&mut chunks, &around!(self, now), out);
+            primary.tick(&mut chunks, &mut hand_backs, &around!(self, now), out);
             if let Some((to, _)) = primary.feeding() {
                 credit.insert(to, chunks);
             }
@@ -352,6 +358,12 @@ impl Host {
         }
         let max = self.settings.chunks_in_flight;
         in_flight.into_iter().map(|(to, flying)| (to, max.saturating_sub(flying))).collect()
+    }
+
+    /// How many more arcs may be handed over at once: each of them answers nothing for some milliseconds.
+    fn hand_back_places(&self) -> usize {
+        let primaries = self.restless.iter().filter_map(|arc| self.replicas.get(arc)?.as_primary());
+        self.settings.hand_backs_max.saturating_sub(primaries.filter(|p| p.is_handing_over()).count())
     }
 
     fn forget_former_peers(&mut self) {

@@ -28,8 +28,11 @@ use crate::{
     moment::Moment,
 };
 
+mod hand_back;
 mod leases;
 mod wishes;
+
+use hand_back::HandBack;
 
 /// When a command counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -80,6 +83,8 @@ pub struct Primary {
     shunned: BTreeMap<NodeId, Moment>,
     goal: Target,
     wish: Option<Wish>,
+    hand_back: Option<Box<HandBack>>,
+    hand_back_not_before: Moment,
     catch_up: Option<CatchUp>,
     passes: u64,
     waiting: VecDeque<Waiting>,
@@ -125,6 +130,8 @@ impl Primary {
             shunned: BTreeMap::new(),
             goal,
             wish: None,
+            hand_back: None,
+            hand_back_not_before: Moment::START,
             catch_up: None,
             passes: 0,
             waiting: VecDeque::new(),
@@ -231,7 +238,7 @@ impl Primary {
     }
 
     /// Gives up the arc: every waiting reply is broken.
-    pub fn step_down(self, out: &mut Vec<Effect>) {
+    pub(super) fn step_down(self, out: &mut Vec<Effect>) {
         for token in self.waiting.iter().map(|w| w.token).chain(self.leased) {
             out.push(Effect::Fail(token, Broken::Deposed));
         }
@@ -266,6 +273,7 @@ impl Primary {
         assert!(self.is_serving(), "only a serving primary appends");
         self.last = self.last.next();
         let commit = Arc::new(Commit { id: CommitId { since: self.since, number: self.last }, changes });
+        self.note_before(&commit);
         self.store.apply(&commit, &around.settings.replies, around.settings.rules, around.now);
         let copied = Commit::for_backups(&commit);
         for at in 0..self.in_sync.len() {
@@ -359,14 +367,19 @@ impl Primary {
     /// Moves on whatever can move: the committed number, the start, the replies, the wishes.
     pub fn advance(&mut self, around: &Around<'_>, out: &mut Vec<Effect>) {
         // A wish may enter the view after its base and no later one, so any newer view settles it.
-        self.wish.take_if(|w| w.base < around.surroundings.view.number);
+        if self.wish.take_if(|w| w.base < around.surroundings.view.number).is_some() {
+            self.end_hand_back(around.now);
+        }
         let stored = self.union(around.settings.rules).map(|b| self.acked.get(&b).copied().unwrap_or_default()).min();
         let stored =
             if around.settings.rules.hold(Rule::BackupFirst) { stored.unwrap_or(self.last) } else { self.last };
         self.committed = self.committed.max(stored);
+        self.settle_before(around.settings, around.now);
         if let Phase::Starting { start, deposed, leases_over } = &self.phase {
             let stepped_down = deposed.is_some_and(|old| {
-                around.surroundings.dead.contains(&old)
+                // What it acknowledges under this view it acknowledges as a backup.
+                self.acked.contains_key(&old)
+                    || around.surroundings.dead.contains(&old)
                     || around.surroundings.installed.get(&old).is_some_and(|i| *i >= self.since)
             });
             let lease_over =

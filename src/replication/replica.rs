@@ -49,11 +49,9 @@ impl Replica {
                 primary.reconfigure(entry, goal.clone(), change.jumped, around, out);
                 return Some(Self::Primary(primary));
             }
-            // A deposed primary keeps nothing: what it had above the committed number may contradict the next history.
-            Some(Self::Primary(primary)) => {
-                primary.step_down(out);
-                None
-            }
+            // A deposed primary keeps nothing: what it had above the committed number may contradict the next history. One
+            // that handed over knows what was committed.
+            Some(Self::Primary(primary)) => primary.step_aside(around.settings, around.now, out).map(Self::Backup),
             other => other,
         };
         // Where every copy was lost the history begins anew, whatever is left of an unfinished catch-up.

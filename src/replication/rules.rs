@@ -28,11 +28,13 @@ pub enum Rule {
     CatchUpWhole = 1 << 9,
     /// A node is part of the union from before the wish to add it, and has acknowledged everything committed by then.
     Enlist = 1 << 10,
+    /// An arc is handed over only when everything of it is committed, and what comes after that can be taken back.
+    Quiesce = 1 << 11,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Union,
         Self::CommitIdentity,
         Self::CommittedReads,
@@ -44,6 +46,7 @@ impl Rule {
         Self::BackupFirst,
         Self::CatchUpWhole,
         Self::Enlist,
+        Self::Quiesce,
     ];
 }
 

@@ -27,6 +27,8 @@ pub struct ReplicationSettings {
     pub chunk_bytes: usize,
     /// Chunks on their way to one node at a time, over all arcs of one host.
     pub chunks_in_flight: usize,
+    /// Arcs of one host that are handed over to another node at a time.
+    pub hand_backs_max: usize,
     /// Replies of one arc that wait for acknowledgements or leases.
     pub waiting_max: usize,
     /// Commits of one arc that are not yet acknowledged.
@@ -45,6 +47,7 @@ impl Default for ReplicationSettings {
             shun: Duration::from_secs(5),
             chunk_bytes: 256 * 1024,
             chunks_in_flight: 4,
+            hand_backs_max: 32,
             waiting_max: 65_536,
             uncommitted_max: 65_536,
             replies: ReplyLimits::default(),

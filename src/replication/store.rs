@@ -150,6 +150,28 @@ impl Store {
         self.live = self.live + usize::from(exists) - usize::from(existed);
     }
 
+    /// Puts a record as it is in the place of whatever is there; `None` takes the session out, tombstone and all.
+    pub fn put(&mut self, key: SessionKey, record: Option<Record>) {
+        let exists = record.as_ref().is_some_and(Record::exists);
+        if record.is_some() && !exists {
+            self.tombstones.push_back(key.clone());
+        }
+        let before = match record {
+            Some(record) => self.records.insert(key, record),
+            None => self.records.remove(&key),
+        };
+        self.live = self.live + usize::from(exists) - usize::from(before.is_some_and(|r| r.exists()));
+    }
+
+    /// Drops what stays on a primary alone: on a backup it would be a copy that nobody keeps up.
+    pub fn forget_uncopied(&mut self) {
+        let live = &mut self.live;
+        self.records.retain(|_, record| {
+            *live -= usize::from(record.alone && record.exists());
+            !record.alone
+        });
+    }
+
     /// Drops the oldest tombstones whose replies are no longer kept; a few at a time.
     pub fn sweep(&mut self, limits: &ReplyLimits, now: Moment) {
         for _ in 0..16 {

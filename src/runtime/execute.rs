@@ -29,7 +29,7 @@ const ATTEMPTS_MAX: u8 = 2;
 pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallRequest, reply_to: ReplyTo, now: Moment) {
     let arc = request.key.arc(host.surroundings().view.shape.arcs);
     let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
-    let primary = match host.serve(arc) {
+    let primary = match host.serve(arc, now) {
         Ok(primary) => primary,
         Err(not_here) => {
             state.reply(reply_to, not_served(not_here));
@@ -115,6 +115,7 @@ fn not_served(not_here: NotHere) -> CallOutcome {
     match not_here {
         NotHere::Elsewhere { primary, view } => CallOutcome::Elsewhere(primary, view),
         NotHere::Starting => CallOutcome::Starting,
+        NotHere::HandingOver => CallOutcome::HandingOver,
         NotHere::Recovering => CallOutcome::Recovering,
         NotHere::Full => CallOutcome::Busy(Bound::Arc, BUSY_FOR),
     }

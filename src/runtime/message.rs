@@ -116,6 +116,8 @@ pub(crate) enum CallOutcome {
     Elsewhere(NodeId, ViewNumber),
     /// Not executed: the primary does not answer yet.
     Starting,
+    /// Not executed: the arc is being handed over to another node, in some milliseconds.
+    HandingOver,
     /// Not executed: the only copy is out of reach.
     Recovering,
     /// Not executed: this bound is reached, and there may be room after this long.

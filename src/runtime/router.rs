@@ -162,6 +162,10 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                     last = ErrorKind::NotDone { retry_after: BUSY_FOR, at: None };
                     time::sleep(LOOK_AGAIN.min(left)).await;
                 }
+                CallOutcome::HandingOver => {
+                    last = ErrorKind::NotDone { retry_after: BUSY_FOR, at: None };
+                    wait_for_change(shared, seen, left).await;
+                }
                 CallOutcome::Recovering => {
                     last = ErrorKind::Recovering { retry_after: RECOVERING_FOR };
                     wait_for_change(shared, seen, left).await;
@@ -228,15 +232,15 @@ struct Aim {
     seen: ViewNumber,
 }
 
-/// `told` goes before the view's own primary while it is a member. `None` without a view. It borrows the view for a moment
-/// only: every caller would count the same counter up and down.
+/// `told`, by a node with a newer view, goes before this view's own primary, also if this view does not know it yet. `None`
+/// without a view. It borrows the view for a moment only: every caller would count the same counter up and down.
 fn aim(shared: &Shared, key: &SessionKey, told: Option<NodeId>) -> Option<Aim> {
     let view = shared.view.load();
     let view = view.as_ref()?;
     let arc = key.arc(view.shape.arcs);
     let entry = view.arc(arc).expect("an arc of the view's own shape");
-    let primary = told.filter(|n| view.is_member(*n)).unwrap_or(entry.primary);
-    Some(Aim { arc, primary, is_member: view.is_member(primary), seen: view.number })
+    let primary = told.unwrap_or(entry.primary);
+    Some(Aim { arc, primary, is_member: told.is_some() || view.is_member(primary), seen: view.number })
 }
 
 enum Tried {

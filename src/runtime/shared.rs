@@ -43,6 +43,8 @@ pub enum Readiness {
     Starting,
     /// In the ring.
     Serving,
+    /// Handing over what it has, to leave the ring; it still takes calls.
+    Draining,
     /// Stopped, or about to be.
     Stopped,
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::id::{ArcId, NodeName};
+use crate::{
+    id::{ArcId, NodeName},
+    membership::Standing,
+};
 
 /// Whom a fault hits: by name, or by the part it has when the fault comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,11 @@ pub(crate) enum Fault {
     Pause(Whom, Duration),
     /// It goes on.
     Resume(NodeName),
+    /// The process is told to be cordoned or to drain for this long, and then to take part again; one that has left by then
+    /// ends, and another starts under its name.
+    Stand(Whom, Standing, Duration),
+    /// It takes part again.
+    StandUp(NodeName),
     /// Messages are lost. `told`: both ends see their connection close, so that they ask at once instead of waiting.
     Cut {
         /// Between whom.

@@ -19,7 +19,7 @@ use crate::{
     id::{ClusterId, NodeId},
     membership::{
         ChainMessage, Founding, FoundingEffect, FoundingPlan, Keeper, KeeperEffect, KeeperMessage, KeeperSettings,
-        Member, Monitor, MonitorSettings, View, targets,
+        Member, Monitor, MonitorSettings, Standing, View, targets,
     },
     moment::Moment,
     replication::{
@@ -61,6 +61,20 @@ impl SimNode {
     #[must_use]
     pub(crate) fn id(&self) -> NodeId {
         self.member.node
+    }
+
+    /// Says another standing of itself.
+    pub(crate) fn stand(&mut self, standing: Standing) {
+        self.member.standing = standing;
+        if let Stage::Serving(serving) = &mut self.stage {
+            serving.keeper.describe(self.member.clone());
+        }
+    }
+
+    /// Whether it has drained and is out of the ring.
+    #[must_use]
+    pub(crate) fn has_left(&self) -> bool {
+        self.member.standing == Standing::Draining && self.view().is_some_and(|view| !view.is_member(self.id()))
     }
 
     /// Whether it has no view yet, and so wants to know whom it can reach.
@@ -163,7 +177,7 @@ impl SimNode {
         };
         let key = session_key(request.session);
         let arc = key.arc(serving.keeper.view().shape.arcs);
-        let primary = match serving.host.serve(arc) {
+        let primary = match serving.host.serve(arc, now) {
             Ok(primary) => primary,
             Err(NotHere::Elsewhere { primary, .. }) => {
                 out.push(answer(Answer::Retry(Some(primary))));

@@ -49,6 +49,7 @@ pub const MARKS: [&str; 20] = [
     "a kill",
     "a kill between a wish and its view",
     "a kill during a founding",
+    "a node drained and left",
     "a paused node went on",
     "a primary was cut off from the voters alone",
     "a primary was cut off together with its backup",
@@ -59,7 +60,6 @@ pub const MARKS: [&str; 20] = [
     "an old request came again",
     "an outcome stayed unknown",
     "start anew",
-    "the majority of the voters was lost",
 ];
 
 /// Which run.

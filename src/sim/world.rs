@@ -204,7 +204,10 @@ impl World {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Tick(id) => self.tick(id),
+            Event::Tick(id) => {
+                self.tick(id);
+                self.end_if_left(id);
+            }
             Event::Packet(_, to, _) => self.deliver(to, event),
             Event::Closed(at, _) | Event::Proof(at, _) => self.deliver(at, event),
             Event::Request(name, request) => {

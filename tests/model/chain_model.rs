@@ -23,7 +23,9 @@ use std::{
 
 use ringheir::{
     id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber},
-    membership::{Agreement, Ballot, Chain, ChainEffect, ChainMessage, Member, Role, Shape, View, founding_view},
+    membership::{
+        Agreement, Ballot, Chain, ChainEffect, ChainMessage, Member, Role, Shape, Standing, View, founding_view,
+    },
     moment::Moment,
 };
 use stateright::{Model, Property};
@@ -189,6 +191,7 @@ impl ChainModel {
             cluster_address: String::new(),
             http_address: None,
             workers: 1,
+            standing: Standing::Open,
             kinds: Vec::new(),
         };
         let names: Vec<NodeName> = (0..self.size()).map(|place| Self::id(place).name).collect();

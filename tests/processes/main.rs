@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod misuse;
 mod ring;
+mod rolling;
 mod signals;
 mod silence;
 mod strangers;

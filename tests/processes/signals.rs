@@ -26,6 +26,8 @@ fn sigint_and_sigterm_end_a_serving_node_with_status_0_and_the_others_serve_on()
         assert!(asked.elapsed() < PROMPTLY, "it took {:?}", asked.elapsed());
         assert_eq!(status.code(), Some(0), "{}", node.log());
         assert_eq!(node.log(), before, "a wish is not a fault: nothing to tell");
+        let left = ring.view("a").is_some_and(|view| view["fully_protected"] == true);
+        assert!(left || signal == Signal::INT, "told by SIGTERM it hands over first");
         stream.wait_more(20);
         drop(stream.end());
         drop(node);

@@ -26,6 +26,6 @@ fn a_kill_right_after_another_node_woke_does_not_stop_three_nodes() {
         stream.wait_more(20);
         drop(stream.end());
         ring.start("b");
-        ring.wait_protected();
+        ring.wait_whole();
     }
 }

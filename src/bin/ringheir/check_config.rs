@@ -96,7 +96,8 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-fn agreement(agreement: Agreement) -> &'static str {
+/// The policy as the file writes it.
+pub(crate) fn agreement(agreement: Agreement) -> &'static str {
     match agreement {
         Agreement::Majority => "majority",
         Agreement::MajorityOrProof => "majority_or_proof",

@@ -14,6 +14,7 @@ mod check_config;
 mod clock;
 mod demo;
 mod node;
+mod order;
 #[cfg(feature = "sim")]
 mod sim;
 mod status;
@@ -56,6 +57,12 @@ enum Command {
     View(view::View),
     /// Shows every arc: who serves it, who guards it.
     Arcs(arcs::Arcs),
+    /// Tells a node to keep what it has and take no more.
+    Cordon(order::Order),
+    /// Tells a node to take part again.
+    Uncordon(order::Order),
+    /// Tells a node to hand over all it has and leave the ring.
+    Drain(order::DrainOrder),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +71,9 @@ fn main() -> ExitCode {
         Command::Status(arguments) => arguments.run(),
         Command::View(arguments) => arguments.run(),
         Command::Arcs(arguments) => arguments.run(),
+        Command::Cordon(arguments) => arguments.run(order::Told::Cordon),
+        Command::Uncordon(arguments) => arguments.run(order::Told::Uncordon),
+        Command::Drain(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Node(arguments) => node::run(&arguments),

@@ -4,19 +4,23 @@ use std::{
     io::{IsTerminal, stderr},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
 use ringheir::{
-    Node, StartError, Types,
+    Drain, DrainError, Node, Readiness, StartError, Types,
     config::{Address, ClusterFile, Environment, NodeConfig},
     http::HttpServer,
     id::NodeName,
     json::Json,
+    membership::View,
 };
 use tokio::{
     io::{AsyncReadExt, stdin},
     signal::unix::{SignalKind, signal},
+    time::sleep,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +29,8 @@ use crate::{
     ask::{print, tell},
 };
 
+/// Whoever balances callers looks at `/readyz` some times a second. Until it has, a node that drained passes calls on.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// Unless somebody says otherwise. ractor_cluster warns, several lines long, of every connection that closes: whom the ring
 /// lost, and what it does about it, is told by the ring itself.
 const LOG: &str = "warn,ringheir=info,ractor_cluster=error";
@@ -54,6 +60,9 @@ pub(crate) struct NodeArgs {
     /// What to log, as RUST_LOG.
     #[arg(long, value_name = "FILTER", default_value = LOG)]
     log: String,
+    /// On SIGTERM, hand over what is here for at most this many seconds, then stop.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600))]
+    drain_within: u64,
     /// Stop when standard input is closed: for whoever starts nodes and must not leave any behind.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -143,7 +152,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     }
     let started = tokio::select! {
         started = builder.start() => started,
-        () = &mut told => return ExitCode::SUCCESS,
+        _ = &mut told => return ExitCode::SUCCESS,
     };
     let node = match started {
         Ok(node) => node,
@@ -158,18 +167,70 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     }
     let at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
     print(format_args!("ready: {name}{at}, view {}, {} members\n", view.number, view.members.len()));
-    tokio::select! {
-        () = &mut told => {
-            if let Some(http) = http {
+    let ended = tokio::select! {
+        how = &mut told => {
+            if let Some(http) = &http {
                 http.drain();
-                http.stop().await;
             }
-            node.stop().await;
+            match how {
+                Told::Stop => ExitCode::SUCCESS,
+                Told::Drain => {
+                    let drained = drain(&node, Duration::from_secs(args.drain_within));
+                    tokio::select! {
+                        (ended, ()) = async { tokio::join!(drained, sleep(SEEN_WITHIN)) } => ended,
+                        // Whoever asks twice does not want to wait.
+                        _ = told_to_stop(false) => ExitCode::SUCCESS,
+                    }
+                }
+            }
+        }
+        () = left(&node) => {
+            if let Some(http) = &http {
+                http.drain();
+            }
+            sleep(SEEN_WITHIN).await;
             ExitCode::SUCCESS
         }
         () = node.stopped() => {
             tell(format_args!("{name}: the node stopped; its log says why"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(http) = http {
+        http.drain();
+        http.stop().await;
+    }
+    node.stop().await;
+    ended
+}
+
+/// Hands over what is here. Whatever comes of it, the process ends: its backups take over the rest.
+async fn drain(node: &Node, within: Duration) -> ExitCode {
+    match node.drain(Drain::new().within(within).even_unprotected()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why @ (DrainError::NobodyElse | DrainError::NoQuorum { .. })) => {
+            tracing::warn!(%why, "stopping without a drain");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            tell(format_args!("{}: stopping before everything was handed over: {why}", node.id().name));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The node has left the ring, as an order over HTTP has it do.
+async fn left(node: &Node) {
+    let mut views = node.views();
+    let me = node.id();
+    let is_out = |view: &Option<Arc<View>>| view.as_ref().is_some_and(|v| !v.is_member(me));
+    loop {
+        // One that was voted out while it hung is let in again, and stays.
+        if views.wait_for(is_out).await.is_err() || node.readiness() == Readiness::Draining {
+            return;
+        }
+        if views.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -179,8 +240,18 @@ fn in_flags(why: &StartError) -> String {
     why.to_string().replace("NodeBuilder::found", "--found")
 }
 
-/// Signals are caught from this call on; what it gives back waits for one.
-fn told_to_stop(exit_with_stdin: bool) -> impl Future<Output = ()> {
+/// How a process is told to end.
+#[derive(Clone, Copy)]
+enum Told {
+    /// At once; its backups take over.
+    Stop,
+    /// Having handed over what it has.
+    Drain,
+}
+
+/// Signals are caught from this call on; what it gives back waits for one. SIGTERM drains; Ctrl-C, or the end of standard
+/// input, does not.
+fn told_to_stop(exit_with_stdin: bool) -> impl Future<Output = Told> {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let closed = async move {
         if !exit_with_stdin {
@@ -195,9 +266,9 @@ fn told_to_stop(exit_with_stdin: bool) -> impl Future<Output = ()> {
             return std::future::pending().await;
         };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = closed => {}
+            _ = terminate.recv() => Told::Drain,
+            _ = interrupt.recv() => Told::Stop,
+            () = closed => Told::Stop,
         }
     }
 }

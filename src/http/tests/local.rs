@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Readiness,
+    Answered, Drain, DrainError, Readiness,
     error::{Bound, Error, ErrorKind},
     http::{
         door::{Door, Events, Heard, Outcome, Terms},
@@ -187,6 +187,14 @@ impl Door for Local {
 
     fn events(&self) -> Self::Events {
         self.events.subscribe()
+    }
+
+    fn cordon(&self) {}
+
+    fn uncordon(&self) {}
+
+    async fn drain(&self, _: Drain) -> Result<(), DrainError> {
+        Err(DrainError::NobodyElse)
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

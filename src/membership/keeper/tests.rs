@@ -194,15 +194,25 @@ fn wishes_of_several_primaries_are_one_view() {
     let mut cluster = Cluster::of(&["a", "b", "c"]);
     cluster.wish(0, WishedChange::Add(node("c", 1)));
     cluster.run(5);
-    cluster.wish(1, WishedChange::Move(node("c", 1)));
+    cluster.wish(1, WishedChange::Drop { node: node("c", 1), instead: None });
     cluster.wish(2, WishedChange::Add(node("b", 1)));
     cluster.run(100);
     let view = cluster.common();
     assert_eq!(view.number, ViewNumber(2));
     assert_eq!(view.arcs[0].in_sync, [node("b", 1), node("c", 1)]);
-    assert_eq!(view.arcs[1].primary, node("c", 1));
+    assert_eq!(view.arcs[1].in_sync, []);
     assert_eq!(view.arcs[2].in_sync, [node("a", 1), node("b", 1)]);
     assert_eq!(cluster.proposers, [node("a", 1)], "the first in ring order gathers them");
+}
+
+#[test]
+fn a_hand_over_waits_for_no_other_wish_since_callers_wait_for_it() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.wish(1, WishedChange::Move(node("c", 1)));
+    cluster.run(15);
+    let view = cluster.common();
+    assert_eq!((view.number, view.arcs[1].primary), (ViewNumber(2), node("c", 1)));
+    assert_eq!(view.arcs[1].in_sync, [node("b", 1)], "who hands over stays in sync");
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn assert_sound(base: &View, proposer: NodeId, known: &Knowledge, next: &View) {
     assert_eq!((next.cluster, next.number), (base.cluster, base.number.next()));
     assert!(next.is_member(proposer));
     for left in base.members.iter().filter(|m| !next.is_member(m.node)) {
-        assert!(known.unreachable.contains(&left.node), "{} was heard and is gone", left.node);
+        let asked = known.leaving.contains(&left.node);
+        assert!(asked || known.unreachable.contains(&left.node), "{} was heard and is gone", left.node);
     }
     if let Some(absent) = next.absent_voter() {
         assert!(base.is_voter(absent), "{absent} got a vote while it is no member");
@@ -84,7 +85,6 @@ fn assert_sound(base: &View, proposer: NodeId, known: &Knowledge, next: &View) {
             for copy in copies().filter(|n| next.is_member(*n)) {
                 let dropped = match wished {
                     Some(WishedChange::Drop { node, .. }) => node == copy,
-                    Some(WishedChange::Move(_)) => copy == old.primary,
                     _ => false,
                 };
                 assert!(new.holds(copy) || dropped, "arc {arc}: {copy} lives, nobody wished it away, and it is gone");
@@ -247,8 +247,11 @@ fn a_primary_adds_drops_and_moves_as_it_wishes() {
     assert_eq!((&dropped.arcs[0].in_sync[..], dropped.arcs[0].catching_up), (&[][..], Some(c)));
     let moved = step(&base, a, &wishing(&base, wish(&base, 0, WishedChange::Move(b))));
     assert_eq!((moved.arcs[0].primary, moved.arcs[0].since), (b, ViewNumber(2)));
-    // A deposed primary keeps nothing, so the arc is solo until somebody has caught up; here its home, which is a again.
-    assert_eq!((&moved.arcs[0].in_sync[..], moved.arcs[0].catching_up), (&[][..], Some(a)));
+    assert_eq!(
+        (&moved.arcs[0].in_sync[..], moved.arcs[0].catching_up),
+        (&[a][..], None),
+        "who hands over stays in sync"
+    );
 }
 
 #[test]
@@ -355,6 +358,51 @@ fn a_name_never_seen_comes_last_and_becomes_home_of_its_share() {
     assert_eq!(homes, 3);
     assert!(next.arcs.iter().filter(|e| e.home == name("n")).all(|e| e.catching_up == Some(newcomer)));
     assert_eq!(base.shape.ring.len(), 3, "the view before is as it was");
+}
+
+/// The same view where this member has that standing.
+fn standing(base: &View, node: NodeId, standing: Standing) -> View {
+    let described = Member { standing, ..member(node) };
+    step(base, node, &Knowledge { joins: BTreeMap::from([(node, described)]), ..calm(base) })
+}
+
+#[test]
+fn a_node_that_drains_gives_everything_away_by_live_steps_and_leaves_when_nothing_names_it() {
+    let base = founded(&["a", "b", "c", "d"], 8, 1);
+    let [a, b] = ids(["a", "b"]);
+    let mut view = standing(&base, a, Standing::Draining);
+    let leaving = |view: &View| Knowledge { leaving: BTreeSet::from([a]), ..diligent(view) };
+    while view.needs(a) {
+        let next = next_view(&view, b, &leaving(&view)).expect("something is left to move");
+        assert_sound(&view, b, &leaving(&view), &next);
+        assert!(next.is_member(a), "it goes only when nothing names it");
+        assert!(next.fully_protected(), "at no moment is a session without its backup: {next:?}");
+        assert!(next.number < ViewNumber(20), "it comes to rest");
+        view = next;
+    }
+    let gone = step(&view, b, &leaving(&view));
+    assert!(
+        !gone.is_member(a) && gone.absent_voter().is_none(),
+        "a process that is about to end keeps no vote: {gone:?}"
+    );
+    assert!(gone.fully_protected());
+}
+
+#[test]
+fn a_cordoned_node_keeps_what_it_holds_and_is_given_no_more() {
+    let base = founded(&["a", "b", "c", "d"], 8, 1);
+    let [a, b, c] = ids(["a", "b", "c"]);
+    let mut view = standing(&base, c, Standing::Cordoned);
+    assert_eq!(view.arcs, base.arcs, "nothing moves for it");
+    view = step(&view, a, &lost(&view, &[b], &[b]));
+    while let Some(next) = next_view(&view, a, &diligent(&view)) {
+        assert_sound(&view, a, &diligent(&view), &next);
+        view = next;
+    }
+    assert!(view.fully_protected(), "{view:?}");
+    for (old, new) in base.arcs.iter().zip(&view.arcs) {
+        assert_eq!(new.holds(c), old.holds(c), "{new:?} was {old:?}");
+    }
 }
 
 #[test]

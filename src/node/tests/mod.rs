@@ -2,6 +2,7 @@
 //! two session types, a ring, and its loss.
 
 mod crowding;
+mod draining;
 mod guarding;
 mod kinds;
 mod ring;
@@ -18,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::{
-    Answer, Bound, CallOptions, Command, Context, Decide, Durability, EventKind, EventSourced, Handle, Refused,
-    config::Address,
-    id::{ArcId, ClientId, RequestId, ViewNumber},
-    runtime::worker::WorkerInput,
+    Answer, Bound, CallOptions, Command, Context, Decide, Durability, EventKind, EventSourced, Handle, MemoryNetwork,
+    Refused,
+    config::{Address, ClusterFile},
+    id::{ArcId, ClientId, NodeName, RequestId, ViewNumber},
+    runtime::{clock, worker::WorkerInput},
 };
 
 /// A counter that counts, refuses and panics.

@@ -76,7 +76,7 @@ impl Transport for Quarrel {
 async fn a_call_is_sent_on_at_most_max_hops_times_in_a_row() {
     let view = Arc::new(founded(&["a", "b", "c"], 4, 1));
     let [me, b, c] = [0, 1, 2].map(|place: usize| view.members[place].node);
-    let shared = Shared::new(me, node_settings(&file(&["a", "b", "c"], "max_hops = 3")), Arc::default());
+    let shared = Shared::new(me, builder::node_settings(&file(&["a", "b", "c"], "max_hops = 3")), Arc::default());
     shared.view.store(Some(Arc::clone(&view)));
     let quarrel = Arc::new(Quarrel { router: Arc::downgrade(&shared), between: [b, c], asked: Mutex::default() });
     shared.transport.set(Arc::clone(&quarrel) as Arc<dyn Transport>).expect("not set yet");
@@ -171,7 +171,7 @@ async fn while_nodes_are_lost_and_links_full(
 ) -> (Result<u64, Error>, Vec<u8>) {
     let view = Arc::new(founded(nodes, 4, 1));
     let [me, other] = [0, 1].map(|place: usize| view.members[place].node);
-    let shared = Shared::new(me, node_settings(&file(nodes, "")), Arc::default());
+    let shared = Shared::new(me, builder::node_settings(&file(nodes, "")), Arc::default());
     shared.view.store(Some(Arc::clone(&view)));
     let losses = Arc::new(Losses {
         router: Arc::downgrade(&shared),

@@ -48,7 +48,7 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
 
     let silent = now + settings.ack_after;
     out.clear();
-    primary.tick(&mut 9, &Around { now: silent, ..around }, &mut out);
+    primary.tick(&mut 9, &mut 9, &Around { now: silent, ..around }, &mut out);
     assert_eq!(wishes(&out), [WishedChange::Drop { node: b, instead: None }]);
     let mut next = view;
     next.number = next.number.next();
@@ -60,7 +60,7 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
 
     let later = Around { now: silent + settings.shun, ..around };
     out.clear();
-    primary.tick(&mut 9, &later, &mut out);
+    primary.tick(&mut 9, &mut 9, &later, &mut out);
     let chunk = out.iter().find_map(|effect| match effect {
         Effect::ToBackup { message, .. } if matches!(message.content, ArcContent::Chunk(_)) => Some(message),
         _ => None,
@@ -68,7 +68,7 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     let received = chunk.expect("its time has come").receipt().of;
     out.clear();
     primary.handle_receipt(b, since, received, &later, &mut out);
-    primary.tick(&mut 9, &later, &mut out);
+    primary.tick(&mut 9, &mut 9, &later, &mut out);
     assert_eq!(wishes(&out), [WishedChange::Add(b)]);
 
     let mut next = View::clone(&surroundings.view);
@@ -79,6 +79,6 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     let around = Around { settings: &settings, surroundings: &surroundings, now: silent + settings.shun };
     out.clear();
     primary.reconfigure(&surroundings.view.arcs[0], goal, false, &around, &mut out);
-    primary.tick(&mut 9, &around, &mut out);
+    primary.tick(&mut 9, &mut 9, &around, &mut out);
     assert_eq!(wishes(&out), [], "it owes nothing yet");
 }

@@ -5,7 +5,7 @@
 use super::Primary;
 use crate::{
     id::NodeId,
-    membership::{Wish, WishedChange},
+    membership::{Standing, Wish, WishedChange},
     replication::{
         catch_up::CatchUp,
         effect::Effect,
@@ -34,7 +34,9 @@ impl Primary {
 
     /// Looks after everything that time brings: slow backups, chunks that are due, telling what is committed.
     /// `chunks` is how many chunks may still be sent to the node that catches up.
-    pub fn tick(&mut self, chunks: &mut usize, around: &Around<'_>, out: &mut Vec<Effect>) {
+    /// `hand_backs` is how many more arcs may be handed over at once.
+    pub fn tick(&mut self, chunks: &mut usize, hand_backs: &mut usize, around: &Around<'_>, out: &mut Vec<Effect>) {
+        self.begin_hand_back(hand_backs, around);
         self.advance(around, out);
         if !self.is_serving() {
             return;
@@ -77,7 +79,7 @@ impl Primary {
         if self.wish.is_some() {
             return;
         }
-        let Some(change) = self.next_change(around) else { return };
+        let Some(change) = self.next_change(around).or_else(|| self.hand_back_wish(around)) else { return };
         if let WishedChange::Drop { node, .. } = change {
             self.shunned.retain(|_, until| *until > around.now);
             let slow = self.owing.get(&node).is_some_and(|since| around.now.since(*since) >= around.settings.ack_after);
@@ -114,11 +116,6 @@ impl Primary {
         if self.catch_up.is_some() {
             return None;
         }
-        // A deposed primary keeps nothing, so the arc moves only when another backup stays: never through a moment alone.
-        let another_stays = self.in_sync.len() > 1 || self.goal.backups.is_empty();
-        if let Some(heir) = self.goal.primary.filter(|p| another_stays && self.in_sync.contains(p)) {
-            return Some(WishedChange::Move(heir));
-        }
         let wanted_here = self.goal.backups.iter().all(|b| self.in_sync.contains(b));
         if self.goal.primary != Some(around.surroundings.me) || !wanted_here {
             return None;
@@ -154,6 +151,6 @@ impl Primary {
         let after = view.members.iter().position(|m| m.node == slow).map_or(0, |p| p + 1);
         let ring = view.members.iter().cycle().skip(after).take(view.members.len());
         let free = |n: &NodeId| *n != slow && *n != surroundings.me && !self.in_sync.contains(n);
-        ring.filter(|m| m.role.holds_copies()).map(|m| m.node).find(free)
+        ring.filter(|m| m.role.holds_copies() && m.standing == Standing::Open).map(|m| m.node).find(free)
     }
 }

@@ -6,6 +6,7 @@ use std::{fmt, time::Duration};
 use super::{FAULTS_FROM, FAULTS_UNTIL, Setting};
 use crate::{
     id::{ArcId, NodeName},
+    membership::Standing,
     sim::{
         fault::{Cut, Fault, Whom},
         random::{Stream, Streams},
@@ -34,13 +35,15 @@ pub enum Mix {
     Restarts,
     /// Two backups, a lossy network, and primaries killed under load.
     Losses,
+    /// Nodes that drain or are cordoned, and kills of whoever is concerned meanwhile.
+    Drains,
     /// Faults before there is a cluster: starts in any order, halves apart, blank restarts.
     Founding,
 }
 
 impl Mix {
     /// Every mix.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Storm,
         Self::Voters,
         Self::Pauses,
@@ -50,6 +53,7 @@ impl Mix {
         Self::Retries,
         Self::Restarts,
         Self::Losses,
+        Self::Drains,
         Self::Founding,
     ];
 
@@ -66,6 +70,7 @@ impl Mix {
             Self::Retries => "retries",
             Self::Restarts => "restarts",
             Self::Losses => "losses",
+            Self::Drains => "drains",
             Self::Founding => "founding",
         }
     }
@@ -91,6 +96,8 @@ impl Mix {
             Self::Voters => {
                 setting.nodes = 5;
                 setting.voters = if chance.chance(0.7) { 3 } else { 5 };
+                // What a deposed primary answers by mistake it answers in the moment of its lease: somebody has to ask then.
+                setting.pause = Duration::from_millis(2);
             }
             Self::Islands => {
                 setting.nodes = 5;
@@ -102,6 +109,7 @@ impl Mix {
                 setting.pause = Duration::from_millis(2);
             }
             Self::Wishes => setting.kill_on_wish = 0.3,
+            Self::Drains => setting.kill_on_wish = if chance.chance(0.5) { 0.1 } else { 0.0 },
             Self::Retries => {
                 setting.try_for = Duration::from_millis(chance.range(5, 60));
                 setting.ghosts = 0.2;
@@ -254,6 +262,22 @@ impl Drawing {
                     let down = self.chance.duration(ms(1), ms(60));
                     self.faults.push((at, Fault::Kill(Whom::Named(name), down)));
                     at += down + self.chance.duration(ms(1), ms(300));
+                }
+            }
+            Mix::Drains => {
+                let lasts = self.chance.duration(ms(100), ms(3_000));
+                let standing = if self.chance.chance(0.8) { Standing::Draining } else { Standing::Cordoned };
+                let whom = if self.chance.chance(0.5) { Whom::Primary(arc) } else { Whom::Named(self.name()) };
+                self.faults.push((at, Fault::Stand(whom, standing, lasts)));
+                let soon = at + self.chance.duration(ms(1), ms(150));
+                let down = self.chance.duration(ms(50), ms(1_000));
+                match self.chance.range(0, 6) {
+                    0 => self.faults.push((soon, Fault::Kill(whom, down))),
+                    1 => self.faults.push((soon, Fault::Kill(Whom::Backup(arc), down))),
+                    2 => self.faults.push((soon, Fault::Vanish(Whom::Primary(arc), down))),
+                    3 => self.faults.push((soon, Fault::Pause(whom, down))),
+                    4 => self.lasting(soon, Fault::Cut { cut: Cut::FromVoters { arc, deaf: told }, told }, down),
+                    _ => {}
                 }
             }
             Mix::Losses => {

@@ -31,14 +31,13 @@ impl Planted {
     #[must_use]
     pub const fn shows_in(self) -> Mix {
         match self {
-            Self::Without(
-                Rule::Union | Rule::CommitIdentity | Rule::CommittedReads | Rule::CatchUpWhole | Rule::Enlist,
-            ) => Mix::Losses,
+            Self::Without(Rule::CommitIdentity | Rule::CommittedReads | Rule::CatchUpWhole) => Mix::Losses,
             Self::Without(Rule::ReadLease | Rule::LeaseFromAll) => Mix::Islands,
+            Self::Without(Rule::Union) => Mix::Drains,
             Self::Without(Rule::PromotedWaits | Rule::Fencing) => Mix::Voters,
             Self::Without(Rule::RepliesReplicated) => Mix::Retries,
             Self::Without(Rule::BackupFirst) => Mix::Restarts,
-            Self::ReusedIds => Mix::Wishes,
+            Self::Without(Rule::Enlist | Rule::Quiesce) | Self::ReusedIds => Mix::Wishes,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Event, Process, World};
 use crate::{
     id::{ClusterId, Incarnation, NodeId, NodeName},
-    membership::{FoundingPlan, Member, Role, Shape},
+    membership::{FoundingPlan, Member, Role, Shape, Standing, View},
     sim::{
         fault::{Cut, Fault, Whom},
         node::SimNode,
@@ -47,6 +47,16 @@ impl World {
                 }
             }
             Fault::Resume(name) => self.resume(name),
+            Fault::Stand(whom, standing, lasts) => {
+                if let Some(name) = self.find(whom)
+                    && let Some(process) = self.processes.get_mut(&name)
+                {
+                    process.node.stand(standing);
+                    self.struck += 1;
+                    self.at(lasts, Event::Fault(Fault::StandUp(name)));
+                }
+            }
+            Fault::StandUp(name) => self.stand_up(name),
             Fault::Cut { cut, told } => self.cut(&cut, told),
             Fault::Mend => self.network.heal(),
             Fault::Heal => {
@@ -58,6 +68,7 @@ impl World {
                 self.setting.pause *= 3;
                 for name in self.names.clone() {
                     self.resume(name);
+                    self.stand_up(name);
                     self.start(name);
                 }
             }
@@ -75,14 +86,15 @@ impl World {
         }
     }
 
-    /// Whether the cluster can be expected to go on without a process: a majority of the voters lives, and, unless the run is
-    /// one that may lose arcs, so does a copy of every arc.
+    /// Whether the cluster can be expected to go on without a process: a majority of the voters lives, both of the newest view
+    /// and of the newest that anybody else knows, and, unless the run is one that may lose arcs, so does a copy of every arc.
     fn may_kill(&self, name: NodeName) -> bool {
-        let Some(view) = &self.newest else { return true };
+        let Some(newest) = &self.newest else { return true };
         let stays = |n: &NodeId| n.name != name && self.alive.contains(n);
-        let voters = view.voters.iter().filter(|v| stays(v)).count();
-        let copy_stays = view.arcs.iter().all(|e| stays(&e.primary) || e.in_sync.iter().any(stays));
-        voters * 2 > view.voters.len() && (copy_stays || self.setting.may_lose)
+        let goes_on = |view: &View| view.voters.iter().filter(|v| stays(v)).count() * 2 > view.voters.len();
+        let copy_stays = newest.arcs.iter().all(|e| stays(&e.primary) || e.in_sync.iter().any(stays));
+        let others_go_on = self.newest_known(|n| n.name != name).is_none_or(|view| goes_on(view));
+        goes_on(newest) && others_go_on && (copy_stays || self.setting.may_lose)
     }
 
     fn start(&mut self, name: NodeName) {
@@ -99,6 +111,7 @@ impl World {
             cluster_address: String::new(),
             http_address: None,
             workers: 1,
+            standing: Standing::Open,
             kinds: vec![],
         };
         let shape = Shape {
@@ -140,6 +153,22 @@ impl World {
             }
             let proved = self.chance.duration(Duration::from_millis(1), self.setting.proof_within);
             self.at(proved, Event::Proof(other, dead));
+        }
+    }
+
+    fn stand_up(&mut self, name: NodeName) {
+        if let Some(process) = self.processes.get_mut(&name).filter(|p| !p.node.has_left()) {
+            process.node.stand(Standing::Open);
+        }
+    }
+
+    /// A process that has drained ends, and starts anew a little later.
+    pub(super) fn end_if_left(&mut self, id: NodeId) {
+        if self.node(id.name).is_some_and(|node| node.id() == id && node.has_left()) {
+            self.mark("a node drained and left");
+            self.end_process(id.name);
+            let down = self.chance.duration(Duration::from_millis(10), Duration::from_millis(800));
+            self.at(down, Event::Fault(Fault::Start(id.name)));
         }
     }
 

@@ -9,6 +9,7 @@ use super::World;
 use crate::{
     id::{NodeId, ViewNumber},
     membership::View,
+    replication::{Primary, Replica},
     sim::{check::OneDecision, node::SimNode},
 };
 
@@ -98,16 +99,24 @@ impl World {
         let all_in = self.processes.values().all(|p| newest.is_member(p.node.id()));
         let served = newest.entries().all(|(arc, entry)| {
             let primary = self.node(entry.primary.name).filter(|n| n.id() == entry.primary);
-            primary.and_then(SimNode::host).is_some_and(|h| h.serve(arc).is_ok())
+            let replica = primary.and_then(SimNode::host).and_then(|h| h.replica(arc));
+            replica.and_then(Replica::as_primary).is_some_and(Primary::is_serving)
         });
         everywhere && all_in && served && newest.fully_protected()
     }
 
+    /// The newest view that any of these living processes has installed.
+    pub(super) fn newest_known(&self, of: impl Fn(NodeId) -> bool) -> Option<&Arc<View>> {
+        let nodes = self.processes.values().map(|p| &p.node).filter(|node| of(node.id()));
+        nodes.filter_map(SimNode::view).max_by_key(|view| view.number)
+    }
+
     /// Whether the faults took the majority that could have decided the next view: a view that a killed voter was in may be
-    /// decided after the kill was allowed. Nothing can heal then but the operator's word.
+    /// decided after the kill was allowed, and one that only the killed knew may have been the last. Nothing can heal then
+    /// but the operator's word.
     #[must_use]
     pub(crate) fn is_beyond_healing(&self) -> bool {
-        let Some(view) = &self.newest else { return false };
+        let Some(view) = self.newest_known(|_| true) else { return false };
         let living = view.voters.iter().filter(|v| self.alive.contains(v)).count();
         living * 2 <= view.voters.len()
     }

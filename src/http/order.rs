@@ -1,0 +1,81 @@
+//! Operators' words to a node: `POST /v1/node/{name}/{cordon|uncordon|drain}`.
+//!
+//! Any node takes them; what is meant for another is sent on there (307). A page of another origin cannot give them: browsers
+//! say where a request comes from, and those that come from elsewhere are refused.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{door::Door, problem::Problem, state::Shared};
+use crate::{Drain, id::NodeName};
+
+/// No drain over HTTP takes longer than this: a client that asks for more asks again.
+const WITHIN_MAX: Duration = Duration::from_secs(600);
+
+/// What may stand behind the path.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Terms {
+    /// How long a drain may take, in milliseconds.
+    within_ms: Option<u64>,
+    /// Drain although sessions will lack backups then.
+    #[serde(default)]
+    unprotected: bool,
+}
+
+/// Carries one out.
+pub(super) async fn order<D: Door>(
+    State(shared): State<Arc<Shared<D>>>,
+    Path((name, order)): Path<(String, String)>,
+    Query(terms): Query<Terms>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !matches!(site, None | Some(b"none" | b"same-origin")) {
+        return Err(Problem::bad_request("orders are not taken from pages of another origin"));
+    }
+    if !matches!(order.as_str(), "cordon" | "uncordon" | "drain") {
+        return Err(Problem::no_such_page());
+    }
+    let door = shared.door()?;
+    if door.name().as_str() != name {
+        return elsewhere(door, &name, &order, &terms);
+    }
+    match order.as_str() {
+        "cordon" => door.cordon(),
+        "uncordon" => door.uncordon(),
+        _ => {
+            let within = terms.within_ms.map_or(Drain::DEFAULT_WITHIN, Duration::from_millis).min(WITHIN_MAX);
+            let how = Drain::new().within(within);
+            let how = if terms.unprotected { how.even_unprotected() } else { how };
+            door.drain(how).await.map_err(|why| Problem::not_drained(&why))?;
+            return Ok(Json(json!({ "node": name, "standing": "drained" })).into_response());
+        }
+    }
+    let standing = if order == "cordon" { "cordoned" } else { "open" };
+    Ok(Json(json!({ "node": name, "standing": standing })).into_response())
+}
+
+/// Where the order has to go.
+fn elsewhere<D: Door>(door: &D, name: &str, order: &str, terms: &Terms) -> Result<Response, Problem> {
+    let view = door.view();
+    let member = NodeName::new(name).and_then(|name| view.named(name));
+    let Some(address) = member.and_then(|m| m.http_address.clone()) else {
+        let known = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Problem::no_such_node(&format!(
+            "no node {name} with an HTTP address is in the ring; there are {known}"
+        )));
+    };
+    let within = terms.within_ms.map_or(String::new(), |ms| format!("&within_ms={ms}"));
+    let location = format!("http://{address}/v1/node/{name}/{order}?unprotected={}{within}", terms.unprotected);
+    let location = HeaderValue::from_str(&location).map_err(|_| Problem::no_such_node("its HTTP address is none"))?;
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response())
+}
