@@ -15,6 +15,7 @@ mod clock;
 mod demo;
 mod node;
 mod order;
+mod plan;
 #[cfg(feature = "sim")]
 mod sim;
 mod status;
@@ -46,6 +47,8 @@ enum Command {
     Bench(bench::Bench),
     /// Checks a cluster file and shows what it says: the ring, who backs whom, who votes.
     CheckConfig(check_config::CheckConfig),
+    /// Shows what the cluster of a file will be like: who backs whom, what each loss costs, what it takes.
+    Plan(plan::Plan),
     /// Runs one node of the cluster.
     Node(node::NodeArgs),
     /// Runs seeds of the simulator: nodes, clients, faults and judgement over virtual time.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Drain(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
+        Command::Plan(arguments) => arguments.run(),
         Command::Node(arguments) => node::run(&arguments),
         #[cfg(feature = "sim")]
         Command::Sim(arguments) => arguments.run(),
