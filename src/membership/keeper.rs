@@ -465,7 +465,8 @@ impl Keeper {
         let view = Arc::clone(self.chain.view());
         let me = view.member(self.member.node);
         let known = me.is_some_and(|known| **known == self.member);
-        let has_left = me.is_none() && self.member.standing == Standing::Draining;
+        // One that was voted out with a last copy comes back with it, and drains then.
+        let has_left = self.member.standing == Standing::Draining && view.has_let_go(self.member.node);
         if known || has_left || self.join_sent.is_some_and(|at| now.since(at) < REPEAT) {
             return;
         }

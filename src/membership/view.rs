@@ -341,6 +341,12 @@ impl View {
         self.arcs.iter().any(|entry| entry.holds(node) || entry.catching_up == Some(node))
     }
 
+    /// Whether this process has no part in the ring any more: no member, and not the holder of a last copy that is sought.
+    #[must_use]
+    pub fn has_let_go(&self, node: NodeId) -> bool {
+        !self.is_member(node) && !self.needs(node)
+    }
+
     /// Checks what every decided view keeps; a view from the network is checked before it is believed.
     ///
     /// # Errors

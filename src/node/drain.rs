@@ -152,11 +152,11 @@ impl Node {
         let mut views = self.views();
         let me = self.id();
         // Where all drain at once nobody is left to take anything.
-        let ended = |view: &View| !view.is_member(me) || (view.needs(me) && !has_another_host(view, me));
+        let ended = |view: &View| view.has_let_go(me) || (view.needs(me) && !has_another_host(view, me));
         let gone = views.wait_for(|view| view.as_ref().is_some_and(|v| ended(v)));
         tokio::select! {
             left = time::timeout(how.within, gone) => match left {
-                Ok(Ok(view)) if view.as_ref().is_some_and(|v| v.is_member(me)) => Err(DrainError::NobodyElse),
+                Ok(Ok(view)) if view.as_ref().is_some_and(|v| !v.has_let_go(me)) => Err(DrainError::NobodyElse),
                 Ok(_) => Ok(()),
                 Err(_) => Err(DrainError::TimedOut { arcs: self.arcs_left() }),
             },

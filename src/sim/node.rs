@@ -74,7 +74,7 @@ impl SimNode {
     /// Whether it has drained and is out of the ring.
     #[must_use]
     pub(crate) fn has_left(&self) -> bool {
-        self.member.standing == Standing::Draining && self.view().is_some_and(|view| !view.is_member(self.id()))
+        self.member.standing == Standing::Draining && self.view().is_some_and(|view| view.has_let_go(self.id()))
     }
 
     /// Whether it has no view yet, and so wants to know whom it can reach.

@@ -223,7 +223,7 @@ async fn drain(node: &Node, within: Duration) -> ExitCode {
 async fn left(node: &Node) {
     let mut views = node.views();
     let me = node.id();
-    let is_out = |view: &Option<Arc<View>>| view.as_ref().is_some_and(|v| !v.is_member(me));
+    let is_out = |view: &Option<Arc<View>>| view.as_ref().is_some_and(|v| v.has_let_go(me));
     loop {
         // One that was voted out while it hung is let in again, and stays.
         if views.wait_for(is_out).await.is_err() || node.readiness() == Readiness::Draining {

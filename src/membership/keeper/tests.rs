@@ -365,3 +365,47 @@ fn whatever_is_lost_and_reordered_the_living_come_to_one_view_without_the_dead()
         assert_eq!(view.members.len(), cluster.keepers.len(), "seed {seed}: {view:?}");
     }
 }
+
+#[test]
+fn a_node_that_drained_is_let_go_and_does_not_ask_to_come_back_but_one_with_a_last_copy_does() {
+    let [a, b, c] = ["a", "b", "c"].map(|n| node(n, 1));
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let draining = Member { standing: Standing::Draining, ..member(a) };
+    cluster.keepers.get_mut(&a).expect("it runs").describe(draining.clone());
+    cluster.run(400);
+    assert_eq!(cluster.common().member(a).map(|m| m.standing), Some(Standing::Draining));
+    assert!(cluster.common().is_member(a), "its arcs still name it");
+    // What primaries do, here by their wishes: every arc is given away, and a is dropped as a backup.
+    for _ in 0..6 {
+        for (arc, entry) in
+            cluster.common().entries().map(|(arc, entry)| (arc.0, Arc::clone(entry))).collect::<Vec<_>>()
+        {
+            let other = if entry.primary == b { c } else { b };
+            match (entry.primary == a, entry.catching_up) {
+                (true, _) if !entry.in_sync.is_empty() => cluster.wish(arc, WishedChange::Move(entry.in_sync[0])),
+                (_, Some(node)) => cluster.wish(arc, WishedChange::Add(node)),
+                (false, None) if entry.in_sync.contains(&a) && entry.in_sync.contains(&other) => {
+                    cluster.wish(arc, WishedChange::Drop { node: a, instead: None });
+                }
+                _ => {}
+            }
+        }
+        cluster.run(100);
+        if !cluster.keepers[&b].view().is_member(a) {
+            break;
+        }
+    }
+    let view = Arc::clone(cluster.keepers[&b].view());
+    assert!(view.has_let_go(a), "{view:?}");
+    cluster.run(2_000);
+    assert!(!cluster.keepers[&b].view().is_member(a), "it was let in again");
+
+    // Voted out as the holder of a last copy, it is wanted back.
+    let mut lost = View::clone(&founded(&["a", "b", "c"], 6, 1));
+    lost.members.retain(|m| m.node != a);
+    lost.voters.retain(|v| *v != a);
+    let mut keeper = Keeper::new(draining, Arc::new(lost), KeeperSettings::default(), cluster.now);
+    let mut out = Vec::new();
+    keeper.tick(cluster.now, Duration::ZERO, &mut out);
+    assert!(out.iter().any(|e| matches!(e, KeeperEffect::Send(_, KeeperMessage::Join(_)))), "{out:?}");
+}
