@@ -35,6 +35,9 @@ use crate::{
 /// Decoded sessions kept for one arc; beyond it some are dropped, which costs a decode when they are touched again.
 const LIVE_MAX: usize = 16_384;
 
+/// Frames kept until the first view is installed here. Peers that installed it sooner have begun to send; what is dropped they
+/// send again only after hundreds of milliseconds, in which nothing is served.
+const EARLY_MAX: usize = 256;
 /// What calls produced leaves after this long, though more of their batch wait.
 const PROMPT: Duration = Duration::from_millis(1);
 /// Why a worker does not go on.
@@ -137,6 +140,7 @@ pub(crate) struct WorkerState {
     pub(super) next_token: u64,
     pub(super) effects: Vec<Effect>,
     batch: VecDeque<Call>,
+    early: Vec<(NodeId, Frame)>,
     flush_sent: bool,
     ticks: u64,
 }
@@ -163,6 +167,7 @@ impl Actor for Worker {
             next_token: clock::now().as_nanos(),
             effects: Vec::new(),
             batch: VecDeque::new(),
+            early: Vec::new(),
             flush_sent: false,
             ticks: 0,
         })
@@ -246,6 +251,12 @@ impl WorkerState {
                 self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
                 return;
             }
+            (WorkerInput::Frame(from, frame), None) => {
+                if self.early.len() < EARLY_MAX {
+                    self.early.push((from, frame));
+                }
+                return;
+            }
             (_, None) => return,
             (input, Some(_)) => input,
         };
@@ -303,6 +314,9 @@ impl WorkerState {
         let grants = self.shared.granting().grants.clone();
         host.install(Arc::clone(view), goals, &grants, now, &mut self.effects);
         installed.store(view.number.0, Ordering::Release);
+        for (from, frame) in self.early.drain(..) {
+            host.handle_frame(from, frame, now, &mut self.effects);
+        }
     }
 
     /// Carries out what the host asked for.

@@ -47,6 +47,24 @@ async fn nodes_that_no_file_lists_join_behind_the_ring_and_take_their_share() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_stands_serves_at_once() {
+    // What a node sends before another has installed the first view must not wait to be sent again, after 400 ms.
+    let mut longest = Vec::new();
+    for _ in 0..5 {
+        let nodes = start(&["a", "b", "c"], &MemoryNetwork::new()).await;
+        let begun = clock::now();
+        for n in 0..30 {
+            soon(counter(&nodes[n % 3], &format!("s{n}")).call(Add(1))).await.expect("served");
+        }
+        longest.push(clock::now().since(begun));
+    }
+    assert!(
+        longest.iter().any(|took| *took < Duration::from_millis(250)),
+        "each ring stood still at first: {longest:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listed_name_has_no_entry_of_its_own() {
     let network = MemoryNetwork::new();
     let listed = file(&["a", "b", "c"], "");
