@@ -6,6 +6,7 @@ mod draining;
 mod guarding;
 mod kinds;
 mod ring;
+mod roles;
 mod routing;
 mod seeing;
 mod sessions;
