@@ -7,7 +7,7 @@
 use super::{Backup, Effect, Learner, Primary, rules::Rule, settings::Around, store::Store};
 use crate::{
     id::{CommitNumber, ViewNumber},
-    membership::{ArcEntry, Part, Target, Turn},
+    membership::{Part, Target, Turn},
     moment::Moment,
 };
 
@@ -74,7 +74,7 @@ impl Replica {
                 let (store, base, tail) = match held {
                     Some(Self::Backup(backup)) => backup.into_parts(),
                     _ => {
-                        assert!(is_born_empty(entry), "only an in-sync backup is promoted: {turn:?}");
+                        assert!(may_begin_empty(turn), "only an in-sync backup is promoted: {turn:?}");
                         (Store::default(), CommitNumber::default(), [].into())
                     }
                 };
@@ -96,7 +96,7 @@ impl Replica {
             Part::Backup => Some(Self::Backup(match held {
                 Some(Self::Backup(backup)) => backup,
                 _ => {
-                    assert!(is_born_empty(entry), "a node that holds nothing was called in sync: {turn:?}");
+                    assert!(may_begin_empty(turn), "a node that holds nothing was called in sync: {turn:?}");
                     Backup::default()
                 }
             })),
@@ -127,7 +127,48 @@ impl Replica {
     }
 }
 
-/// Whether the entry's primary began with nothing: at the founding, or after every copy was lost.
-fn is_born_empty(entry: &ArcEntry) -> bool {
-    entry.since == ViewNumber(1) || entry.lost_at == Some(entry.since)
+/// Whether holding nothing is holding everything: at the founding, after every copy was lost, or where this is the first view
+/// that the process ever installed. In sync without an earlier view it is only since the founding, and what it has not
+/// acknowledged nobody was told.
+fn may_begin_empty(turn: &Turn) -> bool {
+    let entry = &turn.entry;
+    entry.since == ViewNumber(1) || entry.lost_at == Some(entry.since) || turn.deposed.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        id::ArcId,
+        membership::{
+            View,
+            test_views::{founded, node},
+            transition,
+        },
+        replication::{ReplicationSettings, Surroundings},
+    };
+
+    /// Found by a campaign, once in 50,000 seeds: a founder died before one that it had named heard of view 1.
+    #[test]
+    fn a_founder_that_hears_of_no_view_before_it_is_promoted_begins_with_nothing() {
+        let [a, b] = ["a", "b"].map(|name| node(name, 1));
+        let mut second = View::clone(&founded(&["a", "b", "c"], 3, 1));
+        second.number = ViewNumber(2);
+        second.members.retain(|m| m.node != a);
+        let entry = Arc::make_mut(&mut second.arcs[0]);
+        assert_eq!((entry.primary, &entry.in_sync[..]), (a, &[b][..]));
+        (entry.primary, entry.since, entry.changed) = (b, ViewNumber(2), ViewNumber(2));
+        entry.in_sync.clear();
+        let settings = ReplicationSettings::default();
+        let surroundings = Surroundings::new(b, Arc::new(second.clone()));
+        let around = Around { settings: &settings, surroundings: &surroundings, now: Moment::START };
+        let goal = Target::default();
+        let change = Change { goal: &goal, leases_over: Moment::START, jumped: true, around };
+        let turns = transition(None, &second, b);
+        let turn = turns.iter().find(|turn| turn.arc == ArcId(0)).expect("it concerns b");
+        let replica = Replica::turn(None, turn, &change, &mut Vec::new()).expect("a part");
+        assert!(replica.as_primary().is_some_and(|p| p.store().is_empty() && p.since() == ViewNumber(2)));
+    }
 }
