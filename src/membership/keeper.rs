@@ -7,14 +7,22 @@
 //!
 //! Bounds: one wish an arc, joins only while they are repeated, one view of history.
 
+mod asking;
+mod newcomers;
+mod settings;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 
+pub use settings::KeeperSettings;
+
+use newcomers::Joining;
+
 use super::{
-    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, Standing, View, Wish, WishedChange,
+    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, View, Wish, WishedChange,
     next_view::{Knowledge, next_view},
 };
 use crate::{
@@ -22,33 +30,10 @@ use crate::{
     moment::Moment,
 };
 
-/// How long a keeper waits for what.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct KeeperSettings {
-    /// The k-th live voter proposes k times this after the first.
-    pub stagger: Duration,
-    /// Wishes are gathered this long before a view is proposed for them.
-    pub wish_delay: Duration,
-    /// A proposal without a decision is given up after this; each further one for the same view gets twice the time.
-    pub proposal_timeout: Duration,
-    /// A member that has not installed the newest view for this long counts as unheard; twice this refuses a newcomer whose
-    /// name still lives.
-    pub suspect_after: Duration,
-}
-
-impl Default for KeeperSettings {
-    fn default() -> Self {
-        Self {
-            stagger: Duration::from_millis(30),
-            wish_delay: Duration::from_millis(20),
-            proposal_timeout: Duration::from_millis(150),
-            suspect_after: Duration::from_millis(600),
-        }
-    }
-}
-
 /// Joins and wishes are said again this often until a view answers them.
 const REPEAT: Duration = Duration::from_millis(200);
+/// Without a quorum for this long, whoever is connected is asked for the newest view, and again after as long.
+const ASK_AROUND: Duration = Duration::from_secs(1);
 /// A join that is no longer repeated is forgotten after this.
 const JOIN_KEPT: Duration = Duration::from_millis(1500);
 /// A peer that lags is sent the newest view, at most this often.
@@ -58,8 +43,6 @@ const COLLISIONS_MAX: u32 = 8;
 /// A proposal gets twice the time of the one that timed out before it, up to this many times: far apart, two round trips take
 /// longer than the timeout of neighbours.
 const TIMEOUTS_MAX: u32 = 3;
-/// At most this many processes may be waiting to come in.
-const JOINS_MAX: usize = 256;
 
 /// What this node's monitor knows of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -84,13 +67,6 @@ pub enum KeeperEffect {
     Refused(JoinRefusal),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Joining {
-    member: Member,
-    asked_first: Moment,
-    asked_last: Moment,
-}
-
 /// One node's part in keeping the view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keeper {
@@ -105,6 +81,8 @@ pub struct Keeper {
     own_wishes_sent: Option<Moment>,
     join_sent: Option<Moment>,
     leave_sent: Option<Moment>,
+    /// Since when, or since it last asked around, this node has heard too few voters.
+    cut_off_since: Option<Moment>,
     gossiped: BTreeMap<NodeId, Moment>,
     hearing: Hearing,
     dead: BTreeSet<NodeId>,
@@ -134,6 +112,7 @@ impl Keeper {
             own_wishes_sent: None,
             join_sent: None,
             leave_sent: None,
+            cut_off_since: None,
             gossiped: BTreeMap::new(),
             hearing: Hearing::default(),
             dead: BTreeSet::new(),
@@ -157,11 +136,6 @@ impl Keeper {
     #[must_use]
     pub fn dead(&self) -> &BTreeSet<NodeId> {
         &self.dead
-    }
-
-    /// Processes that ask to come in; the monitor watches them too, for only one that is heard is let in.
-    pub fn joining(&self) -> impl Iterator<Item = (NodeId, &Member)> {
-        self.joins.iter().map(|(node, j)| (*node, &j.member))
     }
 
     /// Says anew what this node is (its kinds changed, or its standing); a view will carry it. One that is to drain asks to
@@ -276,24 +250,6 @@ impl Keeper {
         self.tick(now, jitter, out);
     }
 
-    fn handle_join(&mut self, from: NodeId, member: Member, now: Moment, out: &mut Vec<KeeperEffect>) {
-        if member.node != from || self.dead.contains(&from) {
-            return;
-        }
-        if self.view().member(from).is_some_and(|known| **known == member) {
-            out.push(KeeperEffect::Send(from, KeeperMessage::Chain(ChainMessage::Decided(Arc::clone(self.view())))));
-            return;
-        }
-        if self.joins.len() >= JOINS_MAX && !self.joins.contains_key(&from) {
-            return;
-        }
-        let asked =
-            self.joins.entry(from).or_insert(Joining { member: member.clone(), asked_first: now, asked_last: now });
-        asked.asked_last = now;
-        asked.member = member;
-        self.stirred = true;
-    }
-
     /// Looks whether something is due. Call it every few milliseconds. `jitter` is drawn anew by the caller each time, below
     /// the stagger: it parts proposers that collide.
     pub fn tick(&mut self, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
@@ -303,11 +259,12 @@ impl Keeper {
         self.say_wishes(now, out);
         self.refuse_joins(now, out);
         self.leaving.retain(|_, asked_last| now.since(*asked_last) <= JOIN_KEPT);
+        let heard = self.heard(now);
+        self.note_cut_off(&heard, now);
         // A voter that is no member answers proposals and makes none: it has to be let in first.
         if !self.view().is_voter(me) || !self.view().is_member(me) {
             return;
         }
-        let heard = self.heard(now);
         if heard != self.heard_before {
             self.heard_before.clone_from(&heard);
             self.stirred = true;
@@ -459,76 +416,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    fn say_join(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
-        let view = Arc::clone(self.chain.view());
-        let me = view.member(self.member.node);
-        let known = me.is_some_and(|known| **known == self.member);
-        // One that was voted out with a last copy comes back with it, and drains then.
-        let has_left = self.member.standing == Standing::Draining && view.has_let_go(self.member.node);
-        if known || has_left || self.join_sent.is_some_and(|at| now.since(at) < REPEAT) {
-            return;
-        }
-        self.join_sent = Some(now);
-        // Everyone is asked: a newcomer cannot know which voters are left.
-        let others = view.members.iter().map(|m| m.node).chain(self.hearing.hears.iter().copied());
-        for node in others.collect::<BTreeSet<_>>() {
-            if node != self.member.node {
-                out.push(KeeperEffect::Send(node, KeeperMessage::Join(self.member.clone())));
-            }
-        }
-    }
-
-    fn say_leave(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
-        let me = self.member.node;
-        if self.member.standing != Standing::Draining || self.leave_sent.is_some_and(|at| now.since(at) < REPEAT) {
-            return;
-        }
-        let view = Arc::clone(self.chain.view());
-        if !view.is_member(me) || view.needs(me) {
-            return;
-        }
-        self.leave_sent = Some(now);
-        for other in view.members.iter().map(|m| m.node).filter(|n| *n != me) {
-            out.push(KeeperEffect::Send(other, KeeperMessage::Leave));
-        }
-    }
-
-    fn say_wishes(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
-        if self.own_wishes.is_empty() || self.own_wishes_sent.is_some_and(|at| now.since(at) < REPEAT) {
-            return;
-        }
-        self.own_wishes_sent = Some(now);
-        let wishes: Vec<Wish> = self.own_wishes.values().cloned().collect();
-        for voter in &self.chain.view().voters {
-            if *voter != self.member.node && self.hearing.hears.contains(voter) {
-                out.push(KeeperEffect::Send(*voter, KeeperMessage::Wishes(wishes.clone())));
-            }
-        }
-    }
-
-    fn refuse_joins(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
-        if self.joins.is_empty() {
-            return;
-        }
-        let view = Arc::clone(self.chain.view());
-        let (dead, hears) = (&self.dead, &self.hearing.hears);
-        let patience = self.settings.suspect_after * 2;
-        self.joins.retain(|node, joining| {
-            if now.since(joining.asked_last) > JOIN_KEPT {
-                return false;
-            }
-            // A quick restart finds its old self in the view; only one that is still heard this long after truly lives.
-            let other = view.named(node.name).filter(|m| m.node != *node);
-            let lives = other.is_some_and(|m| hears.contains(&m.node) && !dead.contains(&m.node));
-            if lives && now.since(joining.asked_first) > patience {
-                let refusal = KeeperMessage::JoinRefused(JoinRefusal::NameLives(node.name));
-                out.push(KeeperEffect::Send(*node, refusal));
-                return false;
-            }
-            true
-        });
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Agreement, ArcEntry, Member, Role, Standing, Target, View, Wish, WishedChange, placement};
+use super::{Agreement, ArcEntry, Member, Role, Target, View, Wish, WishedChange, placement};
 use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
 
 /// What is known when a value is to be chosen.
@@ -35,7 +35,7 @@ pub struct Knowledge {
 impl Knowledge {
     /// Whether a member may go: it asked to, and there is nothing that it holds or is to hold.
     fn may_leave(&self, base: &View, member: &Member) -> bool {
-        self.leaving.contains(&member.node) && member.standing == Standing::Draining && !base.needs(member.node)
+        self.leaving.contains(&member.node) && !member.stays() && !base.needs(member.node)
     }
 }
 
@@ -87,15 +87,14 @@ pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<Vie
     let number = base.number.next();
     let mut view = base.clone();
     view.number = number;
-    let leaves = |m: &Member| known.may_leave(base, m);
-    view.members.retain(|m| m.node == proposer || !(known.unreachable.contains(&m.node) || leaves(m)));
+    let goes = |m: &Member| known.unreachable.contains(&m.node) || known.may_leave(base, m);
+    view.members.retain(|m| m.node == proposer || !goes(m));
     let came = admit(&mut view, known);
     choose_voters(&mut view, base, known);
     let wishes: BTreeMap<ArcId, &Wish> =
         known.wishes.iter().filter(|w| w.base == base.number).map(|w| (w.arc, w)).collect();
     let live: BTreeSet<NodeId> = view.members.iter().map(|m| m.node).collect();
-    let stays = |m: &&Arc<Member>| m.standing != Standing::Draining;
-    let staying: BTreeSet<NodeId> = view.members.iter().filter(stays).map(|m| m.node).collect();
+    let staying: BTreeSet<NodeId> = view.members.iter().filter(|m| m.stays()).map(|m| m.node).collect();
     let targets = placement::targets(&view);
     for (arc, target) in (0u16..).map(ArcId).zip(&targets) {
         let old = &base.arcs[usize::from(arc.0)];
@@ -163,7 +162,7 @@ fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
     }
     let may_vote = |m: &&Arc<Member>| {
         m.role.may_vote()
-            && m.standing != Standing::Draining
+            && m.stays()
             && !view.is_voter(m.node)
             && base.is_member(m.node)
             && known.up_to_date.contains(&m.node)
@@ -183,10 +182,13 @@ fn absent_vote(view: &View, base: &View, known: &Knowledge) -> Option<NodeId> {
         && view.voters.len() >= 2
         && view.voters.len().is_multiple_of(2)
         && view.voters.len() < usize::from(view.shape.voters_max);
+    if !helps {
+        return None;
+    }
     let gone = |v: &NodeId| known.dead.contains(v) || known.leaving.contains(v);
     let absent = |v: &&NodeId| !view.is_member(**v) && !gone(v);
     let candidates = || base.voters.iter().filter(absent);
-    candidates().find(|v| base.is_member(**v)).or_else(|| candidates().next()).copied().filter(|_| helps)
+    candidates().find(|v| base.is_member(**v)).or_else(|| candidates().next()).copied()
 }
 
 /// Applies a primary's wish if it was made against this very entry; says whether it did.

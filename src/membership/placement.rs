@@ -134,7 +134,7 @@ impl<'a> Ground<'a> {
         let mut holders: BTreeMap<NodeName, Option<Holder<'a>>> = view.arcs.iter().map(|e| (e.home, None)).collect();
         for member in &view.members {
             // One that drains is as good as gone: its arcs go where they would go after its death, but live.
-            if member.role.holds_copies() && member.standing != Standing::Draining {
+            if member.role.holds_copies() && member.stays() {
                 let holder = Holder {
                     node: member.node,
                     host: member.role == Role::Host,

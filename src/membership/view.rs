@@ -94,6 +94,14 @@ pub struct Member {
     pub kinds: Vec<KindVersion>,
 }
 
+impl Member {
+    /// Whether it is not about to leave: what is to be kept is kept by those that stay.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.standing != Standing::Draining
+    }
+}
+
 /// What is fixed, or agreed, for the whole cluster. Taken from the founder's file, so that nodes whose files drifted apart
 /// still compute the same next view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,6 +170,12 @@ impl ArcEntry {
     #[must_use]
     pub fn holds(&self, node: NodeId) -> bool {
         self.primary == node || self.in_sync.contains(&node)
+    }
+
+    /// Whether `node` holds the arc or is to hold it.
+    #[must_use]
+    pub fn needs(&self, node: NodeId) -> bool {
+        self.holds(node) || self.catching_up == Some(node)
     }
 }
 
@@ -326,10 +340,9 @@ impl View {
     /// and every one of those that may vote does, as far as the shape has room: else the next loss might find no quorum.
     #[must_use]
     pub fn fully_protected(&self) -> bool {
-        let stays = |m: &&Arc<Member>| m.standing != Standing::Draining;
-        let can_hold = self.members.iter().filter(stays).filter(|m| m.role.holds_copies()).count();
+        let can_hold = self.members.iter().filter(|m| m.stays() && m.role.holds_copies()).count();
         let wanted = usize::from(self.shape.backups).min(can_hold.saturating_sub(1));
-        let may_vote = self.members.iter().filter(stays).filter(|m| m.role.may_vote()).count();
+        let may_vote = self.members.iter().filter(|m| m.stays() && m.role.may_vote()).count();
         self.arcs.iter().all(|e| self.is_member(e.primary) && e.in_sync.len() >= wanted)
             && (can_hold > 1 || self.shape.backups == 0)
             && self.present_voters() >= may_vote.min(usize::from(self.shape.voters_max))
@@ -338,7 +351,7 @@ impl View {
     /// Whether any arc's entry names this process: as one that holds it, or that is to.
     #[must_use]
     pub fn needs(&self, node: NodeId) -> bool {
-        self.arcs.iter().any(|entry| entry.holds(node) || entry.catching_up == Some(node))
+        self.arcs.iter().any(|entry| entry.needs(node))
     }
 
     /// Whether this process has no part in the ring any more: no member, and not the holder of a last copy that is sought.

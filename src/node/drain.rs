@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time;
 
-use super::{Node, Readiness};
+use super::{Node, Readiness, start_error::joined};
 use crate::{
     id::{NodeId, NodeName},
     membership::{Member, Role, Standing, View},
@@ -92,8 +92,7 @@ impl fmt::Display for DrainError {
                 "{stay} node(s) that may hold copies would stay, and it takes {wanted} for every session to have its backups: start one, or drain even so"
             ),
             Self::NoQuorum { awaited } => {
-                let awaited = awaited.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
-                write!(f, "no quorum: {awaited} not heard, so nothing can be handed over")
+                write!(f, "no quorum: {} not heard, so nothing can be handed over", joined(awaited))
             }
             Self::TimedOut { arcs } => write!(f, "{arcs} arcs were not handed over in time; it goes on, so ask again"),
             Self::Stopped => f.write_str("the node was stopped"),
@@ -189,6 +188,6 @@ impl Node {
 
     fn arcs_left(&self) -> usize {
         let me = self.id();
-        self.view().arcs.iter().filter(|entry| entry.holds(me) || entry.catching_up == Some(me)).count()
+        self.view().arcs.iter().filter(|entry| entry.needs(me)).count()
     }
 }

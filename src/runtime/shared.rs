@@ -4,7 +4,7 @@
 //! older ones, so that a worker that promotes counts every grant ever given under an older view.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -134,6 +134,11 @@ impl Shared {
             started: clock::now(),
             settings,
         })
+    }
+
+    /// The processes that can be reached now, members or not.
+    pub(crate) fn connected(&self) -> BTreeSet<NodeId> {
+        self.transport.get().map(|t| t.peers().into_iter().map(|p| p.node).collect()).unwrap_or_default()
     }
 
     /// The newest view installed.

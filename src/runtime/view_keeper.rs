@@ -199,9 +199,7 @@ impl KeeperState {
                 founding.handle_decided(from, view, &mut effects);
             }
             KeeperInput::Tick => {
-                let peers = self.shared.transport.get().map(|t| t.peers()).unwrap_or_default();
-                let connected: BTreeSet<NodeId> = peers.into_iter().map(|p| p.node).collect();
-                founding.tick(&connected, now, &mut effects);
+                founding.tick(&self.shared.connected(), now, &mut effects);
                 let awaited = Awaited { missing: founding.missing(now), differing: founding.differing(now) };
                 if now.since(self.began) >= SAY_AWAITED_AFTER {
                     let again = self.reminder.is_due(now);
@@ -326,7 +324,12 @@ impl KeeperState {
                 self.member = member.clone();
                 keeper.describe(member);
             }
-            KeeperInput::Tick => keeper.tick(now, jitter, &mut effects),
+            KeeperInput::Tick => {
+                keeper.tick(now, jitter, &mut effects);
+                if keeper.asks_around(now) {
+                    keeper.ask_around(self.shared.connected(), now, &mut effects);
+                }
+            }
         }
         for effect in effects {
             match effect {

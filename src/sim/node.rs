@@ -74,13 +74,16 @@ impl SimNode {
     /// Whether it has drained and is out of the ring.
     #[must_use]
     pub(crate) fn has_left(&self) -> bool {
-        self.member.standing == Standing::Draining && self.view().is_some_and(|view| view.has_let_go(self.id()))
+        !self.member.stays() && self.view().is_some_and(|view| view.has_let_go(self.id()))
     }
 
-    /// Whether it has no view yet, and so wants to know whom it can reach.
+    /// Whether it has no view yet, or nobody who could give it a newer one, and so wants to know whom it can reach.
     #[must_use]
-    pub(crate) fn is_founding(&self) -> bool {
-        matches!(self.stage, Stage::Founding(_))
+    pub(crate) fn asks_around(&self, now: Moment) -> bool {
+        match &self.stage {
+            Stage::Founding(_) => true,
+            Stage::Serving(serving) => serving.keeper.asks_around(now),
+        }
     }
 
     /// The view it has installed.
@@ -112,6 +115,9 @@ impl SimNode {
             Stage::Serving(serving) => {
                 let mut asked = Asked::default();
                 serving.tick(now, jitter, &mut asked, out);
+                if serving.keeper.asks_around(now) {
+                    serving.keeper.ask_around(connected.iter().copied(), now, &mut asked.keeping);
+                }
                 self.follow_keeper(asked.keeping, now, out);
                 self.follow_host(asked.effects, now, out);
             }

@@ -258,8 +258,8 @@ impl World {
 
     fn tick(&mut self, id: NodeId) {
         let Some(process) = self.processes.get(&id.name).filter(|p| p.node.id() == id) else { return };
-        let founding = process.node.is_founding();
-        let connected = if founding { self.reachable_from(id) } else { BTreeSet::new() };
+        let asks = process.node.asks_around(process.local(self.now));
+        let connected = if asks { self.reachable_from(id) } else { BTreeSet::new() };
         let jitter = Duration::from_micros(self.chance.range(0, 20_000));
         let mut out = Vec::new();
         if let Some(process) = self.processes.get_mut(&id.name).filter(|p| !p.paused) {

@@ -185,9 +185,6 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             }
         }
         () = left(&node) => {
-            if let Some(http) = &http {
-                http.drain();
-            }
             sleep(SEEN_WITHIN).await;
             ExitCode::SUCCESS
         }
@@ -197,7 +194,6 @@ async fn serve(args: &NodeArgs) -> ExitCode {
         }
     };
     if let Some(http) = http {
-        http.drain();
         http.stop().await;
     }
     node.stop().await;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::membership::{
-    ArcEntry, WishedChange,
+    ArcEntry, Standing, WishedChange,
     test_views::{chance, founded, member, name, node},
 };
 
@@ -187,6 +187,39 @@ fn without_a_majority_nothing_changes() {
     cluster.kill(node("b", 1));
     cluster.run(5_000);
     assert_eq!(cluster.common().number, ViewNumber(1));
+}
+
+#[test]
+fn one_that_knows_nobody_alive_asks_whoever_is_connected_and_finds_its_way_back() {
+    let now = Moment::START + Duration::from_secs(1);
+    let millis = |n| now + Duration::from_millis(n);
+    let old = founded(&["a", "b", "c"], 6, 1);
+    let mut keeper = Keeper::new(member(node("c", 1)), Arc::new(old.clone()), KeeperSettings::default(), now);
+    let gone: BTreeSet<NodeId> = [node("a", 1), node("b", 1)].into();
+    keeper.hear(Hearing { suspects: gone.clone(), ..Hearing::default() });
+    let mut out = Vec::new();
+    keeper.tick(now, Duration::ZERO, &mut out);
+    assert!(!keeper.asks_around(millis(900)), "it may be a short cut");
+    assert!(keeper.asks_around(millis(1_000)));
+    let connected = [node("a", 2), node("b", 2), node("c", 1)];
+    out.clear();
+    keeper.ask_around(connected, millis(1_000), &mut out);
+    let fetch = KeeperMessage::Chain(ChainMessage::Fetch { have: ViewNumber(1) });
+    let asked = [node("a", 2), node("b", 2)].map(|n| KeeperEffect::Send(n, fetch.clone()));
+    assert_eq!(out, asked);
+    assert!(!keeper.asks_around(millis(1_900)) && keeper.asks_around(millis(2_000)), "and again while it is cut off");
+
+    let mut newest = old;
+    newest.number = ViewNumber(9);
+    newest.members = vec![Arc::new(member(node("a", 2))), Arc::new(member(node("b", 2)))];
+    newest.voters = vec![node("a", 2), node("b", 2)];
+    keeper.hear(Hearing { hears: [node("a", 2), node("b", 2)].into(), suspects: gone, ..Hearing::default() });
+    out.clear();
+    let decided = KeeperMessage::Chain(ChainMessage::Decided(Arc::new(newest)));
+    keeper.handle(node("a", 2), decided, millis(2_000), Duration::ZERO, &mut out);
+    let joins = |e: &KeeperEffect| matches!(e, KeeperEffect::Send(to, KeeperMessage::Join(_)) if *to == node("a", 2));
+    assert!(out.iter().any(joins), "{out:?}");
+    assert!(!keeper.asks_around(millis(9_000)), "those who vote now are heard");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::membership::{
-    Agreement, ArcState, Shape,
+    Agreement, ArcState, Shape, Standing,
     test_views::{chance, founded, founded_by, member, name, node},
 };
 

@@ -15,6 +15,19 @@ use crate::{
     transport::{Class, Lane, NotSent, Peer, Transport},
 };
 
+/// What a transport that is played by a test does beside sending: nothing.
+macro_rules! only_sends {
+    () => {
+        fn dial(&self, _: NodeName, _: &str) {}
+        fn forget(&self, _: &str) {}
+        fn drop_peer(&self, _: NodeId) {}
+        fn peers(&self) -> Vec<Peer> {
+            Vec::new()
+        }
+        fn stop(&self) {}
+    };
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_from_a_node_with_an_old_view_is_sent_on_to_the_present_primary() {
     let network = MemoryNetwork::new();
@@ -63,13 +76,7 @@ impl Transport for Quarrel {
         Ok(())
     }
 
-    fn dial(&self, _: NodeName, _: &str) {}
-    fn forget(&self, _: &str) {}
-    fn drop_peer(&self, _: NodeId) {}
-    fn peers(&self) -> Vec<Peer> {
-        Vec::new()
-    }
-    fn stop(&self) {}
+    only_sends!();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,13 +156,7 @@ impl Transport for Losses {
         Ok(())
     }
 
-    fn dial(&self, _: NodeName, _: &str) {}
-    fn forget(&self, _: &str) {}
-    fn drop_peer(&self, _: NodeId) {}
-    fn peers(&self) -> Vec<Peer> {
-        Vec::new()
-    }
-    fn stop(&self) {}
+    only_sends!();
 }
 
 /// What comes of a call that is made in a ring of `nodes` until only `survivors` are left, and what the requests said.

@@ -154,7 +154,8 @@ impl Primary {
         // Switched off, everything is taken for committed: what the checkers have to notice.
         let folded = if settings.rules.hold(Rule::Quiesce) {
             for key in handing.touched {
-                store.put(key.clone(), handing.before.get(&key).cloned());
+                let before = handing.before.get(&key).cloned();
+                store.put(key, before);
             }
             committed
         } else {
