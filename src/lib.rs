@@ -39,7 +39,7 @@ pub use {
     node::{Drain, DrainError, EventReceiver, Node, NodeBuilder, Readiness, StartError},
     replication::Durability,
     report::{ArcPart, ArcReport},
-    session::{Answer, Command, Context, Decide, EventSourced, Handle, Refused, Session, SessionId},
+    session::{Answer, Command, Context, Decide, End, Ended, EventSourced, Handle, Refused, Session, SessionId},
     session_ref::{Answered, CallOptions, SessionRef, Stale},
 };
 

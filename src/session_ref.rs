@@ -10,7 +10,7 @@ use crate::{
     id::{ClientId, NodeId, RequestId, SessionKey},
     kinds::Failure,
     moment::Moment,
-    replication::Durability,
+    replication::{Durability, Lifespan},
     runtime::{
         clock,
         message::{CallRequest, Operation},
@@ -32,6 +32,7 @@ pub struct CallOptions {
     deadline: Option<Duration>,
     request: Option<RequestId>,
     expected: Option<u64>,
+    life: Option<Lifespan>,
     creating: bool,
 }
 
@@ -75,6 +76,32 @@ impl CallOptions {
     #[must_use]
     pub fn expected_version(mut self, version: u64) -> Self {
         self.expected = Some(version);
+        self
+    }
+
+    /// The session ends so long after this command, used or not. It replaces whatever its type said or an earlier command set;
+    /// what the command itself sets comes before it. Of no effect on a question.
+    #[must_use]
+    pub fn expire_in(mut self, left: Duration) -> Self {
+        self.life.get_or_insert_default().ends_in = Some(left);
+        self
+    }
+
+    /// The session ends when it was not used for so long; otherwise as [`CallOptions::expire_in`].
+    #[must_use]
+    pub fn expire_when_idle_for(mut self, idle: Duration) -> Self {
+        self.life.get_or_insert_default().idle = Some(idle);
+        self
+    }
+
+    /// Only a deletion ends the session from now on.
+    #[must_use]
+    pub fn never_expire(self) -> Self {
+        self.lifespan(Lifespan::FOR_EVER)
+    }
+
+    pub(crate) fn lifespan(mut self, life: Lifespan) -> Self {
+        self.life = Some(life);
         self
     }
 
@@ -276,6 +303,7 @@ impl<S: Session> SessionRef<S> {
             request: options.request,
             durability: options.durability,
             expected: options.expected,
+            life: options.life,
             attempts: 0,
             creating: options.creating,
         }

@@ -14,6 +14,7 @@ use crate::{
     id::NodeName,
     json::{Document, PutReply},
     membership::{Outlook, View},
+    replication::Lifespan,
     session::SessionId,
 };
 
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) struct Terms {
     /// Only if the session's version is this one; 0: only if there is none.
     pub expected: Option<u64>,
+    /// How long the session is to live from then on; `None`: as before.
+    pub life: Option<Lifespan>,
     /// How a retry is known as one.
     pub request: Option<RequestKey>,
     /// The answer comes within this time, be it that the outcome is unknown.

@@ -16,6 +16,7 @@
 mod body;
 mod condition;
 mod door;
+mod lifespan;
 mod look;
 mod node;
 mod order;

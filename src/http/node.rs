@@ -64,6 +64,9 @@ fn session(node: &Node, id: SessionId) -> Result<SessionRef<Json>, Error> {
 impl From<Terms> for CallOptions {
     fn from(terms: Terms) -> Self {
         let mut options = Self::new().deadline(terms.deadline);
+        if let Some(life) = terms.life {
+            options = options.lifespan(life);
+        }
         if let Some(version) = terms.expected {
             options = options.expected_version(version);
         }

@@ -110,11 +110,6 @@ impl Problem {
         Self { taken: Some(taken), ..problem }
     }
 
-    /// Something that this version does not do yet.
-    pub(super) fn not_yet(detail: &str) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "not-yet", "Not yet", detail)
-    }
-
     /// A node did not drain.
     pub(super) fn not_drained(why: &DrainError) -> Self {
         let (status, retry) = match why {

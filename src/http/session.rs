@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::{
     condition::{Conditions, etag},
     door::{Door, Outcome, Terms},
+    lifespan,
     problem::{Problem, Taken},
     request_key::RequestKey,
     state::Shared,
@@ -31,7 +32,6 @@ use crate::{
     session::{Session as _, SessionId},
 };
 
-const TTL: &str = "ringheir-ttl";
 const NODE: &str = "ringheir-node";
 const JSON_PATCH: &[u8] = b"application/json-patch+json";
 /// How often a conditional write looks again when the session changes between looking and writing.
@@ -62,7 +62,7 @@ pub(super) async fn read<D: Door>(
 ) -> Result<Response, Problem> {
     let id = session_of(&uri)?;
     let conditions = Conditions::of(&headers)?;
-    let terms = Terms { expected: None, request: None, deadline: shared.settings.deadline };
+    let terms = Terms { expected: None, life: None, request: None, deadline: shared.settings.deadline };
     let asked = shared.door()?.get(id.clone(), terms);
     // The node keeps the deadline; this is for the day when it does not.
     let late = |_| Problem::from(ErrorKind::Deadline);
@@ -88,11 +88,12 @@ pub(super) async fn write<D: Door>(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = session_of(&uri)?;
-    if headers.contains_key(TTL) {
-        return Err(Problem::not_yet("sessions do not expire yet: send the request without Ringheir-Ttl"));
-    }
     let conditions = Conditions::of(&headers)?;
     let request = RequestKey::of(&headers)?;
+    if method == Method::DELETE {
+        lifespan::none_for_a_deletion(&headers)?;
+    }
+    let life = lifespan::of(&headers)?;
     let door = shared.door()?;
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if method == Method::PATCH && content_type.to_ascii_lowercase().starts_with(JSON_PATCH) {
@@ -104,7 +105,7 @@ pub(super) async fn write<D: Door>(
         Method::PATCH => Write::Patch(document_of(&arrived.bytes)?),
         _ => Write::Delete,
     };
-    let terms = Terms { expected: None, request, deadline: shared.settings.deadline };
+    let terms = Terms { expected: None, life, request, deadline: shared.settings.deadline };
     let attempts = attempt_under(door, &id, &write, &conditions, terms);
     // The node keeps the deadline; should it not, nobody knows what became of the write.
     let late = |_| Problem::from(ErrorKind::OutcomeUnknown);

@@ -67,6 +67,12 @@ impl LiveSession {
         self.object.as_mut()?.downcast_mut()
     }
 
+    /// The object, given away.
+    pub(super) fn take<S: 'static>(&mut self) -> Option<S> {
+        self.stands_for = None;
+        self.object.take()?.downcast().ok().map(|object| *object)
+    }
+
     /// Whether the object is the one that these bytes would give.
     pub(super) fn reflects(&self, stored: &Stored<'_>) -> bool {
         let same = |a: Option<&Bytes>, b: Option<&Bytes>| match (a, b) {

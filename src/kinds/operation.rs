@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Failure;
-use crate::{id::RequestId, moment::Moment, session::SessionId};
+use crate::{id::RequestId, moment::Moment, replication::Lifespan, session::SessionId};
 
 /// What the replica of the arc holds of one session.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Occasion<'a> {
     pub now: Moment,
     /// The version of the stored state; not looked at where there is none.
     pub version: u64,
+    /// What is left of the session's time; of one that does not exist, what its type says.
+    pub lifespan: Lifespan,
     /// The caller goes on only if the version is this one; 0: only if there is no session.
     pub expected: Option<u64>,
     /// The limit `value`: bytes of a command, of an image, and of the events of one command.
@@ -69,6 +71,8 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub change: Change,
+    /// How long the session is to live from now on, if the command said so.
+    pub life: Option<Lifespan>,
     /// The encoded reply.
     pub outcome: Result<Bytes, Failure>,
 }

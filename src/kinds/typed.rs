@@ -21,8 +21,9 @@ use super::{
     live::weight,
 };
 use crate::{
-    replication::Durability,
-    session::{Context, Old, Session},
+    moment::Moment,
+    replication::{Durability, Lifespan},
+    session::{Context, End, Ended, Old, Session, SessionId},
     wire::codec::{self, cut},
 };
 
@@ -39,6 +40,12 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn durability(&self) -> Durability;
     /// Whether its sessions are copied to the backups.
     fn is_copied(&self) -> bool;
+    /// How long its sessions live, unless a command or a call says otherwise.
+    fn lifespan(&self) -> Lifespan;
+    /// Whether the program wants to hear of ended sessions.
+    fn hears_ends(&self) -> bool;
+    /// Tells the program that a session has ended, and what it was.
+    fn tell_end(&self, stored: Stored<'_>, id: &SessionId, why: End);
     /// Whether each live session gets an actor of its own.
     #[cfg_attr(not(test), expect(dead_code, reason = "hosting on an actor of its own is not there yet"))]
     fn is_dedicated(&self) -> bool;
@@ -64,18 +71,31 @@ pub(super) struct TypedKind<S> {
     pub(super) dedicated: bool,
     pub(super) durability: Durability,
     pub(super) copied: bool,
+    pub(super) lifespan: Lifespan,
+    pub(super) when_ended: Option<Hook<S>>,
 }
 
-type Done = (Change, Bytes);
+/// What a program does when a session has ended.
+pub(super) type Hook<S> = Box<dyn Fn(Ended<S>) + Send + Sync>;
+
+type Done = (Change, Bytes, Option<Lifespan>);
 
 impl<S: Session> TypedKind<S> {
     pub(super) const fn new() -> Self {
-        Self { does: BTreeMap::new(), replay: None, dedicated: false, durability: Durability::Sync, copied: true }
+        Self {
+            does: BTreeMap::new(),
+            replay: None,
+            dedicated: false,
+            durability: Durability::Sync,
+            copied: true,
+            lifespan: Lifespan::FOR_EVER,
+            when_ended: None,
+        }
     }
 
     fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
         let version = if stored.image.is_some() { occasion.version } else { 0 };
-        Context::new(occasion.id.clone(), occasion.request, occasion.now, version)
+        Context::new(occasion.id.clone(), occasion.request, occasion.now, version, occasion.lifespan)
     }
 
     /// Runs user code. The object must outlive this call, so that a panic does not drop it while it unwinds.
@@ -134,7 +154,7 @@ impl<S: Session> TypedKind<S> {
         let does = does.ok_or_else(|| Failure::NoSuchCommand { command: command.to_owned() })?;
         let mut cx = Self::context(stored, occasion);
         let session = match stored.image {
-            Some(_) => self.recall(live, stored, &mut cx).map_err(touched)?,
+            Some(_) => self.recall(live, stored, &mut Self::context(stored, occasion)).map_err(touched)?,
             None if may_create => Self::imagine(live, occasion)?,
             None => return Err(Failure::NoSuchSession.into()),
         };
@@ -146,15 +166,15 @@ impl<S: Session> TypedKind<S> {
                     && stored.state_version == S::VERSION
                     && stored.image.is_some_and(|stored| *stored == image);
                 if unchanged {
-                    return Ok((Change::None, reply));
+                    return Ok((Change::None, reply, cx.set_lifespan()));
                 }
                 live.is_image(&image, S::VERSION);
-                Ok((Change::Image { bytes: image, state_version: S::VERSION }, reply))
+                Ok((Change::Image { bytes: image, state_version: S::VERSION }, reply, cx.set_lifespan()))
             }
             Does::Decide(decide) => {
                 let decided = decide(session, payload, &mut cx, occasion.value_max)?;
                 if decided.events.is_empty() {
-                    return Ok((Change::None, decided.reply));
+                    return Ok((Change::None, decided.reply, cx.set_lifespan()));
                 }
                 let since_image: usize = decided.events.iter().map(weight).sum();
                 // A fresh image as soon as the events outweigh the last one: what is kept and what is replayed stays
@@ -170,7 +190,8 @@ impl<S: Session> TypedKind<S> {
                     live.gained(&decided.events);
                     None
                 };
-                Ok((Change::Events { bytes: decided.events, image, state_version: S::VERSION }, decided.reply))
+                let change = Change::Events { bytes: decided.events, image, state_version: S::VERSION };
+                Ok((change, decided.reply, cx.set_lifespan()))
             }
             Does::Answer(_) => unreachable!("filtered out above"),
         }
@@ -232,12 +253,12 @@ impl<S: Session> TypedKind<S> {
                 self.call(live, stored, (command, payload, may_create), occasion)
             }
             Op::Create { .. } if exists => Err(Failure::AlreadyExists.into()),
-            Op::Create { initial } => Ok((Self::create(live, stored, initial, occasion)?, own_reply(&()))),
-            Op::GetOrCreate { .. } if exists => Ok((Change::None, own_reply(&false))),
-            Op::GetOrCreate { initial } => Ok((Self::create(live, stored, initial, occasion)?, own_reply(&true))),
-            Op::Delete => Ok((if exists { Change::Deleted } else { Change::None }, own_reply(&exists))),
+            Op::Create { initial } => Ok((Self::create(live, stored, initial, occasion)?, own_reply(&()), None)),
+            Op::GetOrCreate { .. } if exists => Ok((Change::None, own_reply(&false), None)),
+            Op::GetOrCreate { initial } => Ok((Self::create(live, stored, initial, occasion)?, own_reply(&true), None)),
+            Op::Delete => Ok((if exists { Change::Deleted } else { Change::None }, own_reply(&exists), None)),
             Op::Answer { question, payload } => {
-                Ok((Change::None, self.answer(live, stored, (question, payload), occasion)?))
+                Ok((Change::None, self.answer(live, stored, (question, payload), occasion)?, None))
             }
         }
     }
@@ -281,6 +302,31 @@ impl<S: Session> Kind for TypedKind<S> {
         self.copied
     }
 
+    fn lifespan(&self) -> Lifespan {
+        self.lifespan
+    }
+
+    fn hears_ends(&self) -> bool {
+        self.when_ended.is_some()
+    }
+
+    fn tell_end(&self, stored: Stored<'_>, id: &SessionId, why: End) {
+        let Some(hook) = &self.when_ended else { return };
+        let told = self.guarded("(when ended)", || {
+            let mut once = LiveSession::new();
+            let lifespan = Lifespan::FOR_EVER;
+            let mut cx = Context::new(id.clone(), None, Moment::START, 0, lifespan);
+            self.recall(&mut once, &stored, &mut cx)?;
+            if let Some(session) = once.take::<S>() {
+                hook(Ended::new(id.clone(), session, why));
+            }
+            Ok(())
+        });
+        if let Err(Fault { failure, .. }) = told {
+            tracing::warn!(kind = S::KIND, %id, ?failure, "a session has ended, and its program could not be told of it");
+        }
+    }
+
     fn is_dedicated(&self) -> bool {
         self.dedicated
     }
@@ -293,14 +339,15 @@ impl<S: Session> Kind for TypedKind<S> {
             Op::Delete => "(delete)",
         };
         let done = self.guarded(what, || self.attempt(live, &stored, op, occasion));
-        let gone = matches!(done, Ok((Change::Deleted, _)));
-        let imagined = stored.image.is_none() && !matches!(done, Ok((Change::Image { .. } | Change::Events { .. }, _)));
+        let gone = matches!(done, Ok((Change::Deleted, ..)));
+        let imagined =
+            stored.image.is_none() && !matches!(done, Ok((Change::Image { .. } | Change::Events { .. }, ..)));
         if gone || imagined || done.as_ref().is_err_and(|fault| fault.touched) {
             live.forget();
         }
         match done {
-            Ok((change, reply)) => Run { change, outcome: Ok(reply) },
-            Err(Fault { failure, .. }) => Run { change: Change::None, outcome: Err(failure) },
+            Ok((change, reply, life)) => Run { change, life, outcome: Ok(reply) },
+            Err(Fault { failure, .. }) => Run { change: Change::None, life: None, outcome: Err(failure) },
         }
     }
 

@@ -3,7 +3,7 @@
 //! Nothing here fails at once, so that a registration reads as one sentence: clashes are kept, and refused by the node
 //! together with everything else in the same `Types`.
 
-use std::{collections::btree_map::Entry, fmt, marker::PhantomData};
+use std::{collections::btree_map::Entry, fmt, marker::PhantomData, time::Duration};
 
 use super::{
     command::{self, Does},
@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     id::KIND_MAX,
     replication::Durability,
-    session::{Answer, Command, Decide, Handle, Session},
+    session::{Answer, Command, Decide, Ended, Handle, Session},
 };
 
 /// The longest name of a command, in bytes.
@@ -150,6 +150,27 @@ impl<S: Session> Registration<'_, S> {
     /// moves to another. For what is worth nothing without the process it is in. Say the same on every node.
     pub fn not_copied(mut self) -> Self {
         self.kind().copied = false;
+        self
+    }
+
+    /// Its sessions end so long after they were made, unless a command or a call says otherwise. Say the same on every node.
+    pub fn expires_after(mut self, lasts: Duration) -> Self {
+        self.kind().lifespan.ends_in = Some(lasts);
+        self
+    }
+
+    /// Its sessions end when nothing was asked of them for so long, or at most a sixteenth longer, unless a command or a call
+    /// says otherwise. Say the same on every node.
+    pub fn expires_when_idle_for(mut self, idle: Duration) -> Self {
+        self.kind().lifespan.idle = Some(idle);
+        self
+    }
+
+    /// Calls this when one of its sessions has ended, with its last state and the reason: on the node that was its primary, once
+    /// the end is held by every in-sync backup. At most once; not at all if that node dies in between, or if the session is
+    /// lost with its copies. It holds up the sessions beside it, so it should hand on what takes time.
+    pub fn when_ended(mut self, hook: impl Fn(Ended<S>) + Send + Sync + 'static) -> Self {
+        self.kind().when_ended = Some(Box::new(hook));
         self
     }
 

@@ -12,7 +12,7 @@ mod newcomers;
 mod settings;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -38,6 +38,8 @@ const ASK_AROUND: Duration = Duration::from_secs(1);
 const JOIN_KEPT: Duration = Duration::from_millis(1500);
 /// A peer that lags is sent the newest view, at most this often.
 const GOSSIP: Duration = Duration::from_millis(100);
+/// So many proofs are kept whether the view names the process or not.
+const FRESH_PROOFS_MAX: usize = 64;
 /// Back-off after collisions grows up to this many times the stagger.
 const COLLISIONS_MAX: u32 = 8;
 /// A proposal gets twice the time of the one that timed out before it, up to this many times: far apart, two round trips take
@@ -86,6 +88,8 @@ pub struct Keeper {
     gossiped: BTreeMap<NodeId, Moment>,
     hearing: Hearing,
     dead: BTreeSet<NodeId>,
+    /// The newest of these proofs: kept even if no view names the process, for the view that does may still be on its way.
+    fresh_proofs: VecDeque<NodeId>,
     heard_before: BTreeSet<NodeId>,
     wanted_since: Option<Moment>,
     retry_at: Moment,
@@ -116,6 +120,7 @@ impl Keeper {
             gossiped: BTreeMap::new(),
             hearing: Hearing::default(),
             dead: BTreeSet::new(),
+            fresh_proofs: VecDeque::new(),
             heard_before: BTreeSet::new(),
             wanted_since: None,
             retry_at: Moment::START,
@@ -157,6 +162,10 @@ impl Keeper {
     pub fn handle_proof(&mut self, node: NodeId, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
         if !self.dead.insert(node) {
             return;
+        }
+        self.fresh_proofs.push_back(node);
+        if self.fresh_proofs.len() > FRESH_PROOFS_MAX {
+            self.fresh_proofs.pop_front();
         }
         self.stirred = true;
         let mut effects = Vec::new();
@@ -402,8 +411,9 @@ impl Keeper {
                     self.own_wishes.clear();
                     self.joins.retain(|node, j| view.member(*node).is_none_or(|m| **m != j.member));
                     // Proofs matter as long as a view still names the process; processes come and go for ever.
-                    self.dead
-                        .retain(|n| view.is_member(*n) || view.is_voter(*n) || view.arcs.iter().any(|e| e.holds(*n)));
+                    let named =
+                        |n: NodeId| view.is_member(n) || view.is_voter(n) || view.arcs.iter().any(|e| e.holds(n));
+                    self.dead.retain(|n| self.fresh_proofs.contains(n) || named(*n));
                     self.leaving.retain(|n, _| view.is_member(*n));
                     self.gossiped.retain(|n, _| view.is_member(*n));
                     self.wanted_since = None;

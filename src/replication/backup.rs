@@ -141,6 +141,12 @@ impl Backup {
             self.store.apply(&commit, limits, rules, now);
             self.folded = commit.id.number;
         }
+        // Switched off, what is over by this copy's own count is gone here: what the checkers have to notice.
+        if !rules.hold(Rule::PrimaryExpires) {
+            for (key, _) in self.store.over(now, usize::MAX) {
+                self.store.put(key, None);
+            }
+        }
     }
 
     /// Drops tombstones that are no longer needed.

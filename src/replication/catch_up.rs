@@ -72,17 +72,17 @@ impl CatchUp {
 
     /// Makes the next chunk; `last` is the number of the arc's newest commit.
     #[must_use]
-    pub fn next_chunk(&mut self, store: &Store, last: CommitNumber, budget: usize) -> Option<Chunk> {
+    pub fn next_chunk(&mut self, store: &Store, last: CommitNumber, budget: usize, now: Moment) -> Option<Chunk> {
         if self.end.is_some() {
             return None;
         }
         let first = !self.started;
         self.started = true;
-        let records = store.after(self.cursor.as_ref(), budget);
-        if let Some((key, _)) = records.last() {
+        let records = store.after(self.cursor.as_ref(), budget, now);
+        if let Some((key, ..)) = records.last() {
             self.cursor = Some(key.clone());
         }
-        if store.after(self.cursor.as_ref(), 0).is_empty() {
+        if store.is_at_end(self.cursor.as_ref()) {
             self.end = Some(last);
         }
         self.in_flight += 1;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::lifetime::Lifespan;
 use crate::id::{CommitId, RequestId, SessionKey};
 
 /// One place in the one history of an arc.
@@ -28,6 +29,8 @@ pub struct SessionChange {
     pub body: Body,
     /// What was answered, to be given again to a retry.
     pub reply: Option<ReplyEntry>,
+    /// How long it lives from now on; `None`: as was said before, and this counts as a use.
+    pub life: Option<Lifespan>,
     /// Whether the backups get it. A session is copied or not for all its life, as its type says.
     #[serde(skip, default = "is_copied")]
     pub copied: bool,

@@ -17,10 +17,13 @@ use std::{
 
 use super::{
     ArcMessage, Durability, Effect, FrameHead, Grants, LinkReceiver, LinkSender, Primary, Replica, ReplicationSettings,
-    SessionChange, Surroundings, Token, replica::Change, settings::Around,
+    SessionChange, Surroundings, Token,
+    lifetime::{Lapse, Use},
+    replica::Change,
+    settings::Around,
 };
 use crate::{
-    id::{ArcId, CommitNumber, NodeId, ViewNumber},
+    id::{ArcId, CommitNumber, NodeId, SessionKey, ViewNumber},
     membership::{Target, View, transition},
     moment::Moment,
 };
@@ -203,6 +206,29 @@ impl Host {
         self.restless.insert(arc);
         self.collect(from, out);
         number
+    }
+
+    /// Sessions whose time is over on arcs that may be written to now, at most about `max` of them: each is to be ended by a
+    /// commit. Expected every ten milliseconds or so.
+    pub fn over(&mut self, max: usize, now: Moment) -> Vec<(ArcId, SessionKey, Lapse)> {
+        let mut over = Vec::new();
+        for (arc, replica) in &mut self.replicas {
+            if over.len() >= max {
+                break;
+            }
+            if let Replica::Primary(primary) = replica {
+                let ended = primary.over(max - over.len(), &around!(self, now));
+                over.extend(ended.into_iter().map(|(key, lapse)| (*arc, key, lapse)));
+            }
+        }
+        over
+    }
+
+    /// A session of an arc that `serve` gave was used by a command that changes nothing; what the copies have to know before
+    /// its user is answered.
+    pub fn used(&mut self, arc: ArcId, key: &SessionKey, now: Moment) -> Use {
+        let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else { return Use::default() };
+        primary.used(key, now)
     }
 
     /// Lets the reply of a read leave when it may. `depends_on` is the newest commit its value shows.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{commit::Commit, store::Record};
+use super::{
+    commit::Commit,
+    store::{Carried, Record},
+};
 use crate::id::{ArcId, CommitNumber, SessionKey, ViewNumber};
 
 /// One thing a primary says to one backup about one arc.
@@ -49,7 +52,7 @@ pub struct Chunk {
     /// Whether it is the first of its pass.
     pub first: bool,
     /// Records as of now.
-    pub records: Vec<(SessionKey, Record)>,
+    pub records: Vec<Carried>,
     /// The cursor after them. Later commits of sessions up to here are sent live.
     pub cursor: Option<SessionKey>,
     /// Set on the last chunk: everything up to this number is in.
@@ -70,7 +73,7 @@ impl ArcContent {
                         + r.events.iter().map(bytes::Bytes::len).sum::<usize>()
                         + 64
                 };
-                chunk.records.iter().map(|(k, r)| k.as_bytes().len() + bytes(r)).sum::<usize>() + 32
+                chunk.records.iter().map(|(k, r, _)| k.as_bytes().len() + bytes(r)).sum::<usize>() + 32
             }
         }
     }

@@ -17,13 +17,14 @@ use super::{
     catch_up::CatchUp,
     commit::{Commit, SessionChange},
     effect::{Broken, Effect, Token},
+    lifetime::{Lapse, Use},
     message::{ArcContent, ArcMessage, Received},
     rules::Rule,
     settings::{Around, ReplicationSettings},
     store::Store,
 };
 use crate::{
-    id::{ArcId, CommitId, CommitNumber, NodeId, ViewNumber},
+    id::{ArcId, CommitId, CommitNumber, NodeId, SessionKey, ViewNumber},
     membership::{ArcEntry, Target, Wish},
     moment::Moment,
 };
@@ -243,6 +244,19 @@ impl Primary {
             out.push(Effect::Fail(token, Broken::Deposed));
         }
         out.push(Effect::SteppedDown(self.arc));
+    }
+
+    /// Sessions whose time is over, if they may be ended now; at most `max` of them.
+    pub fn over(&mut self, max: usize, around: &Around<'_>) -> Vec<(SessionKey, Lapse)> {
+        if !self.is_serving() || self.is_paused(around.now) || self.is_full(around.settings) {
+            return Vec::new();
+        }
+        self.store.over(around.now, max)
+    }
+
+    /// A session was used by a command that changes nothing; what the copies have to know before its user is answered.
+    pub fn used(&mut self, key: &SessionKey, now: Moment) -> Use {
+        self.store.used(key, now)
     }
 
     /// Drops tombstones that are no longer needed.

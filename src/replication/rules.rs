@@ -30,11 +30,13 @@ pub enum Rule {
     Enlist = 1 << 10,
     /// An arc is handed over only when everything of it is committed, and what comes after that can be taken back.
     Quiesce = 1 << 11,
+    /// A session whose time is over is ended by a commit of its primary, never by a copy.
+    PrimaryExpires = 1 << 12,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Union,
         Self::CommitIdentity,
         Self::CommittedReads,
@@ -47,6 +49,7 @@ impl Rule {
         Self::CatchUpWhole,
         Self::Enlist,
         Self::Quiesce,
+        Self::PrimaryExpires,
     ];
 }
 

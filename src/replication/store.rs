@@ -1,12 +1,13 @@
 //! The sessions of one arc as bytes: what a backup holds, and what a primary's live objects are a cache of.
 //!
-//! Each record is an image and the events since it, with the version, the reply table and later the timers outside the
+//! Each record is an image and the events since it, with the version, the reply table and the lifetime outside the
 //! user's bytes, so that nothing of the user's has to be decoded to promote, to expire or to answer a retry. Ordered by key,
 //! because a catch-up walks it with a cursor. A deleted session leaves a tombstone for as long as replies are kept.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     commit::{Body, Commit, SessionChange},
+    lifetime::{Lapse, Left, Lifespan, Lifetime, Use},
     reply_table::{ReplyLimits, ReplyTable},
     rules::{Rule, Rules},
 };
@@ -21,6 +23,9 @@ use crate::{
     id::{CommitNumber, SessionKey},
     moment::Moment,
 };
+
+/// A session that is over and was not ended is told of again after this.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// One session as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +40,9 @@ pub struct Record {
     pub version: CommitNumber,
     /// What it answered.
     pub replies: Option<Box<ReplyTable>>,
+    /// When it ends by itself; it travels beside the record, as what is left.
+    #[serde(skip)]
+    pub life: Option<Box<Lifetime>>,
     /// Whether it stays on the primary alone.
     #[serde(skip)]
     pub alone: bool,
@@ -47,13 +55,29 @@ impl Record {
         self.image.is_some() || !self.events.is_empty()
     }
 
+    /// What is left of its time.
+    #[must_use]
+    pub fn lifespan(&self, now: Moment) -> Lifespan {
+        self.life.as_ref().map_or(Lifespan::FOR_EVER, |life| life.span(now))
+    }
+
+    /// Why its time is over, if it is and nobody has ended it yet.
+    #[must_use]
+    pub fn lapse(&self, now: Moment) -> Option<Lapse> {
+        self.life.as_ref()?.over(now)
+    }
+
     fn size(&self) -> usize {
         self.image.as_ref().map_or(0, Bytes::len)
             + self.events.iter().map(Bytes::len).sum::<usize>()
             + self.replies.as_ref().map_or(0, |r| r.size())
+            + self.life.as_ref().map_or(0, |_| 48)
             + 32
     }
 }
+
+/// One record on its way to a copy.
+pub type Carried = (SessionKey, Record, Option<Left>);
 
 /// The sessions of one arc.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -62,6 +86,8 @@ pub struct Store {
     /// Keys in the order they were deleted; one that was created again since is passed over when its turn comes.
     tombstones: VecDeque<SessionKey>,
     live: usize,
+    /// When to look whether a session is over, at the latest when it is: a use does not move its timer, only the look does.
+    timers: BTreeSet<(Moment, SessionKey)>,
 }
 
 impl Store {
@@ -92,6 +118,7 @@ impl Store {
     pub fn clear(&mut self) {
         self.records.clear();
         self.tombstones.clear();
+        self.timers.clear();
         self.live = 0;
     }
 
@@ -144,6 +171,16 @@ impl Store {
             record.replies.get_or_insert_default().remember(entry, number, limits, now);
         }
         let exists = record.exists();
+        let span = if exists { change.life } else { Some(Lifespan::FOR_EVER) };
+        match (span, &mut record.life) {
+            (Some(span), life) => {
+                disarm(&mut self.timers, &change.key, life.as_deref());
+                *life = Lifetime::new(span, number, now).map(Box::new);
+            }
+            (None, Some(life)) => life.told(number, now),
+            (None, None) => {}
+        }
+        arm(&mut self.timers, &change.key, record.life.as_deref_mut());
         if !exists {
             self.tombstones.push_back(change.key.clone());
         }
@@ -151,10 +188,15 @@ impl Store {
     }
 
     /// Puts a record as it is in the place of whatever is there; `None` takes the session out, tombstone and all.
-    pub fn put(&mut self, key: SessionKey, record: Option<Record>) {
+    pub fn put(&mut self, key: SessionKey, mut record: Option<Record>) {
         let exists = record.as_ref().is_some_and(Record::exists);
         if record.is_some() && !exists {
             self.tombstones.push_back(key.clone());
+        }
+        disarm(&mut self.timers, &key, self.records.get(&key).and_then(|r| r.life.as_deref()));
+        if let Some(life) = record.as_mut().and_then(|r| r.life.as_deref_mut()) {
+            life.timer = None;
+            arm(&mut self.timers, &key, Some(life));
         }
         let before = match record {
             Some(record) => self.records.insert(key, record),
@@ -165,9 +207,12 @@ impl Store {
 
     /// Drops what stays on a primary alone: on a backup it would be a copy that nobody keeps up.
     pub fn forget_uncopied(&mut self) {
-        let live = &mut self.live;
-        self.records.retain(|_, record| {
-            *live -= usize::from(record.alone && record.exists());
+        let (live, timers) = (&mut self.live, &mut self.timers);
+        self.records.retain(|key, record| {
+            if record.alone {
+                *live -= usize::from(record.exists());
+                disarm(timers, key, record.life.as_deref());
+            }
             !record.alone
         });
     }
@@ -191,24 +236,39 @@ impl Store {
 
     /// The next records after a cursor that are copied, up to about `budget` bytes and at least one; empty at the end.
     #[must_use]
-    pub fn after(&self, cursor: Option<&SessionKey>, budget: usize) -> Vec<(SessionKey, Record)> {
-        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+    pub fn after(&self, cursor: Option<&SessionKey>, budget: usize, now: Moment) -> Vec<Carried> {
         let mut taken = 0;
         let mut chunk = Vec::new();
-        let copied = self.records.range::<SessionKey, _>((from, Bound::Unbounded)).filter(|(_, record)| !record.alone);
-        for (key, record) in copied {
+        for (key, record) in self.copied_after(cursor) {
             if taken > 0 && taken + record.size() > budget {
                 break;
             }
             taken += record.size() + key.as_bytes().len();
-            chunk.push((key.clone(), record.clone()));
+            chunk.push((key.clone(), record.clone(), record.life.as_ref().map(|life| life.left(now))));
         }
         chunk
     }
 
+    /// Whether nothing that is copied comes after a cursor.
+    #[must_use]
+    pub fn is_at_end(&self, cursor: Option<&SessionKey>) -> bool {
+        self.copied_after(cursor).next().is_none()
+    }
+
+    fn copied_after<'s>(
+        &'s self,
+        cursor: Option<&'s SessionKey>,
+    ) -> impl Iterator<Item = (&'s SessionKey, &'s Record)> {
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        self.records.range::<SessionKey, _>((from, Bound::Unbounded)).filter(|(_, record)| !record.alone)
+    }
+
     /// Takes records as they were on the primary.
-    pub fn take_in(&mut self, records: Vec<(SessionKey, Record)>, now: Moment) {
-        for (key, mut record) in records {
+    pub fn take_in(&mut self, records: Vec<Carried>, now: Moment) {
+        for (key, mut record, left) in records {
+            disarm(&mut self.timers, &key, self.records.get(&key).and_then(|r| r.life.as_deref()));
+            record.life = left.and_then(|left| Lifetime::received(left, now)).map(Box::new);
+            arm(&mut self.timers, &key, record.life.as_deref_mut());
             if let Some(replies) = &mut record.replies {
                 replies.received(now);
             }
@@ -221,5 +281,50 @@ impl Store {
                 self.live -= 1;
             }
         }
+    }
+}
+
+/// Lifetimes.
+impl Store {
+    /// The session was used, without a commit; what the copies have to know before the user is answered.
+    pub fn used(&mut self, key: &SessionKey, now: Moment) -> Use {
+        self.records.get_mut(key).and_then(|r| r.life.as_mut()).map(|life| life.used(now)).unwrap_or_default()
+    }
+
+    /// Sessions whose time is over, at most `max` of them. It changes none of them: a commit does. One that gets none is told
+    /// of again after a while.
+    pub fn over(&mut self, now: Moment, max: usize) -> Vec<(SessionKey, Lapse)> {
+        let mut over = Vec::new();
+        for _ in 0..max {
+            if self.timers.first().is_none_or(|(at, _)| *at > now) {
+                break;
+            }
+            let Some((_, key)) = self.timers.pop_first() else { break };
+            let Some(life) = self.records.get_mut(&key).and_then(|r| r.life.as_deref_mut()) else { continue };
+            life.timer = None;
+            if let Some(lapse) = life.over(now) {
+                life.timer = Some(now + AGAIN);
+                self.timers.insert((now + AGAIN, key.clone()));
+                over.push((key, lapse));
+            } else {
+                arm(&mut self.timers, &key, Some(life));
+            }
+        }
+        over
+    }
+}
+
+/// Has the timers look at a session no later than it may be over. A timer that comes sooner stays: the look will move it.
+fn arm(timers: &mut BTreeSet<(Moment, SessionKey)>, key: &SessionKey, life: Option<&mut Lifetime>) {
+    let Some(life) = life else { return };
+    let Some(due) = life.due().filter(|due| life.timer.is_none_or(|timer| timer > *due)) else { return };
+    disarm(timers, key, Some(life));
+    timers.insert((due, key.clone()));
+    life.timer = Some(due);
+}
+
+fn disarm(timers: &mut BTreeSet<(Moment, SessionKey)>, key: &SessionKey, life: Option<&Lifetime>) {
+    if let Some(timer) = life.and_then(|life| life.timer) {
+        timers.remove(&(timer, key.clone()));
     }
 }

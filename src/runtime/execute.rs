@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{
+    ending::{self, Farewell},
     router::BUSY_FOR,
     shared::Shared,
     worker::{ReplyTo, StaleFailure, StaleRead, Waiting, WorkerState},
@@ -13,13 +14,13 @@ use super::{
 use crate::{
     error::Bound,
     id::{ArcId, CommitNumber, SessionKey},
-    kinds::{Change, Failure, Kind, Occasion, Op, Stored},
+    kinds::{Change, Kind, Occasion, Op, Run, Stored},
     membership::View,
     moment::Moment,
-    replication::{Body, Host, Known, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange},
+    replication::{Body, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange, Use},
     report::{ArcPart, ArcReport},
     runtime::message::{CallOutcome, CallRequest, Operation},
-    session::SessionId,
+    session::{End, SessionId},
 };
 
 /// A command that was lost with two primaries is not given a third.
@@ -29,6 +30,7 @@ const ATTEMPTS_MAX: u8 = 2;
 pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallRequest, reply_to: ReplyTo, now: Moment) {
     let arc = request.key.arc(host.surroundings().view.shape.arcs);
     let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
+    ending::end_if_over(state, host, arc, &request.key, now);
     let primary = match host.serve(arc, now) {
         Ok(primary) => primary,
         Err(not_here) => {
@@ -78,19 +80,34 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
         wait(state, host, arc, depends_on, reply_to, CallOutcome::Lost, now);
         return;
     }
-    let ran = execute(state, &*kind, arc, request, record, now, value_max);
-    let (change, reply) = match ran {
-        (change, Ok(reply)) => (change, reply),
-        (_, Err(failure)) => {
+    let exists = record.is_some_and(Record::exists);
+    let Run { change, life, outcome } = execute(state, &*kind, arc, request, record, now, value_max);
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(failure) => {
             wait(state, host, arc, depends_on, reply_to, CallOutcome::Failed(failure), now);
             return;
         }
     };
-    let body = match change {
-        Change::None if request.request.is_none() || request.operation.is_question() => {
-            wait(state, host, arc, depends_on, reply_to, CallOutcome::Done(reply, depends_on.0), now);
+    let is_question = request.operation.is_question();
+    let said = life.or(request.life.filter(|_| !is_question));
+    let farewell = match change {
+        Change::Deleted => record.and_then(|record| Farewell::of(&kind, &request.key, record, End::Deleted)),
+        _ => None,
+    };
+    if change == Change::None {
+        let must_be_known = request.request.is_some() && !is_question;
+        // A use is noted here either way; now and then the copies have to hear of it before its user is answered.
+        let uses = if exists { host.used(arc, &request.key, now) } else { Use::default() };
+        if let Use::KnownBy(told) = uses
+            && !must_be_known
+            && !(exists && said.is_some())
+        {
+            wait(state, host, arc, depends_on.max(told), reply_to, CallOutcome::Done(reply, depends_on.0), now);
             return;
         }
+    }
+    let body = match change {
         Change::None => Body::Unchanged,
         Change::Image { bytes, state_version } => Body::Image { bytes, state_version },
         Change::Events { image: Some(image), state_version, .. } => {
@@ -102,13 +119,14 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
         Change::Deleted => Body::Deleted,
     };
     let unchanged = body == Body::Unchanged;
-    let entry = request.request.map(|request| ReplyEntry { request, reply: reply.clone() });
+    let life = said.or_else(|| Some(kind.lifespan()).filter(|span| !exists && *span != Lifespan::FOR_EVER));
+    let entry = request.request.filter(|_| !is_question).map(|request| ReplyEntry { request, reply: reply.clone() });
     let token = state.draw_token();
-    let change = SessionChange { key: request.key.clone(), body, reply: entry, copied: kind.is_copied() };
+    let change = SessionChange { key: request.key.clone(), body, reply: entry, life, copied: kind.is_copied() };
     let durability = request.durability.unwrap_or_else(|| kind.durability());
     let number = host.append(arc, vec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
-    state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0) });
+    state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0), farewell });
 }
 
 fn not_served(not_here: NotHere) -> CallOutcome {
@@ -143,7 +161,7 @@ fn wait(
     now: Moment,
 ) {
     let token = state.draw_token();
-    state.waiting.insert(token, Waiting { reply_to, outcome });
+    state.waiting.insert(token, Waiting { reply_to, outcome, farewell: None });
     host.answer(arc, depends_on, token, now, &mut state.effects);
 }
 
@@ -155,7 +173,7 @@ fn execute(
     record: Option<&Record>,
     now: Moment,
     value_max: usize,
-) -> (Change, Result<bytes::Bytes, Failure>) {
+) -> Run {
     let id = SessionId::of(&request.key);
     let stored = stored_of(record);
     let occasion = Occasion {
@@ -163,6 +181,7 @@ fn execute(
         request: request.request,
         now,
         version: record.filter(|r| r.exists()).map_or(0, |r| r.version.0),
+        lifespan: record.filter(|r| r.exists()).map_or(kind.lifespan(), |r| r.lifespan(now)),
         expected: request.expected,
         value_max,
     };
@@ -173,8 +192,7 @@ fn execute(
         Operation::GetOrCreate(initial) => Op::GetOrCreate { initial: initial.as_deref() },
         Operation::Delete => Op::Delete,
     };
-    let ran = kind.run(state.live_of(arc, &request.key), stored, op, &occasion);
-    (ran.change, ran.outcome)
+    kind.run(state.live_of(arc, &request.key), stored, op, &occasion)
 }
 
 fn stored_of(record: Option<&Record>) -> Stored<'_> {
@@ -203,8 +221,15 @@ pub(super) fn read_stale(shared: &Shared, host: &Host, request: &CallRequest, no
     let id = SessionId::of(&request.key);
     let record = store.get(&request.key);
     let version = record.filter(|r| r.exists()).map_or(0, |r| r.version.0);
-    let occasion =
-        Occasion { id: &id, request: None, now, version, expected: None, value_max: shared.settings.value_max };
+    let occasion = Occasion {
+        id: &id,
+        request: None,
+        now,
+        version,
+        lifespan: Lifespan::FOR_EVER,
+        expected: None,
+        value_max: shared.settings.value_max,
+    };
     let answered = kind.answer_stored(stored_of(record), question, payload, &occasion).map_err(StaleFailure::Failed)?;
     Ok((answered, version, as_of))
 }

@@ -106,6 +106,7 @@ mod tests {
             request: None,
             durability: None,
             expected: None,
+            life: None,
             attempts: 0,
             creating: false,
         };

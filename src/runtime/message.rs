@@ -13,7 +13,7 @@ use crate::{
     id::{NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
     membership::{KeeperMessage, Ping, Pong},
-    replication::{Durability, Frame, LinkAck},
+    replication::{Durability, Frame, Lifespan, LinkAck},
     wire::codec::{self, CodecFault},
 };
 
@@ -77,6 +77,8 @@ pub(crate) struct CallRequest {
     pub(crate) durability: Option<Durability>,
     /// Only if the session has this version; 0 means "if it does not exist".
     pub(crate) expected: Option<u64>,
+    /// How long the session is to live from then on; `None`: as its type or the command says.
+    pub(crate) life: Option<Lifespan>,
     /// How many primaries were lost while they had it, if it is a command; questions are not counted here.
     pub(crate) attempts: u8,
     /// Whether the caller says outright that the session may begin here.

@@ -18,6 +18,7 @@
 pub(crate) mod calls;
 pub(crate) mod chance;
 pub(crate) mod clock;
+mod ending;
 mod execute;
 pub(crate) mod inbound;
 pub(crate) mod inbox;

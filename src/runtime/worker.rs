@@ -19,7 +19,7 @@ use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
-use super::{clock, execute, inbox::Call, shared::Shared, view_keeper::KeeperInput};
+use super::{clock, ending, ending::Farewell, execute, inbox::Call, shared::Shared, view_keeper::KeeperInput};
 use crate::{
     event::EventKind,
     id::{ArcId, NodeId, SessionKey, ViewNumber},
@@ -83,6 +83,8 @@ pub(crate) enum ReplyTo {
     Here(oneshot::Sender<CallOutcome>),
     /// To another node's router.
     There(NodeId, u64),
+    /// To nobody: no caller asked for it.
+    Nobody,
 }
 
 /// What a copy says, and since when it may have been outrun.
@@ -108,6 +110,8 @@ pub(crate) struct Worker;
 pub(super) struct Waiting {
     pub(super) reply_to: ReplyTo,
     pub(super) outcome: CallOutcome,
+    /// What the program is told besides, when a session ends.
+    pub(super) farewell: Option<Box<Farewell>>,
 }
 
 /// Hashes tokens, which are drawn one after the other by this node itself: spreading them is all there is to do.
@@ -275,6 +279,7 @@ impl WorkerState {
             WorkerInput::Connected(peer) => host.handle_connected(peer, now, &mut self.effects),
             WorkerInput::Tick => {
                 host.tick(now, &mut self.effects);
+                ending::end_what_is_over(self, host, now);
                 self.ticks += 1;
                 if self.ticks.is_multiple_of(500) {
                     host.sweep(now);
@@ -341,6 +346,9 @@ impl WorkerState {
                 Effect::Release(token) => {
                     if let Some(waiting) = self.waiting.remove(&token) {
                         self.reply(waiting.reply_to, waiting.outcome);
+                        if let Some(farewell) = waiting.farewell {
+                            farewell.tell();
+                        }
                     }
                 }
                 Effect::Fail(token, Broken::Deposed) => {
@@ -398,12 +406,20 @@ impl WorkerState {
                 // If it cannot be sent, its caller asks again with the same identity.
                 let _ = self.shared.send_control(node, Class::Reply, &reply);
             }
+            ReplyTo::Nobody => {}
         }
     }
 
     pub(super) fn draw_token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
+    }
+
+    /// Drops the decoded session.
+    pub(super) fn forget_live(&mut self, arc: ArcId, key: &SessionKey) {
+        if let Some(sessions) = self.live.get_mut(&arc) {
+            sessions.remove(key);
+        }
     }
 
     /// The decoded session, if there is one; bounded.

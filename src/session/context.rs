@@ -1,9 +1,9 @@
 //! `Context`: what a command may know besides its session and itself.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use super::{Session, SessionId};
-use crate::{id::RequestId, moment::Moment};
+use crate::{id::RequestId, moment::Moment, replication::Lifespan};
 
 /// Handed to a command by the node that runs it.
 ///
@@ -13,13 +13,22 @@ pub struct Context<S> {
     request: Option<RequestId>,
     now: Moment,
     version: u64,
+    lifespan: Lifespan,
+    /// Whether the command said how long the session is to live.
+    is_lifespan_set: bool,
     /// Timers and sends will be typed by the session that gets them.
     session: PhantomData<fn(S)>,
 }
 
 impl<S: Session> Context<S> {
-    pub(crate) const fn new(id: SessionId, request: Option<RequestId>, now: Moment, version: u64) -> Self {
-        Self { id, request, now, version, session: PhantomData }
+    pub(crate) const fn new(
+        id: SessionId,
+        request: Option<RequestId>,
+        now: Moment,
+        version: u64,
+        lifespan: Lifespan,
+    ) -> Self {
+        Self { id, request, now, version, lifespan, is_lifespan_set: false, session: PhantomData }
     }
 
     /// The session's id.
@@ -46,16 +55,54 @@ impl<S: Session> Context<S> {
     pub const fn version(&self) -> u64 {
         self.version
     }
+
+    /// How long the session has left, used or not; `None`: no end is set. What this command has set is in it.
+    #[must_use]
+    pub const fn expires_in(&self) -> Option<Duration> {
+        self.lifespan.ends_in
+    }
+
+    /// How long the session may lie unused; `None`: for ever. What this command has set is in it.
+    #[must_use]
+    pub const fn expires_when_idle_for(&self) -> Option<Duration> {
+        self.lifespan.idle
+    }
+
+    /// Sets the session's end: so long after this command, used or not. Never sooner; later by what a failover takes, if one
+    /// comes between this command and the copies' knowing that it is committed.
+    pub const fn expire_in(&mut self, left: Duration) {
+        self.lifespan.ends_in = Some(left);
+        self.is_lifespan_set = true;
+    }
+
+    /// The session ends when no command and no question came to it for so long, or at most a sixteenth longer. What failed or
+    /// was refused does not count.
+    pub const fn expire_when_idle_for(&mut self, idle: Duration) {
+        self.lifespan.idle = Some(idle);
+        self.is_lifespan_set = true;
+    }
+
+    /// Only a deletion ends the session from now on.
+    pub const fn never_expire(&mut self) {
+        self.lifespan = Lifespan::FOR_EVER;
+        self.is_lifespan_set = true;
+    }
+
+    /// What the command set, if it set anything.
+    pub(crate) fn set_lifespan(&self) -> Option<Lifespan> {
+        self.is_lifespan_set.then_some(self.lifespan)
+    }
 }
 
 impl<S> fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, request, now, version, session: _ } = self;
+        let Self { id, request, now, version, lifespan, is_lifespan_set: _, session: _ } = self;
         f.debug_struct("Context")
             .field("id", id)
             .field("request", request)
             .field("now", now)
             .field("version", version)
+            .field("lifespan", lifespan)
             .finish()
     }
 }

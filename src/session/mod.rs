@@ -38,6 +38,7 @@
 //! ```
 
 mod context;
+mod ended;
 mod id;
 mod old;
 mod refused;
@@ -47,6 +48,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
     context::Context,
+    ended::{End, Ended},
     id::{InvalidSessionId, SessionId},
     old::{Old, Undecodable},
     refused::Refused,

@@ -10,9 +10,8 @@ use std::{
 };
 
 use super::{
-    check::{Action, Reply},
-    packet::{Answer, Output, Packet, Request},
-    register::{body_for, decode_reply, encode_reply, register_of, session_key, values_of},
+    check::Reply,
+    packet::{Answer, Output, Packet},
     serving::{Asked, Serving},
 };
 use crate::{
@@ -22,11 +21,10 @@ use crate::{
         Member, Monitor, MonitorSettings, Standing, View, targets,
     },
     moment::Moment,
-    replication::{
-        Body, Broken, Durability, Effect, Grants, Host, Known, NotHere, ReplicationSettings, ReplyEntry, SessionChange,
-        Token,
-    },
+    replication::{Broken, Effect, Grants, Host, ReplicationSettings, Token},
 };
+
+mod sessions;
 
 #[derive(Debug)]
 enum Stage {
@@ -40,8 +38,19 @@ pub(crate) struct SimNode {
     member: Member,
     stage: Stage,
     replication: ReplicationSettings,
-    pending: BTreeMap<Token, (u32, u64, Reply)>,
+    /// How long sessions live, in runs where some of them end.
+    lifetimes: Option<Duration>,
+    promised: BTreeMap<Token, Promised>,
     next_token: u64,
+}
+
+/// What is said once a commit is committed.
+#[derive(Debug)]
+enum Promised {
+    /// To a client: which, which of its tries, what.
+    Answer(u32, u64, Reply),
+    /// To the world: this session has ended, and what it was.
+    End(u32, Reply),
 }
 
 impl SimNode {
@@ -52,9 +61,10 @@ impl SimNode {
         plan: FoundingPlan,
         cluster: ClusterId,
         replication: ReplicationSettings,
+        lifetimes: Option<Duration>,
     ) -> Self {
         let stage = Stage::Founding(Box::new(Founding::new(member.clone(), plan, cluster)));
-        Self { member, stage, replication, pending: BTreeMap::new(), next_token: 0 }
+        Self { member, stage, replication, lifetimes, promised: BTreeMap::new(), next_token: 0 }
     }
 
     /// Its id.
@@ -120,6 +130,7 @@ impl SimNode {
                 }
                 self.follow_keeper(asked.keeping, now, out);
                 self.follow_host(asked.effects, now, out);
+                self.end_what_is_over(now, out);
             }
         }
         self.flush(now, out);
@@ -171,63 +182,6 @@ impl SimNode {
             }
             _ => {}
         }
-        self.flush(now, out);
-    }
-
-    /// Takes a client's request.
-    pub(crate) fn handle_request(&mut self, request: &Request, now: Moment, out: &mut Vec<Output>) {
-        let answer = |answer| Output::Answer(request.client, request.attempt, answer);
-        let Stage::Serving(serving) = &mut self.stage else {
-            out.push(answer(Answer::Retry(None)));
-            return;
-        };
-        let key = session_key(request.session);
-        let arc = key.arc(serving.keeper.view().shape.arcs);
-        let primary = match serving.host.serve(arc, now) {
-            Ok(primary) => primary,
-            Err(NotHere::Elsewhere { primary, .. }) => {
-                out.push(answer(Answer::Retry(Some(primary))));
-                return;
-            }
-            Err(_) => {
-                out.push(answer(Answer::Retry(None)));
-                return;
-            }
-        };
-        let record = primary.store().get(&key);
-        let lost = primary.lost_at().is_some() && record.is_none();
-        let replies = record.and_then(|r| r.replies.as_ref());
-        let limits = &self.replication.replies;
-        let known = replies.map_or(Known::New, |table| table.look_up(&request.id, limits, now));
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        let mut effects = Vec::new();
-        match known {
-            Known::Answered(number, reply) => {
-                self.pending.insert(token, (request.client, request.attempt, decode_reply(&reply)));
-                serving.host.answer(arc, number, token, now, &mut effects);
-            }
-            Known::TooOld => out.push(answer(Answer::TooOld)),
-            Known::FullOfReplies | Known::FullOfClients(_) => out.push(answer(Answer::Retry(None))),
-            Known::New if lost => out.push(answer(Answer::Lost)),
-            Known::New => {
-                let values = record.map(values_of).unwrap_or_default();
-                let before = register_of(&values);
-                let version = record.map(|r| r.version).unwrap_or_default();
-                let (after, reply) = request.action.apply(before);
-                self.pending.insert(token, (request.client, request.attempt, reply));
-                if request.action == Action::Read {
-                    serving.host.answer(arc, version, token, now, &mut effects);
-                } else {
-                    // A command that changed nothing is remembered too: its repetition might find something to change.
-                    let entry = ReplyEntry { request: request.id, reply: encode_reply(reply) };
-                    let body = if after == before { Body::Unchanged } else { body_for(&values, after.value) };
-                    let change = SessionChange { key, body, reply: Some(entry), copied: true };
-                    serving.host.append(arc, vec![change], token, Durability::Sync, now, &mut effects);
-                }
-            }
-        }
-        self.follow_host(effects, now, out);
         self.flush(now, out);
     }
 
@@ -296,13 +250,15 @@ impl SimNode {
                     let fetch = ChainMessage::Fetch { have };
                     out.push(Output::Send(of, Packet::Keeper(KeeperMessage::Chain(fetch))));
                 }
-                Effect::Release(token) => {
-                    if let Some((client, attempt, reply)) = self.pending.remove(&token) {
+                Effect::Release(token) => match self.promised.remove(&token) {
+                    Some(Promised::Answer(client, attempt, reply)) => {
                         out.push(Output::Answer(client, attempt, Answer::Done(reply)));
                     }
-                }
+                    Some(Promised::End(session, reply)) => out.push(Output::Ended(session, token, reply)),
+                    None => {}
+                },
                 Effect::Fail(token, Broken::Deposed) => {
-                    if let Some((client, attempt, _)) = self.pending.remove(&token) {
+                    if let Some(Promised::Answer(client, attempt, _)) = self.promised.remove(&token) {
                         out.push(Output::Answer(client, attempt, Answer::Unknown));
                     }
                 }

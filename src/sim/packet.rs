@@ -6,7 +6,7 @@ use super::check::{Action, Reply};
 use crate::{
     id::{NodeId, RequestId},
     membership::{KeeperMessage, Ping, Pong, View, WishedChange},
-    replication::{Frame, LinkAck},
+    replication::{Frame, LinkAck, Token},
 };
 
 /// What travels between simulated processes.
@@ -61,6 +61,10 @@ pub(crate) enum Output {
     Send(NodeId, Packet),
     /// Answer a client's attempt.
     Answer(u32, u64, Answer),
+    /// It appends the end of a session whose time is over.
+    Ending(u32, Token),
+    /// That end is committed; what the session was.
+    Ended(u32, Token, Reply),
     /// One of its primaries wished for a change of its arc.
     Wished(WishedChange),
     /// It installed a view.

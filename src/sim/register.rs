@@ -1,18 +1,37 @@
 //! The session that simulated nodes host: a register that keeps every value ever written to it, so that a finished run can
 //! be judged by what is in the stores. A deletion is written as zero.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::check::{Register, Reply};
 use crate::{
     id::SessionKey,
-    replication::{Body, Record},
+    replication::{Body, Lifespan, Record},
 };
 
 /// The key of a simulated session.
 #[must_use]
 pub(crate) fn session_key(session: u32) -> SessionKey {
     SessionKey::new("register", session.to_string().as_bytes()).expect("short")
+}
+
+/// The number of a simulated session.
+#[must_use]
+pub(crate) fn session_of(key: &SessionKey) -> u32 {
+    str::from_utf8(key.id()).ok().and_then(|id| id.parse().ok()).expect("a key that `session_key` gave")
+}
+
+/// How long a session lives after a write: in three of them one for ever, one until a set end, one for as long as it is used.
+#[must_use]
+pub(crate) fn span_of(session: u32, lifetimes: Option<Duration>) -> Option<Lifespan> {
+    let lasts = lifetimes?;
+    match session % 3 {
+        0 => None,
+        1 => Some(Lifespan { ends_in: Some(lasts), idle: None }),
+        _ => Some(Lifespan { ends_in: None, idle: Some(lasts) }),
+    }
 }
 
 /// Every value ever written to a session, in order.

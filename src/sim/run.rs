@@ -39,7 +39,7 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 20] = [
+pub const MARKS: [&str; 21] = [
     "a backup caught up",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
@@ -55,6 +55,7 @@ pub const MARKS: [&str; 20] = [
     "a primary was cut off together with its backup",
     "a promotion",
     "a promotion during a catch-up",
+    "a session came to its end",
     "an arc lost with its last copy",
     "an arc was handed over",
     "an old request came again",

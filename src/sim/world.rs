@@ -25,9 +25,13 @@ use crate::{
     id::{ClusterId, NodeId, NodeName},
     membership::{FoundingMessage, KeeperMessage, View, WishedChange},
     moment::Moment,
+    replication::Token,
 };
 
+use expiries::Ending;
+
 mod clients;
+mod expiries;
 mod faults;
 mod watch;
 
@@ -100,6 +104,10 @@ pub(crate) struct World {
     order: u64,
     /// What clients were told.
     pub(crate) history: History,
+    /// When each session was last used by an operation that was answered: the time it was asked.
+    uses: BTreeMap<u32, u64>,
+    /// Ends of sessions on their way, by who appended them.
+    endings: BTreeMap<(NodeId, Token), Ending>,
     /// No view twice.
     decisions: OneDecision,
     /// The clusters that any process was in: who, and whether a caller was answered there.
@@ -135,6 +143,8 @@ impl World {
             clients: (0..setting.clients).map(|c| Client::new(c, streams.stream(&format!("client {c}")))).collect(),
             order: 0,
             history: History::new(200_000),
+            uses: BTreeMap::new(),
+            endings: BTreeMap::new(),
             decisions: OneDecision::default(),
             clusters: BTreeMap::new(),
             answered: false,
@@ -296,6 +306,8 @@ impl World {
                     let delay = Duration::from_micros(self.chance.range(50, 2_000));
                     self.at(delay, Event::Answer(client, attempt, answer));
                 }
+                Output::Ending(session, token) => self.ending(from, session, token),
+                Output::Ended(session, token, reply) => self.ended(from, session, token, reply),
                 Output::Wished(change) => self.wished(from, change),
                 Output::Installed(view) => self.installed(from, view),
                 Output::Stopped(why) => {

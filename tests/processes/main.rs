@@ -6,6 +6,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::disallowed_methods, reason = "deadlines of a test over real processes are real time")]
 
+mod expiry;
 mod founding;
 mod http;
 mod load;

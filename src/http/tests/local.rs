@@ -23,7 +23,7 @@ use crate::{
     kinds::{Change, Kind, LiveSession, Occasion, Op, Registry, Stored, Types},
     membership::{Outlook, View, test_views},
     moment::Moment,
-    replication::{Known, ReplyEntry, ReplyLimits, ReplyTable},
+    replication::{Known, Lifespan, ReplyEntry, ReplyLimits, ReplyTable},
     session::{Command, Session as _, SessionId},
     wire::codec,
 };
@@ -126,8 +126,15 @@ impl Local {
             }
         }
         let version = held.version;
-        let occasion =
-            Occasion { id, request, now: Moment::START, version, expected: terms.expected, value_max: self.value_max };
+        let occasion = Occasion {
+            id,
+            request,
+            now: Moment::START,
+            version,
+            lifespan: Lifespan::FOR_EVER,
+            expected: terms.expected,
+            value_max: self.value_max,
+        };
         let stored = Stored { image: held.image.as_ref(), events: &[], state_version: Json::VERSION };
         let run = self.kind.run(&mut held.live, stored, op, &occasion);
         let reply = run.outcome.map_err(Error::from)?;

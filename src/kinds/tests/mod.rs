@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{Change, Failure, Kind, LiveSession, Occasion, Op, Registry, Run, Stored, Types};
 use crate::{
     moment::Moment,
+    replication::Lifespan,
     session::{Command, Session, SessionId},
     wire::codec,
 };
@@ -65,6 +66,7 @@ impl Bench {
             request: None,
             now: Moment::START,
             version: self.version,
+            lifespan: Lifespan::FOR_EVER,
             expected: self.expected.take(),
             value_max: self.value_max,
         };
@@ -121,6 +123,7 @@ impl Bench {
             request: None,
             now: Moment::START,
             version: self.version,
+            lifespan: Lifespan::FOR_EVER,
             expected: None,
             value_max: self.value_max,
         };

@@ -222,6 +222,25 @@ fn one_that_knows_nobody_alive_asks_whoever_is_connected_and_finds_its_way_back(
     assert!(!keeper.asks_around(millis(9_000)), "those who vote now are heard");
 }
 
+/// Found by a campaign (seed 387): a primary died before this node had heard of the view that made it one.
+#[test]
+fn a_proof_that_comes_before_the_view_which_names_the_process_is_kept() {
+    let now = Moment::START + Duration::from_secs(1);
+    let view = founded(&["a", "b", "c"], 6, 1);
+    let mut keeper = Keeper::new(member(node("a", 1)), Arc::new(view.clone()), KeeperSettings::default(), now);
+    let (mut next, mut out) = (view, Vec::new());
+    keeper.handle_proof(node("b", 2), now, Duration::ZERO, &mut out);
+    for number in [2, 3] {
+        next.number = ViewNumber(number);
+        if number == 3 {
+            next.members[1] = Arc::new(member(node("b", 2)));
+        }
+        let decided = KeeperMessage::Chain(ChainMessage::Decided(Arc::new(next.clone())));
+        keeper.handle(node("c", 1), decided, now, Duration::ZERO, &mut out);
+    }
+    assert_eq!((keeper.view().number, keeper.dead()), (ViewNumber(3), &[node("b", 2)].into()));
+}
+
 #[test]
 fn wishes_of_several_primaries_are_one_view() {
     let mut cluster = Cluster::of(&["a", "b", "c"]);

@@ -3,6 +3,7 @@
 
 mod crowding;
 mod draining;
+mod expiry;
 mod guarding;
 mod kinds;
 mod ring;

@@ -98,6 +98,7 @@ async fn a_call_is_sent_on_at_most_max_hops_times_in_a_row() {
         request: None,
         durability: None,
         expected: None,
+        life: None,
         attempts: 0,
         creating: false,
     };
@@ -190,6 +191,7 @@ async fn while_nodes_are_lost_and_links_full(
         request: None,
         durability: None,
         expected: None,
+        life: None,
         attempts: 0,
         creating: false,
     };

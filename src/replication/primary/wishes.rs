@@ -60,7 +60,7 @@ impl Primary {
         while *chunks > 0
             && let Some(catch_up) = &mut self.catch_up
             && around.now >= catch_up.not_before
-            && let Some(chunk) = catch_up.next_chunk(&self.store, self.last, around.settings.chunk_bytes)
+            && let Some(chunk) = catch_up.next_chunk(&self.store, self.last, around.settings.chunk_bytes, around.now)
         {
             *chunks -= 1;
             let to = catch_up.to;

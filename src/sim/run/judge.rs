@@ -7,7 +7,7 @@ use crate::{
     sim::{
         check::{FinalState, Verdict, acknowledged_survives, applied_once, linearizable},
         node::SimNode,
-        register::{register_of, session_key, values_of},
+        register::{register_of, session_key, span_of, values_of},
         world::World,
     },
 };
@@ -35,6 +35,18 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
         violations.push(format!("acknowledged survives: {fault}"));
     }
     judge_backups(world, violations);
+    if world.setting().lifetimes.is_some() {
+        judge_ends(world, &finals, violations);
+    }
+}
+
+/// Long after the last caller, nothing is there that should have ended.
+fn judge_ends(world: &World, finals: &BTreeMap<u32, FinalState>, violations: &mut Vec<String>) {
+    for (session, last) in finals {
+        if span_of(*session, world.setting().lifetimes).is_some() && last.value.is_some() {
+            violations.push(format!("session {session} outlived its time"));
+        }
+    }
 }
 
 /// The final state of every session whose arc never lost its last copy.

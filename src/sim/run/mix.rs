@@ -37,13 +37,15 @@ pub enum Mix {
     Losses,
     /// Nodes that drain or are cordoned, and kills of whoever is concerned meanwhile.
     Drains,
+    /// Sessions that end by themselves, and the death or sleep of whoever counts their time.
+    Expiries,
     /// Faults before there is a cluster: starts in any order, halves apart, blank restarts.
     Founding,
 }
 
 impl Mix {
     /// Every mix.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Storm,
         Self::Voters,
         Self::Pauses,
@@ -54,6 +56,7 @@ impl Mix {
         Self::Restarts,
         Self::Losses,
         Self::Drains,
+        Self::Expiries,
         Self::Founding,
     ];
 
@@ -71,6 +74,7 @@ impl Mix {
             Self::Restarts => "restarts",
             Self::Losses => "losses",
             Self::Drains => "drains",
+            Self::Expiries => "expiries",
             Self::Founding => "founding",
         }
     }
@@ -109,6 +113,8 @@ impl Mix {
                 setting.pause = Duration::from_millis(2);
             }
             Self::Wishes => setting.kill_on_wish = 0.3,
+            // Sessions must lie idle now and then.
+            Self::Expiries => setting.pause = Duration::from_millis(chance.range(20, 120)),
             Self::Drains => setting.kill_on_wish = if chance.chance(0.5) { 0.1 } else { 0.0 },
             Self::Retries => {
                 setting.try_for = Duration::from_millis(chance.range(5, 60));
@@ -278,6 +284,16 @@ impl Drawing {
                     3 => self.faults.push((soon, Fault::Pause(whom, down))),
                     4 => self.lasting(soon, Fault::Cut { cut: Cut::FromVoters { arc, deaf: told }, told }, down),
                     _ => {}
+                }
+            }
+            Mix::Expiries => {
+                let down = self.chance.duration(ms(50), ms(1_200));
+                match self.chance.range(0, 5) {
+                    0 => self.faults.push((at, Fault::Kill(Whom::Primary(arc), down))),
+                    1 => self.faults.push((at, Fault::Pause(Whom::Primary(arc), down))),
+                    2 => self.faults.push((at, Fault::Pause(Whom::Backup(arc), down / 2))),
+                    3 => self.faults.push((at, Fault::Stand(Whom::Primary(arc), Standing::Draining, down))),
+                    _ => self.lasting(at, Fault::Cut { cut: Cut::FromBackup(arc), told: false }, down),
                 }
             }
             Mix::Losses => {

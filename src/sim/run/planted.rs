@@ -37,6 +37,7 @@ impl Planted {
             Self::Without(Rule::PromotedWaits | Rule::Fencing) => Mix::Voters,
             Self::Without(Rule::RepliesReplicated) => Mix::Retries,
             Self::Without(Rule::BackupFirst) => Mix::Restarts,
+            Self::Without(Rule::PrimaryExpires) => Mix::Expiries,
             Self::Without(Rule::Enlist | Rule::Quiesce) | Self::ReusedIds => Mix::Wishes,
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Setting {
     pub(crate) try_for: Duration,
     /// A request is sent once more, much later and to anyone, with this probability.
     pub(crate) ghosts: f64,
+    /// How long sessions live that end by themselves; `None`: all live for ever.
+    pub(crate) lifetimes: Option<Duration>,
     /// When clients begin no more operations.
     pub(crate) clients_until: Duration,
     /// How bad the network is until it heals.
@@ -67,6 +69,7 @@ impl Setting {
             pause: Duration::from_millis(5),
             try_for: Duration::from_millis(100),
             ghosts: 0.0,
+            lifetimes: None,
             clients_until: Duration::ZERO,
             weather: Weather {
                 delay_min: Duration::from_micros(50),
@@ -111,6 +114,11 @@ impl Setting {
             ..Self::calm()
         };
         mix.bend(&mut setting, &mut chance);
+        // A stream of its own: what it draws shifts nothing else.
+        let mut lasting = Streams::new(seed).stream("lifetimes");
+        if mix == Mix::Expiries || lasting.chance(0.1) {
+            setting.lifetimes = Some(lasting.duration(Duration::from_millis(60), Duration::from_millis(700)));
+        }
         setting.with(planted)
     }
 

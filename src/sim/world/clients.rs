@@ -103,7 +103,10 @@ impl World {
         let pause = it.pause(self.setting.pause);
         match outcome {
             Outcome::Unknown => self.mark("an outcome stayed unknown"),
-            Outcome::Done(_) => self.answered = true,
+            Outcome::Done(reply) => {
+                self.answered = true;
+                self.used(running.request.session, running.request.action, reply, running.invoked);
+            }
             Outcome::NotDone => {}
         }
         self.order += 1;

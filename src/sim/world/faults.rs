@@ -128,7 +128,7 @@ impl World {
         let plan = FoundingPlan { digest: 1, shape, voters, listen: Duration::ZERO };
         let cluster = ClusterId(u128::from(self.chance.bits()));
         let process = Process {
-            node: SimNode::start(member, plan, cluster, self.setting.replication.clone()),
+            node: SimNode::start(member, plan, cluster, self.setting.replication.clone(), self.setting.lifetimes),
             paused: false,
             waiting: Vec::new(),
             ahead: self.chance.range(1, 1 << 44),

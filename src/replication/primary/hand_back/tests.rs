@@ -50,7 +50,7 @@ impl Scene {
 
     fn write(&mut self, key: &str, text: &'static str) {
         let body = Body::Image { bytes: text.into(), state_version: 1 };
-        let change = SessionChange { key: key_of(key), body, reply: None, copied: true };
+        let change = SessionChange { key: key_of(key), body, reply: None, life: None, copied: true };
         self.with(|primary, around, out| primary.append(vec![change], Token(1), Durability::Sync, around, out));
     }
 
@@ -131,7 +131,7 @@ fn without_a_view_the_arc_is_served_again_and_what_was_not_committed_can_be_take
     scene.acknowledge();
     scene.write("x", "3");
     scene.write("new", "1");
-    let deletion = SessionChange { key: key_of("gone"), body: Body::Deleted, reply: None, copied: true };
+    let deletion = SessionChange { key: key_of("gone"), body: Body::Deleted, reply: None, life: None, copied: true };
     scene.with(|primary, around, out| primary.append(vec![deletion], Token(2), Durability::Sync, around, out));
     assert_eq!((scene.image("x"), scene.image("new"), scene.image("gone")), (Some(&b"3"[..]), Some(&b"1"[..]), None));
 

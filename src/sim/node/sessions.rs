@@ -1,0 +1,131 @@
+//! What a simulated node does with its sessions: answer clients, and end what is over.
+
+use super::{Promised, SimNode, Stage};
+use crate::{
+    id::{ArcId, SessionKey},
+    moment::Moment,
+    replication::{Body, Durability, Known, Lifespan, NotHere, ReplyEntry, SessionChange, Token, Use},
+    sim::{
+        check::Action,
+        packet::{Answer, Output, Request},
+        register::{body_for, decode_reply, encode_reply, register_of, session_key, session_of, span_of, values_of},
+    },
+};
+
+/// Sessions ended in one tick, at most.
+const ENDED_MAX: usize = 16;
+
+impl SimNode {
+    /// Takes a client's request.
+    pub(crate) fn handle_request(&mut self, request: &Request, now: Moment, out: &mut Vec<Output>) {
+        let answer = |answer| Output::Answer(request.client, request.attempt, answer);
+        let key = session_key(request.session);
+        let arc = match self.arc_served(&key, now) {
+            Ok(arc) => arc,
+            Err(retry) => {
+                out.push(answer(retry));
+                return;
+            }
+        };
+        self.end_if_over(arc, &key, now, out);
+        let token = self.draw_token();
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        let Ok(primary) = serving.host.serve(arc, now) else {
+            out.push(answer(Answer::Retry(None)));
+            return;
+        };
+        let record = primary.store().get(&key);
+        let lost = primary.lost_at().is_some() && record.is_none();
+        let replies = record.and_then(|r| r.replies.as_ref());
+        let limits = &self.replication.replies;
+        let known = replies.map_or(Known::New, |table| table.look_up(&request.id, limits, now));
+        let mut effects = Vec::new();
+        match known {
+            Known::Answered(number, reply) => {
+                let reply = decode_reply(&reply);
+                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply));
+                serving.host.answer(arc, number, token, now, &mut effects);
+            }
+            Known::TooOld => out.push(answer(Answer::TooOld)),
+            Known::FullOfReplies | Known::FullOfClients(_) => out.push(answer(Answer::Retry(None))),
+            Known::New if lost => out.push(answer(Answer::Lost)),
+            Known::New => {
+                let values = record.map(values_of).unwrap_or_default();
+                let before = register_of(&values);
+                let version = record.map(|r| r.version).unwrap_or_default();
+                let (after, reply) = request.action.apply(before);
+                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply));
+                let body = if after == before { Body::Unchanged } else { body_for(&values, after.value) };
+                // A command that changed nothing is remembered too: its repetition might find something to change.
+                let entry = ReplyEntry { request: request.id, reply: encode_reply(reply) };
+                let (reply, life) = match request.action {
+                    Action::Read => (None, None),
+                    _ if after == before => (Some(entry), None),
+                    _ if after.value.is_none() => (Some(entry), Some(Lifespan::FOR_EVER)),
+                    _ => (Some(entry), span_of(request.session, self.lifetimes)),
+                };
+                let uses = if request.action == Action::Read { serving.host.used(arc, &key, now) } else { Use::ToTell };
+                match uses {
+                    Use::KnownBy(told) => serving.host.answer(arc, version.max(told), token, now, &mut effects),
+                    Use::ToTell => {
+                        let change = SessionChange { key, body, reply, life, copied: true };
+                        serving.host.append(arc, vec![change], token, Durability::Sync, now, &mut effects);
+                    }
+                }
+            }
+        }
+        self.follow_host(effects, now, out);
+        self.flush(now, out);
+    }
+
+    /// The session's arc, if it is served here now.
+    fn arc_served(&self, key: &SessionKey, now: Moment) -> Result<ArcId, Answer> {
+        let Stage::Serving(serving) = &self.stage else { return Err(Answer::Retry(None)) };
+        let arc = key.arc(serving.keeper.view().shape.arcs);
+        match serving.host.serve(arc, now) {
+            Ok(_) => Ok(arc),
+            Err(NotHere::Elsewhere { primary, .. }) => Err(Answer::Retry(Some(primary))),
+            Err(_) => Err(Answer::Retry(None)),
+        }
+    }
+
+    fn draw_token(&mut self) -> Token {
+        self.next_token += 1;
+        Token(self.next_token)
+    }
+
+    /// Ends what has come to its end without being asked for.
+    pub(super) fn end_what_is_over(&mut self, now: Moment, out: &mut Vec<Output>) {
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        for (arc, key, _) in serving.host.over(ENDED_MAX, now) {
+            self.end(arc, &key, now, out);
+        }
+    }
+
+    /// Whoever asks for a session that is over finds it ended, however soon they ask.
+    fn end_if_over(&mut self, arc: ArcId, key: &SessionKey, now: Moment, out: &mut Vec<Output>) {
+        let Stage::Serving(serving) = &self.stage else { return };
+        let record = serving.host.serve(arc, now).ok().and_then(|primary| primary.store().get(key));
+        if record.is_some_and(|record| record.lapse(now).is_some()) {
+            self.end(arc, key, now, out);
+        }
+    }
+
+    fn end(&mut self, arc: ArcId, key: &SessionKey, now: Moment, out: &mut Vec<Output>) {
+        let token = self.draw_token();
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        let Some(record) = serving.host.serve(arc, now).ok().and_then(|primary| primary.store().get(key)) else {
+            return;
+        };
+        let values = values_of(record);
+        let (_, reply) = Action::Delete.apply(register_of(&values));
+        let session = session_of(key);
+        self.promised.insert(token, Promised::End(session, reply));
+        out.push(Output::Ending(session, token));
+        let life = Some(Lifespan::FOR_EVER);
+        let change = SessionChange { key: key.clone(), body: body_for(&values, None), reply: None, life, copied: true };
+        let mut effects = Vec::new();
+        serving.host.append(arc, vec![change], token, Durability::Sync, now, &mut effects);
+        self.follow_host(effects, now, out);
+    }
+}
