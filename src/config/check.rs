@@ -88,6 +88,8 @@ fn ranges(cluster: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<W
         ("catch_up_chunks", number(l.catch_up_chunks)),
         ("uncommitted", number(l.uncommitted)),
         ("waiting", number(l.waiting)),
+        ("idle_after", millis(l.idle_after)),
+        ("live", number(l.live)),
         ("ack_after", millis(l.ack_after)),
         ("shun", millis(l.shun)),
     ];

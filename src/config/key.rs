@@ -451,6 +451,20 @@ pub(super) const KEYS: &[Key] = &{
         ),
         key(
             Limits,
+            "idle_after",
+            "10m",
+            Time { min: 1_000, max: 604_800_000 },
+            "A session that nobody used for this long is kept as bytes alone; the next command decodes it again.",
+        ),
+        key(
+            Limits,
+            "live",
+            "256MiB",
+            Size { min: MIB, max: 1_048_576 * MIB },
+            "Decoded sessions that one node keeps beside their bytes; beyond it those unused for longest are dropped.",
+        ),
+        key(
+            Limits,
             "ack_after",
             "1s",
             Time { min: 100, max: 60_000 },

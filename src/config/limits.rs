@@ -70,6 +70,12 @@ pub struct Limits {
     pub uncommitted: usize,
     /// Replies of one arc that wait for acknowledgements or leases; beyond it the arc is `Busy`. 16 to 1,048,576.
     pub waiting: usize,
+    /// A session that nobody used for this long is kept as bytes alone; the next command decodes it again. 1 s to 7 days.
+    pub idle_after: Duration,
+    /// Decoded sessions that one node keeps, in bytes of their states; beyond it those unused for longest are kept as bytes alone.
+    ///
+    /// It saves decoding, and is memory beside that of the bytes. 1 MiB to 1 TiB.
+    pub live: usize,
     /// A live backup that acknowledges nothing for this long is dropped, and another takes its place.
     ///
     /// Until then its arcs wait for it: as long as a caller may be kept waiting. 100 ms to 1 min.
@@ -98,6 +104,8 @@ impl Default for Limits {
             catch_up_chunks: 4,
             uncommitted: 65_536,
             waiting: 65_536,
+            idle_after: Duration::from_secs(600),
+            live: 256 << 20,
             ack_after: Duration::from_secs(1),
             shun: Duration::from_secs(5),
         }

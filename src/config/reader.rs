@@ -295,6 +295,8 @@ impl Draft {
             catch_up_chunks: self.count(table, "catch_up_chunks", defaults.catch_up_chunks),
             uncommitted: self.count(table, "uncommitted", defaults.uncommitted),
             waiting: self.count(table, "waiting", defaults.waiting),
+            idle_after: self.time(table, "idle_after", defaults.idle_after),
+            live: self.count(table, "live", defaults.live),
             ack_after: self.time(table, "ack_after", defaults.ack_after),
             shun: self.time(table, "shun", defaults.shun),
         }

@@ -76,7 +76,7 @@ fn every_default_written_out_gives_what_its_absence_gives() {
         KEYS.iter().filter(written).map(line).collect::<String>()
     };
     let spelled = format!("{}[cluster.limits]\n{}", of(Section::Cluster), of(Section::Limits));
-    assert_eq!(spelled.matches(" = ").count(), 33, "{spelled}");
+    assert_eq!(spelled.matches(" = ").count(), 35, "{spelled}");
     assert_eq!(good(&with(&spelled)), good(&with("")));
 }
 
@@ -119,6 +119,8 @@ fn every_key_is_read_into_its_field() {
         catch_up_chunks = 25
         uncommitted = 26
         waiting = 27
+        idle_after = "2m"
+        live = "28MiB"
         ack_after = "4s"
         shun = "6s"
         [[node]]
@@ -159,6 +161,8 @@ fn every_key_is_read_into_its_field() {
         catch_up_chunks: 25,
         uncommitted: 26,
         waiting: 27,
+        idle_after: Duration::from_secs(120),
+        live: 28 << 20,
         ack_after: Duration::from_secs(4),
         shun: Duration::from_secs(6),
     };

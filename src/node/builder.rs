@@ -265,6 +265,8 @@ pub(super) fn node_settings(file: &ClusterFile) -> NodeSettings {
         message_max: limits.frame,
         value_max: limits.value,
         calls_max: limits.calls,
+        idle_after: limits.idle_after,
+        live_bytes: limits.live,
         max_hops: u32::from(cluster.max_hops),
         heartbeat: cluster.heartbeat,
         suspect_after: cluster.suspect_after,

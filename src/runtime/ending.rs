@@ -83,7 +83,7 @@ fn end(state: &mut WorkerState, host: &mut Host, arc: ArcId, key: &SessionKey, l
     let token = state.draw_token();
     let change = SessionChange { key: key.clone(), body: Body::Deleted, reply: None, life: None, copied };
     host.append(arc, vec![change], token, Durability::Sync, now, &mut state.effects);
-    state.forget_live(arc, key);
+    state.live.forget(arc, key);
     let outcome = CallOutcome::Done(Bytes::new(), 0);
     state.waiting.insert(token, Waiting { reply_to: ReplyTo::Nobody, outcome, farewell });
 }

@@ -192,7 +192,7 @@ fn execute(
         Operation::GetOrCreate(initial) => Op::GetOrCreate { initial: initial.as_deref() },
         Operation::Delete => Op::Delete,
     };
-    kind.run(state.live_of(arc, &request.key), stored, op, &occasion)
+    state.live.with(arc, &request.key, now, |live| kind.run(live, stored, op, &occasion))
 }
 
 fn stored_of(record: Option<&Record>) -> Stored<'_> {

@@ -22,6 +22,7 @@ mod ending;
 mod execute;
 pub(crate) mod inbound;
 pub(crate) mod inbox;
+mod live_cache;
 pub(crate) mod message;
 pub(crate) mod monitor;
 pub(crate) mod router;

@@ -65,6 +65,8 @@ pub(crate) struct NodeSettings {
     pub(crate) message_max: usize,
     pub(crate) value_max: usize,
     pub(crate) calls_max: usize,
+    pub(crate) idle_after: Duration,
+    pub(crate) live_bytes: usize,
     pub(crate) max_hops: u32,
     pub(crate) heartbeat: Duration,
     pub(crate) suspect_after: Duration,

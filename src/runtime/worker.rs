@@ -19,11 +19,14 @@ use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
-use super::{clock, ending, ending::Farewell, execute, inbox::Call, shared::Shared, view_keeper::KeeperInput};
+use super::{
+    clock, ending, ending::Farewell, execute, inbox::Call, live_cache::LiveCache, shared::Shared,
+    view_keeper::KeeperInput,
+};
 use crate::{
     event::EventKind,
-    id::{ArcId, NodeId, SessionKey, ViewNumber},
-    kinds::{Failure, LiveSession},
+    id::{ArcId, NodeId, ViewNumber},
+    kinds::Failure,
     membership::{Target, View},
     moment::Moment,
     replication::{Broken, Effect, Frame, Host, LinkAck, Token},
@@ -31,9 +34,6 @@ use crate::{
     runtime::message::{CallOutcome, CallRequest, ControlMessage, DataMessage, ForwardedReply},
     transport::{Class, Lane},
 };
-
-/// Decoded sessions kept for one arc; beyond it some are dropped, which costs a decode when they are touched again.
-const LIVE_MAX: usize = 16_384;
 
 /// Frames kept until the first view is installed here. Peers that installed it sooner have begun to send; what is dropped they
 /// send again only after hundreds of milliseconds, in which nothing is served.
@@ -139,7 +139,7 @@ pub(crate) struct WorkerState {
     pub(super) shared: Arc<Shared>,
     host: Arc<Mutex<Option<Host>>>,
     pub(super) number: u16,
-    pub(super) live: HashMap<ArcId, HashMap<SessionKey, LiveSession>>,
+    pub(super) live: LiveCache,
     pub(super) waiting: HashMap<Token, Waiting, ByToken>,
     pub(super) next_token: u64,
     pub(super) effects: Vec<Effect>,
@@ -163,9 +163,13 @@ impl Actor for Worker {
         myself.cast(WorkerInput::Calls)?;
         Ok(WorkerState {
             host: Arc::clone(&shared.hosts[usize::from(number)]),
+            // An equal share of what the node may keep.
+            live: LiveCache::new(
+                shared.settings.live_bytes / usize::from(shared.settings.workers),
+                shared.settings.idle_after,
+            ),
             shared,
             number,
-            live: HashMap::new(),
             waiting: HashMap::default(),
             // Tokens of a worker that was started again must not be taken for those of the one before it.
             next_token: clock::now().as_nanos(),
@@ -280,6 +284,7 @@ impl WorkerState {
             WorkerInput::Tick => {
                 host.tick(now, &mut self.effects);
                 ending::end_what_is_over(self, host, now);
+                self.live.step(now);
                 self.ticks += 1;
                 if self.ticks.is_multiple_of(500) {
                     host.sweep(now);
@@ -359,12 +364,10 @@ impl WorkerState {
                 Effect::Wish(wish) => wishes.push(*wish),
                 Effect::NeedsView { of, .. } => self.shared.tell_keeper(KeeperInput::Fetch(of)),
                 Effect::Serving { arc, .. } => {
-                    self.live.remove(&arc);
+                    self.live.forget_arc(arc);
                     promoted.push(arc);
                 }
-                Effect::SteppedDown(arc) => {
-                    self.live.remove(&arc);
-                }
+                Effect::SteppedDown(arc) => self.live.forget_arc(arc),
                 Effect::Confirm(voter) => self.shared.orders.ask(voter),
                 Effect::ToBackup { .. } => {}
             }
@@ -413,25 +416,5 @@ impl WorkerState {
     pub(super) fn draw_token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
-    }
-
-    /// Drops the decoded session.
-    pub(super) fn forget_live(&mut self, arc: ArcId, key: &SessionKey) {
-        if let Some(sessions) = self.live.get_mut(&arc) {
-            sessions.remove(key);
-        }
-    }
-
-    /// The decoded session, if there is one; bounded.
-    pub(super) fn live_of(&mut self, arc: ArcId, key: &SessionKey) -> &mut LiveSession {
-        let sessions = self.live.entry(arc).or_default();
-        if sessions.len() >= LIVE_MAX && !sessions.contains_key(key) {
-            let mut left = 0;
-            sessions.retain(|_, _| {
-                left += 1;
-                left % 2 == 0
-            });
-        }
-        sessions.entry(key.clone()).or_default()
     }
 }

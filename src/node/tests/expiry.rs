@@ -264,3 +264,51 @@ async fn many_that_end_at_once_keep_nobody_waiting() {
     println!("the longest call beside them took {worst:?}");
     assert!(worst < Duration::from_millis(400), "{worst:?}");
 }
+
+/// A session type that knows how often it was made from its bytes.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Sleeper {
+    burnt: u64,
+    #[serde(skip)]
+    woken: u64,
+}
+
+impl Session for Sleeper {
+    const KIND: &'static str = "sleeper";
+
+    fn absent(_: &SessionId) -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn loaded(&mut self, _: &mut Context<Self>) {
+        self.woken += 1;
+    }
+}
+
+impl Handle<Burn> for Sleeper {
+    fn handle(&mut self, _: Burn, _: &mut Context<Self>) -> Result<(u64, Option<u64>), Refused> {
+        self.burnt += 1;
+        Ok((self.burnt, Some(self.woken)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_idle_is_kept_as_bytes_and_returns_as_it_was() {
+    let network = MemoryNetwork::new();
+    let nodes = start_all(&file(&["a", "b"], "[cluster.limits]\nidle_after = \"1s\""), &network).await;
+    for node in &nodes {
+        let mut types = Types::new();
+        types.add::<Sleeper>().handles::<Burn>();
+        node.register(types).expect("nothing clashes");
+    }
+    let sleeper = nodes[0].session::<Sleeper>("s").expect("an id");
+    let burn = async || sleeper.call(Burn { sets: None }).await.expect("served");
+    assert_eq!((burn().await, burn().await), ((1, Some(0)), (2, Some(0))), "in use, it is not decoded");
+    until("it is passive, and wakes", async || {
+        time::sleep(Duration::from_millis(1_200)).await;
+        burn().await.1 == Some(1)
+    })
+    .await;
+    let (burnt, woken) = burn().await;
+    assert!(burnt > 3 && woken == Some(1), "nothing is lost by it");
+}
