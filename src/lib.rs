@@ -37,7 +37,7 @@ pub use {
     kinds::{Clash, Registration, Types},
     memory_network::MemoryNetwork,
     node::{Drain, DrainError, EventReceiver, Node, NodeBuilder, Readiness, StartError},
-    replication::Durability,
+    replication::{Durability, Lifespan},
     report::{ArcPart, ArcReport},
     session::{Answer, Command, Context, Decide, End, Ended, EventSourced, Handle, Refused, Session, SessionId},
     session_ref::{Answered, CallOptions, SessionRef, Stale},

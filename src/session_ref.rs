@@ -100,7 +100,9 @@ impl CallOptions {
         self.lifespan(Lifespan::FOR_EVER)
     }
 
-    pub(crate) fn lifespan(mut self, life: Lifespan) -> Self {
+    /// How long the session lives from now on, as a whole.
+    #[must_use]
+    pub fn lifespan(mut self, life: Lifespan) -> Self {
         self.life = Some(life);
         self
     }

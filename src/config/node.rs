@@ -133,6 +133,7 @@ impl NodeConfig {
             cluster_address: self.cluster.to_string(),
             http_address: self.http.as_ref().map(ToString::to_string),
             workers,
+            votes_as: None,
             standing: Standing::Open,
             kinds,
         }

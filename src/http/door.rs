@@ -9,12 +9,11 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Drain, DrainError, Readiness,
+    Answered, Drain, DrainError, Lifespan, Readiness,
     error::Error,
     id::NodeName,
     json::{Document, PutReply},
     membership::{Outlook, View},
-    replication::Lifespan,
     session::SessionId,
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 
 use super::problem::Problem;
-use crate::replication::Lifespan;
+use crate::Lifespan;
 
 const TTL: &str = "ringheir-ttl";
 const IDLE: &str = "ringheir-idle";

@@ -64,7 +64,7 @@ impl<'a> ShownView<'a> {
             zone: member.zone.as_deref(),
             http: member.http_address.as_deref(),
             cluster: &member.cluster_address,
-            voter: view.is_voter(member.node),
+            voter: view.votes(member.node),
             standing: member.standing,
         });
         let arcs = view.entries().map(|(arc, entry)| ShownArc {

@@ -19,6 +19,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Ballot, ChainMessage, View};
 use crate::{
     id::{NodeId, ViewNumber},
@@ -51,15 +53,30 @@ struct Proposal {
 
 /// What the chain asks of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
 pub enum ChainEffect {
-    /// Send this.
+    /// What a voter must not forget has changed (`Chain::vote`): if its vote outlives the process, it is to be stored before
+    /// anything that follows is sent.
+    Keep,
+    /// Send this to a process.
     Send(NodeId, ChainMessage),
+    /// Send this to whichever process votes as this voter.
+    Ask(NodeId, ChainMessage),
     /// This view is decided and is now the newest.
     Installed(Arc<View>),
 }
 
-/// Acceptor, proposer and learner of one node.
+/// What a voter must not forget: the instance it votes in, and its word there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// The newest decided view known.
+    pub view: Arc<View>,
+    /// No lower ballot than this is answered.
+    pub promised: Option<Ballot>,
+    /// What was accepted, and under which ballot.
+    pub accepted: Option<(Ballot, Arc<View>)>,
+}
+
+/// Acceptor, proposer and learner of one voter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chain {
     me: NodeId,
@@ -71,10 +88,24 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts from a decided view.
+    /// Starts the voter `me` from a decided view.
     #[must_use]
     pub fn new(me: NodeId, view: Arc<View>) -> Self {
-        Self { me, view, promised: None, accepted: None, highest_round: 0, proposal: None }
+        Self::restored(me, Vote { view, promised: None, accepted: None })
+    }
+
+    /// Goes on where the voter stopped.
+    #[must_use]
+    pub fn restored(me: NodeId, vote: Vote) -> Self {
+        let Vote { view, promised, accepted } = vote;
+        let highest_round = promised.map_or(0, |ballot| ballot.round);
+        Self { me, view, promised, accepted, highest_round, proposal: None }
+    }
+
+    /// What must not be forgotten.
+    #[must_use]
+    pub fn vote(&self) -> Vote {
+        Vote { view: Arc::clone(&self.view), promised: self.promised, accepted: self.accepted.clone() }
     }
 
     /// The newest decided view this node knows.
@@ -109,11 +140,12 @@ impl Chain {
         self.highest_round += 1;
         let ballot = Ballot { round: self.highest_round, voter: self.me };
         self.promised = Some(ballot);
+        out.push(ChainEffect::Keep);
         let own = Promise { accepted: self.accepted.clone(), hears };
         self.proposal =
             Some(Proposal { ballot, began: now, phase: Phase::Preparing(BTreeMap::from([(self.me, own)])) });
         for voter in self.other_voters() {
-            out.push(ChainEffect::Send(voter, ChainMessage::Prepare { base: Arc::clone(&self.view), ballot }));
+            out.push(ChainEffect::Ask(voter, ChainMessage::Prepare { base: Arc::clone(&self.view), ballot }));
         }
         self.advance(dead, out);
     }
@@ -173,19 +205,21 @@ impl Chain {
                 let promise = ChainMessage::Promise {
                     base: asked,
                     ballot,
+                    voter: self.me,
                     accepted: self.accepted.clone(),
                     hears: hears.clone(),
                 };
+                out.push(ChainEffect::Keep);
                 out.push(ChainEffect::Send(from, promise));
             }
-            ChainMessage::Promise { base, ballot, accepted, hears } => {
-                if base != self.view.number || !self.view.is_voter(from) {
+            ChainMessage::Promise { base, ballot, voter, accepted, hears } => {
+                if base != self.view.number || !self.view.is_voter(voter) {
                     return;
                 }
                 if let Some(Proposal { ballot: ours, phase: Phase::Preparing(promises), .. }) = &mut self.proposal
                     && *ours == ballot
                 {
-                    promises.insert(from, Promise { accepted, hears });
+                    promises.insert(voter, Promise { accepted, hears });
                     self.advance(dead, out);
                 }
             }
@@ -217,18 +251,19 @@ impl Chain {
                     }
                     self.promised = Some(ballot);
                     self.accepted = Some((ballot, value));
-                    out.push(ChainEffect::Send(from, ChainMessage::Accepted { base, ballot }));
+                    out.push(ChainEffect::Keep);
+                    out.push(ChainEffect::Send(from, ChainMessage::Accepted { base, ballot, voter: self.me }));
                 }
             }
-            ChainMessage::Accepted { base, ballot } => {
-                if base != self.view.number || !self.view.is_voter(from) {
+            ChainMessage::Accepted { base, ballot, voter } => {
+                if base != self.view.number || !self.view.is_voter(voter) {
                     return;
                 }
                 if let Some(Proposal { ballot: ours, phase: Phase::Accepting { accepted, .. }, .. }) =
                     &mut self.proposal
                     && *ours == ballot
                 {
-                    accepted.insert(from);
+                    accepted.insert(voter);
                     self.advance(dead, out);
                 }
             }
@@ -255,6 +290,7 @@ impl Chain {
         self.accepted = None;
         self.highest_round = 0;
         self.proposal = None;
+        out.push(ChainEffect::Keep);
         out.push(ChainEffect::Installed(Arc::clone(&self.view)));
     }
 
@@ -283,7 +319,10 @@ impl Chain {
                     self.ask_to_accept(value, dead, out);
                     return;
                 }
-                let heard = promises.values().flat_map(|p| p.hears.iter().copied()).chain(promisers.iter().copied());
+                // Whoever promises is heard: it has just answered. A vote that outlives its process says nothing of the process.
+                let of_one_process = |voter: &&NodeId| !self.view.outlives_its_process(**voter);
+                let answering = promisers.iter().filter(of_one_process).map(|voter| self.view.carrier(*voter));
+                let heard = promises.values().flat_map(|p| p.hears.iter().copied()).chain(answering);
                 let phase = Phase::Choosing { heard: heard.collect(), promisers };
                 if let Some(proposal) = &mut self.proposal {
                     proposal.phase = phase;
@@ -301,8 +340,8 @@ impl Chain {
                     .members
                     .iter()
                     .chain(&decided.members)
+                    .filter(|m| m.voter() != self.me)
                     .map(|m| m.node)
-                    .filter(|n| *n != self.me)
                     .collect();
                 for node in told {
                     out.push(ChainEffect::Send(node, ChainMessage::Decided(Arc::clone(&decided))));
@@ -318,9 +357,10 @@ impl Chain {
         let ballot = proposal.ballot;
         proposal.phase = Phase::Accepting { value: Arc::clone(&value), accepted: BTreeSet::from([self.me]) };
         self.accepted = Some((ballot, Arc::clone(&value)));
+        out.push(ChainEffect::Keep);
         for voter in self.other_voters() {
             let accept = ChainMessage::Accept { base: self.view.number, ballot, value: Arc::clone(&value) };
-            out.push(ChainEffect::Send(voter, accept));
+            out.push(ChainEffect::Ask(voter, accept));
         }
         self.advance(dead, out);
     }

@@ -37,6 +37,7 @@ const OTHERS_MAX: usize = 64;
 
 /// What founding asks of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
 pub enum FoundingEffect {
     /// Send this.
     Send(NodeId, KeeperMessage),

@@ -22,7 +22,7 @@ pub use settings::KeeperSettings;
 use newcomers::Joining;
 
 use super::{
-    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, View, Wish, WishedChange,
+    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, View, Vote, Wish, WishedChange,
     next_view::{Knowledge, next_view},
 };
 use crate::{
@@ -40,6 +40,8 @@ const JOIN_KEPT: Duration = Duration::from_millis(1500);
 const GOSSIP: Duration = Duration::from_millis(100);
 /// So many proofs are kept whether the view names the process or not.
 const FRESH_PROOFS_MAX: usize = 64;
+/// So many earlier processes of one vote are spoken of.
+pub const EARLIER_MAX: usize = 64;
 /// Back-off after collisions grows up to this many times the stagger.
 const COLLISIONS_MAX: u32 = 8;
 /// A proposal gets twice the time of the one that timed out before it, up to this many times: far apart, two round trips take
@@ -61,6 +63,11 @@ pub struct Hearing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
 pub enum KeeperEffect {
+    /// The vote (`Keeper::vote`) changed. Where it outlives the process, it is stored before anything else of the same batch is
+    /// sent; if it cannot be, no word of the view chain is sent.
+    Keep,
+    /// A process is proved dead, by its successor's word.
+    Proved(NodeId),
     /// Send this.
     Send(NodeId, KeeperMessage),
     /// Install this view.
@@ -85,6 +92,11 @@ pub struct Keeper {
     leave_sent: Option<Moment>,
     /// Since when, or since it last asked around, this node has heard too few voters.
     cut_off_since: Option<Moment>,
+    /// Earlier processes with this vote; each is dead, or this one would not have it.
+    earlier: Vec<NodeId>,
+    earlier_told: Option<Moment>,
+    /// A vote that came back forgot which leases it has granted: it says nothing before those are over.
+    mute_until: Moment,
     gossiped: BTreeMap<NodeId, Moment>,
     hearing: Hearing,
     dead: BTreeSet<NodeId>,
@@ -105,7 +117,7 @@ impl Keeper {
     #[must_use]
     pub fn new(member: Member, view: Arc<View>, settings: KeeperSettings, now: Moment) -> Self {
         Self {
-            chain: Chain::new(member.node, view),
+            chain: Chain::new(member.voter(), view),
             member,
             settings,
             installed_at: now,
@@ -117,6 +129,9 @@ impl Keeper {
             join_sent: None,
             leave_sent: None,
             cut_off_since: None,
+            earlier: Vec::new(),
+            earlier_told: None,
+            mute_until: Moment::START,
             gossiped: BTreeMap::new(),
             hearing: Hearing::default(),
             dead: BTreeSet::new(),
@@ -129,6 +144,35 @@ impl Keeper {
             unfinished_since: None,
             stirred: true,
         }
+    }
+
+    /// Goes on with the vote of earlier processes, whatever the ring has done since: it asks around for a newer view, and says
+    /// that these processes are dead.
+    #[must_use]
+    pub fn restored(
+        member: Member,
+        vote: Vote,
+        earlier: Vec<NodeId>,
+        settings: KeeperSettings,
+        now: Moment,
+        out: &mut Vec<KeeperEffect>,
+    ) -> Self {
+        let view = Arc::clone(&vote.view);
+        // Longer than any clock could make a grant last.
+        let mute_until = now + view.shape.lease * 2;
+        let chain = Chain::restored(member.voter(), vote);
+        let mut keeper = Self { chain, mute_until, earlier, ..Self::new(member, view, settings, now) };
+        for node in keeper.earlier.clone() {
+            keeper.note_proof(node);
+            out.push(KeeperEffect::Proved(node));
+        }
+        keeper
+    }
+
+    /// What this voter must not forget.
+    #[must_use]
+    pub fn vote(&self) -> Vote {
+        self.chain.vote()
     }
 
     /// The newest decided view this node knows.
@@ -160,19 +204,26 @@ impl Keeper {
 
     /// A process is proved dead. Proof is a fact, so it holds whoever else still seems to hear the process.
     pub fn handle_proof(&mut self, node: NodeId, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
-        if !self.dead.insert(node) {
+        if !self.note_proof(node) {
             return;
+        }
+        let mut effects = Vec::new();
+        self.chain.handle_proof(&self.dead, &mut effects);
+        self.follow(effects, now, out);
+        self.choose_if_free(now, out);
+        self.tick(now, jitter, out);
+    }
+
+    fn note_proof(&mut self, node: NodeId) -> bool {
+        if !self.dead.insert(node) {
+            return false;
         }
         self.fresh_proofs.push_back(node);
         if self.fresh_proofs.len() > FRESH_PROOFS_MAX {
             self.fresh_proofs.pop_front();
         }
         self.stirred = true;
-        let mut effects = Vec::new();
-        self.chain.handle_proof(&self.dead, &mut effects);
-        self.follow(effects, now, out);
-        self.choose_if_free(now, out);
-        self.tick(now, jitter, out);
+        true
     }
 
     /// A primary of this node wishes for a change of its arc. One wish an arc; a newer one replaces it.
@@ -216,6 +267,8 @@ impl Keeper {
         out: &mut Vec<KeeperEffect>,
     ) {
         match message {
+            KeeperMessage::Chain(ChainMessage::Prepare { .. } | ChainMessage::Accept { .. })
+                if now < self.mute_until => {}
             KeeperMessage::Chain(message) => {
                 let heard = self.heard(now);
                 let was_proposing = self.chain.proposing_since().is_some();
@@ -243,6 +296,14 @@ impl Keeper {
                 }
             }
             KeeperMessage::Join(member) => self.handle_join(from, member, now, out),
+            KeeperMessage::Ended(nodes) => {
+                for node in nodes.into_iter().filter(|n| n.name == from.name && *n != from).take(EARLIER_MAX) {
+                    if !self.dead.contains(&node) {
+                        out.push(KeeperEffect::Proved(node));
+                        self.handle_proof(node, now, jitter, out);
+                    }
+                }
+            }
             KeeperMessage::Leave => {
                 if self.view().is_member(from) {
                     self.leaving.insert(from, now);
@@ -262,16 +323,19 @@ impl Keeper {
     /// Looks whether something is due. Call it every few milliseconds. `jitter` is drawn anew by the caller each time, below
     /// the stagger: it parts proposers that collide.
     pub fn tick(&mut self, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
-        let me = self.member.node;
+        let (me, voter) = (self.member.node, self.member.voter());
         self.say_join(now, out);
         self.say_leave(now, out);
         self.say_wishes(now, out);
+        self.say_ended(now, out);
         self.refuse_joins(now, out);
         self.leaving.retain(|_, asked_last| now.since(*asked_last) <= JOIN_KEPT);
         let heard = self.heard(now);
         self.note_cut_off(&heard, now);
-        // A voter that is no member answers proposals and makes none: it has to be let in first.
-        if !self.view().is_voter(me) || !self.view().is_member(me) {
+        // A voter that is no member answers proposals and makes none: it has to be let in first. Only one that came back may
+        // find that nobody is left who could let it in.
+        let may_propose = self.view().is_member(me) || !self.earlier.is_empty();
+        if !self.view().is_voter(voter) || !may_propose || now < self.mute_until {
             return;
         }
         if heard != self.heard_before {
@@ -360,7 +424,8 @@ impl Keeper {
             .filter(|(node, _)| heard.contains(node) || self.view().is_member(**node))
             .map(|(node, j)| (*node, j.member.clone()))
             .collect();
-        if self.view().member(self.member.node).is_some_and(|known| **known != self.member) {
+        let known = self.view().member(self.member.node);
+        if known.is_some_and(|known| **known != self.member) || (known.is_none() && !self.earlier.is_empty()) {
             joins.insert(self.member.node, self.member.clone());
         }
         let up_to_date = self.hearing.installed.iter().filter(|(_, installed)| **installed >= newest).map(|(n, _)| *n);
@@ -377,17 +442,23 @@ impl Keeper {
     /// How many live voters come before this one: counted from the successor of a lost node, else from the ring's start.
     fn rank(&self, unreachable: &BTreeSet<NodeId>, heard: &BTreeSet<NodeId>) -> u32 {
         let view = self.view();
-        let silent = view.voters.iter().copied().filter(|v| !heard.contains(v)).collect();
+        let silent = view.carriers().filter(|v| !heard.contains(v)).collect();
         let lost = unreachable.iter().map(|n| n.name).min_by_key(|name| view.position(*name));
         let turn = view.turn_after(lost, self.member.node, &silent).unwrap_or(view.voters.len());
         u32::try_from(turn).unwrap_or(u32::MAX)
+    }
+
+    /// The process that votes as this voter now: one that came back asks to be let in, and is in no view yet.
+    fn process_of(&self, voter: NodeId) -> NodeId {
+        let newcomers = self.joins.values().map(|j| &j.member).filter(|m| m.voter() == voter && m.node != voter);
+        newcomers.map(|m| m.node).next_back().unwrap_or_else(|| self.view().carrier(voter))
     }
 
     fn choose_if_free(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
         let Some((heard, promisers)) = self.chain.choosing() else { return };
         let unreachable = self.unreachable(heard);
         let mut known = self.knowledge(unreachable, heard);
-        known.up_to_date.extend(promisers);
+        known.up_to_date.extend(promisers.iter().map(|voter| self.view().carrier(*voter)));
         match next_view(self.view(), self.member.node, &known) {
             Some(value) => {
                 let mut effects = Vec::new();
@@ -404,15 +475,19 @@ impl Keeper {
     fn follow(&mut self, effects: Vec<ChainEffect>, now: Moment, out: &mut Vec<KeeperEffect>) {
         for effect in effects {
             match effect {
+                ChainEffect::Keep => out.push(KeeperEffect::Keep),
                 ChainEffect::Send(to, message) => out.push(KeeperEffect::Send(to, KeeperMessage::Chain(message))),
+                ChainEffect::Ask(voter, message) => {
+                    let to = self.process_of(voter);
+                    out.push(KeeperEffect::Send(to, KeeperMessage::Chain(message)));
+                }
                 ChainEffect::Installed(view) => {
                     self.installed_at = now;
                     self.wishes.clear();
                     self.own_wishes.clear();
                     self.joins.retain(|node, j| view.member(*node).is_none_or(|m| **m != j.member));
                     // Proofs matter as long as a view still names the process; processes come and go for ever.
-                    let named =
-                        |n: NodeId| view.is_member(n) || view.is_voter(n) || view.arcs.iter().any(|e| e.holds(n));
+                    let named = |n: NodeId| view.is_member(n) || view.votes(n) || view.arcs.iter().any(|e| e.holds(n));
                     self.dead.retain(|n| self.fresh_proofs.contains(n) || named(*n));
                     self.leaving.retain(|n, _| view.is_member(*n));
                     self.gossiped.retain(|n, _| view.is_member(*n));

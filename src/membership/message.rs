@@ -38,6 +38,8 @@ pub enum ChainMessage {
         base: ViewNumber,
         /// The ballot promised.
         ballot: Ballot,
+        /// Who promises.
+        voter: NodeId,
         /// What this voter accepted before, if anything.
         accepted: Option<(Ballot, Arc<View>)>,
         /// Whom this voter hears both ways now, itself included.
@@ -69,6 +71,8 @@ pub enum ChainMessage {
         base: ViewNumber,
         /// The ballot accepted.
         ballot: Ballot,
+        /// Who accepts.
+        voter: NodeId,
     },
     /// This view is decided.
     Decided(Arc<View>),
@@ -80,6 +84,12 @@ pub enum ChainMessage {
 }
 
 impl ChainMessage {
+    /// Whether it is a voter's own word, which must not be forgotten: a proposal, a promise, an acceptance.
+    #[must_use]
+    pub const fn is_a_vote(&self) -> bool {
+        matches!(self, Self::Prepare { .. } | Self::Promise { .. } | Self::Accept { .. } | Self::Accepted { .. })
+    }
+
     /// The views it carries; each is checked before it is believed.
     pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
         match self {
@@ -178,6 +188,8 @@ pub enum KeeperMessage {
     Join(Member),
     /// I have drained: nothing is left here, let me go.
     Leave,
+    /// These earlier processes of mine have ended: I hold the lock of the folder that they had.
+    Ended(Vec<NodeId>),
     /// You cannot come in.
     JoinRefused(JoinRefusal),
 }

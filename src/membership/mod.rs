@@ -20,10 +20,10 @@ pub(crate) mod test_views;
 mod transition;
 mod view;
 
-pub use chain::{Chain, ChainEffect};
+pub use chain::{Chain, ChainEffect, Vote};
 pub use detector::{Change, Detector, DetectorSettings};
 pub use founding::{Difference, Founding, FoundingEffect, FoundingPlan, answer_as_serving};
-pub use keeper::{Hearing, Keeper, KeeperEffect, KeeperSettings};
+pub use keeper::{EARLIER_MAX, Hearing, Keeper, KeeperEffect, KeeperSettings};
 pub use message::{Ballot, ChainMessage, FoundingMessage, JoinRefusal, KeeperMessage, Wish, WishedChange};
 pub use monitor::{Answered, Beat, Monitor, MonitorSettings, OUTSTANDING_MAX, Ping, Pong};
 pub use next_view::{Knowledge, founding_view, next_view};

@@ -52,7 +52,7 @@ pub fn founding_view(cluster: ClusterId, shape: super::Shape, mut members: Vec<M
     let hosts: Vec<NodeName> = members.iter().filter(|m| m.role == Role::Host).map(|m| m.node.name).collect();
     assert!(!hosts.is_empty(), "a cluster is founded with at least one host");
     let homes = placement::deal_homes(&shape, &hosts);
-    let of = |role| members.iter().filter(move |m| m.role == role && voters.contains(&m.node.name)).map(|m| m.node);
+    let of = |role| members.iter().filter(move |m| m.role == role && voters.contains(&m.node.name)).map(Member::voter);
     let seats = usize::from(shape.voters_max);
     let mut voting: Vec<NodeId> = of(Role::Witness).chain(of(Role::Host)).take(seats).collect();
     voting.sort();
@@ -156,19 +156,19 @@ fn admit(view: &mut View, known: &Knowledge) -> bool {
 /// Removes voters that left, adds at most one member that was in the view before and has installed it, and keeps one
 /// absent vote where that costs nothing (decision 0010).
 fn choose_voters(view: &mut View, base: &View, known: &Knowledge) {
-    view.voters.retain(|v| view.members.iter().any(|m| m.node == *v));
+    view.voters.retain(|v| view.members.iter().any(|m| m.voter() == *v));
     if view.voters.len() >= usize::from(view.shape.voters_max) {
         return;
     }
     let may_vote = |m: &&Arc<Member>| {
         m.role.may_vote()
             && m.stays()
-            && !view.is_voter(m.node)
+            && !view.is_voter(m.voter())
             && base.is_member(m.node)
             && known.up_to_date.contains(&m.node)
     };
     let witness = view.members.iter().filter(may_vote).find(|m| m.role == Role::Witness);
-    let newcomer = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.node);
+    let newcomer = witness.or_else(|| view.members.iter().find(may_vote)).map(|m| m.voter());
     view.voters.extend(newcomer);
     view.voters.extend(absent_vote(view, base, known));
     view.voters.sort();
@@ -185,10 +185,13 @@ fn absent_vote(view: &View, base: &View, known: &Knowledge) -> Option<NodeId> {
     if !helps {
         return None;
     }
-    let gone = |v: &NodeId| known.dead.contains(v) || known.leaving.contains(v);
-    let absent = |v: &&NodeId| !view.is_member(**v) && !gone(v);
+    let gone = |v: &NodeId| {
+        let process = base.carrier(*v);
+        (known.dead.contains(&process) && !base.outlives_its_process(*v)) || known.leaving.contains(&process)
+    };
+    let absent = |v: &&NodeId| !view.members.iter().any(|m| m.voter() == **v) && !gone(v);
     let candidates = || base.voters.iter().filter(absent);
-    candidates().find(|v| base.is_member(**v)).or_else(|| candidates().next()).copied()
+    candidates().find(|v| base.is_member(base.carrier(**v))).or_else(|| candidates().next()).copied()
 }
 
 /// Applies a primary's wish if it was made against this very entry; says whether it did.

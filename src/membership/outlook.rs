@@ -28,8 +28,10 @@ impl Outlook {
         let hears = |node: &NodeId| *node == me || heard.contains(node);
         let missing = |nodes: Vec<NodeId>| nodes.into_iter().filter(|n| !hears(n)).map(|n| n.name).collect::<Vec<_>>();
         let unheard = missing(view.members.iter().map(|m| m.node).collect());
-        let votes = view.voters.iter().copied().filter(hears).collect();
-        let awaited = if view.is_quorum(&votes, me, dead) { Vec::new() } else { missing(view.voters.clone()) };
+        let votes = view.voters.iter().copied().filter(|voter| hears(&view.carrier(*voter))).collect();
+        let my_vote = view.member(me).map_or(me, |member| member.voter());
+        let has_quorum = view.is_quorum(&votes, my_vote, dead);
+        let awaited = if has_quorum { Vec::new() } else { missing(view.carriers().collect()) };
         let fully_protected = view.fully_protected() && unheard.is_empty() && awaited.is_empty();
         Self { view: view.number, unheard, awaited, fully_protected }
     }

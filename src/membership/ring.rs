@@ -64,7 +64,7 @@ impl View {
         lost.map_or_else(|| self.members.iter().collect(), |lost| self.after(lost))
             .iter()
             .map(|m| m.node)
-            .filter(|node| self.is_voter(*node) && !silent.contains(node))
+            .filter(|node| self.votes(*node) && !silent.contains(node))
             .position(|node| node == me)
     }
 }

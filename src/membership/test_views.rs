@@ -29,6 +29,7 @@ pub(crate) fn member(node: NodeId) -> Member {
         cluster_address: format!("{}:7400", node.name),
         http_address: None,
         workers: 1,
+        votes_as: None,
         standing: Standing::Open,
         kinds: Vec::new(),
     }

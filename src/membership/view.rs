@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
+use crate::id::{ArcId, ClusterId, Incarnation, NodeId, NodeName, ViewNumber};
 
 /// Who may decide a view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +88,8 @@ pub struct Member {
     pub http_address: Option<String>,
     /// How many workers share its arcs; a power of two, so that links between two nodes can be shared out.
     pub workers: u16,
+    /// The incarnation under which it votes, if its votes are kept in a file and outlive the process; else it votes as itself.
+    pub votes_as: Option<Incarnation>,
     /// Whether it may be given more.
     pub standing: Standing,
     /// The session kinds it can host.
@@ -95,6 +97,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// The voter that it is, or would be.
+    #[must_use]
+    pub fn voter(&self) -> NodeId {
+        NodeId { name: self.node.name, incarnation: self.votes_as.unwrap_or(self.node.incarnation) }
+    }
+
     /// Whether it is not about to leave: what is to be kept is kept by those that stay.
     #[must_use]
     pub fn stays(&self) -> bool {
@@ -202,7 +210,8 @@ pub struct View {
     pub shape: Arc<Shape>,
     /// The nodes in the ring, in ring order.
     pub members: Vec<Arc<Member>>,
-    /// The acceptors of the next view, sorted. All are members but at most one, whose vote is kept while it is away.
+    /// The acceptors of the next view, sorted: voter ids. Each has a member that votes as it, but at most one, whose vote is
+    /// kept while it is away.
     pub voters: Vec<NodeId>,
     /// By `ArcId`.
     pub arcs: Vec<Arc<ArcEntry>>,
@@ -212,7 +221,7 @@ impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "view {} of {:?}: members [", self.number, self.cluster)?;
         for member in &self.members {
-            let vote = if self.voters.contains(&member.node) { "*" } else { "" };
+            let vote = if self.voters.contains(&member.voter()) { "*" } else { "" };
             write!(f, " {}{vote}", member.node)?;
         }
         f.write_str(" ]")?;
@@ -265,21 +274,49 @@ impl View {
         self.member(node).is_some()
     }
 
+    /// Whether this voter is one of those who decide the next view.
+    #[must_use]
+    pub fn is_voter(&self, voter: NodeId) -> bool {
+        self.voters.contains(&voter)
+    }
+
+    /// The member that votes as this voter.
+    fn member_of(&self, voter: NodeId) -> Option<&Arc<Member>> {
+        self.members.iter().find(|m| m.voter() == voter)
+    }
+
     /// Whether this process votes on the next view.
     #[must_use]
-    pub fn is_voter(&self, node: NodeId) -> bool {
-        self.voters.contains(&node)
+    pub fn votes(&self, node: NodeId) -> bool {
+        self.is_voter(self.member(node).map_or(node, |member| member.voter()))
+    }
+
+    /// The process that votes as this voter, as far as the view knows.
+    #[must_use]
+    pub fn carrier(&self, voter: NodeId) -> NodeId {
+        self.member_of(voter).map_or(voter, |member| member.node)
+    }
+
+    /// The processes that vote.
+    pub fn carriers(&self) -> impl Iterator<Item = NodeId> {
+        self.voters.iter().map(|voter| self.carrier(*voter))
+    }
+
+    /// Whether a voter comes back when its process dies. Its death then says nothing of how it will vote.
+    #[must_use]
+    pub fn outlives_its_process(&self, voter: NodeId) -> bool {
+        self.member_of(voter).is_some_and(|member| member.votes_as.is_some())
     }
 
     /// How many of the voters are members.
     fn present_voters(&self) -> usize {
-        self.voters.iter().filter(|v| self.is_member(**v)).count()
+        self.voters.iter().filter(|v| self.member_of(**v).is_some()).count()
     }
 
     /// The voter that is no member but keeps its vote while it is away: it still accepts views and may come back.
     #[must_use]
     pub fn absent_voter(&self) -> Option<NodeId> {
-        self.voters.iter().copied().find(|v| !self.is_member(*v))
+        self.voters.iter().copied().find(|v| self.member_of(*v).is_none())
     }
 
     /// The member that has this name now.
@@ -323,8 +360,8 @@ impl View {
         self.arcs.iter().filter(|entry| self.state_of(entry) != ArcState::Protected).count()
     }
 
-    /// Whether these voters are enough to decide the next view on a proposal of `me`: a majority, or under `MajorityOrProof`
-    /// half of them with `me`, when every other is proved dead.
+    /// Whether these voters are enough to decide the next view on a proposal of the voter `me`: a majority, or under
+    /// `MajorityOrProof` half of them with `me`, when every other is proved dead and will not vote again.
     #[must_use]
     pub fn is_quorum(&self, votes: &BTreeSet<NodeId>, me: NodeId, dead: &BTreeSet<NodeId>) -> bool {
         if votes.len() * 2 > self.voters.len() {
@@ -333,7 +370,7 @@ impl View {
         self.shape.agreement == Agreement::MajorityOrProof
             && votes.len() * 2 >= self.voters.len()
             && votes.contains(&me)
-            && self.voters.iter().all(|v| votes.contains(v) || dead.contains(v))
+            && self.voters.iter().all(|v| votes.contains(v) || (dead.contains(v) && !self.outlives_its_process(*v)))
     }
 
     /// Whether every arc has a live primary and as many in-sync backups as the shape wants and the members that stay allow,

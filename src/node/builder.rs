@@ -16,7 +16,7 @@ use crate::{
     config::{ClusterFile, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
     id::{ClusterId, Incarnation, NodeId, NodeName},
     kinds::{Registry, Types},
-    membership::{Founding, FoundingPlan, Role},
+    membership::{Founding, FoundingPlan, Role, Vote},
     memory_network::MemoryNetwork,
     replication::{ReplicationSettings, ReplyLimits},
     runtime::{
@@ -25,7 +25,8 @@ use crate::{
         monitor,
         shared::{NodeSettings, Shared},
         supervisor::{Supervised, SupervisorStart},
-        view_keeper::KeeperStart,
+        view_keeper::{KeeperStart, Left},
+        vote_file::VoteFile,
     },
     transport::{
         cluster::{ClusterTransport, Settings as TransportSettings, StartError as TransportError},
@@ -38,6 +39,9 @@ use crate::{
 /// How long a node that founds on the operator's word listens for a cluster that serves: time to dial every node twice.
 const FOUND_LISTEN: Duration = Duration::from_secs(2);
 
+/// Where a node's vote is kept, and what an earlier process left there.
+type KeptVote = (Arc<VoteFile>, Option<Vote>);
+
 /// Starts a [`Node`].
 #[derive(Debug, Default)]
 pub struct NodeBuilder {
@@ -47,6 +51,7 @@ pub struct NodeBuilder {
     run_dir: Option<PathBuf>,
     found: Option<Vec<NodeName>>,
     unlisted: Option<NodeConfig>,
+    data_dir: Option<PathBuf>,
     network: Option<MemoryNetwork>,
 }
 
@@ -99,6 +104,17 @@ impl NodeBuilder {
         self
     }
 
+    /// Keeps this node's vote in this directory, made if need be, so that it outlives the process: a node that comes back votes
+    /// as it did, and a ring whose nodes were all stopped goes on when more than half of its voters are back. No session is
+    /// kept: what had its copies on these processes alone is `Lost`, not unknown. On a local disk, one directory a node; once a
+    /// node has used one it should always get it again. Under `majority_or_proof` the death of such a node is no proof that it
+    /// will not vote.
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(dir.into());
+        self
+    }
+
     /// Over a network inside this process instead of sockets.
     #[must_use]
     pub fn over(mut self, network: &MemoryNetwork) -> Self {
@@ -122,8 +138,9 @@ impl NodeBuilder {
             OnStartupTimeout::Exit => Patience::Until(clock::now() + file.cluster().startup_timeout),
             OnStartupTimeout::Wait => Patience::Endless,
         };
+        let votes = self.vote_file(&file, config.name)?;
         loop {
-            let started = self.start_once(&file, &config, &registry).await?;
+            let started = self.start_once(&file, &config, &registry, votes.as_ref()).await?;
             match started.wait(patience).await {
                 Ok(Some(node)) => return Ok(node),
                 // This incarnation is named in a founding that cannot succeed; another may found or join.
@@ -131,6 +148,18 @@ impl NodeBuilder {
                 Err(why) => return Err(why),
             }
         }
+    }
+
+    /// What an earlier process left in the data directory. A file that contradicts the ring it tells of is refused as by a
+    /// ring that serves.
+    fn vote_file(&self, file: &ClusterFile, name: NodeName) -> Result<Option<KeptVote>, StartError> {
+        let Some(dir) = &self.data_dir else { return Ok(None) };
+        let (votes, vote) =
+            VoteFile::open(dir, &file.cluster().name, name).map_err(|why| StartError::DataDir(why.to_string()))?;
+        if let Some(key) = vote.as_ref().and_then(|vote| file.shape().differs_from(&vote.view.shape)) {
+            return Err(StartError::Differs { with: name, key });
+        }
+        Ok(Some((Arc::new(votes), vote)))
     }
 
     fn entry_in(&self, file: &ClusterFile) -> Result<NodeConfig, StartError> {
@@ -164,6 +193,7 @@ impl NodeBuilder {
         file: &ClusterFile,
         config: &NodeConfig,
         registry: &Arc<Registry>,
+        kept: Option<&KeptVote>,
     ) -> Result<Starting, StartError> {
         let me = NodeId { name: config.name, incarnation: Incarnation(chance::draw()) };
         let settings = node_settings(file);
@@ -171,7 +201,13 @@ impl NodeBuilder {
         let shared = Shared::new(me, settings, Arc::clone(registry));
         let orders = shared.orders.clone();
         let gateway = Gateway::new(&shared, orders.clone());
-        let member = config.member(me.incarnation, workers, registry.kind_versions());
+        let mut member = config.member(me.incarnation, workers, registry.kind_versions());
+        let mut left = None;
+        if let Some((votes, vote)) = kept {
+            let (voter, processes) = votes.begin(me.incarnation);
+            member.votes_as = Some(voter);
+            left = vote.clone().map(|vote| Left { vote, processes });
+        }
         let (voters, listen) = match &self.found {
             None => (file.voters(), Duration::ZERO),
             Some(names) => (names.clone(), FOUND_LISTEN),
@@ -184,6 +220,8 @@ impl NodeBuilder {
             orders: orders.clone(),
             member: member.clone(),
             founding,
+            votes: kept.map(|(votes, _)| Arc::clone(votes)),
+            left,
             beginning,
             listed: file.nodes().iter().map(|n| n.cluster.to_string()).collect(),
         };

@@ -59,6 +59,8 @@ pub enum StartError {
     Clash(Clash),
     /// Another process on this host lives under this name, or its lock could not be taken.
     Lock(String),
+    /// The data directory cannot be used.
+    DataDir(String),
     /// The cluster address cannot be used.
     Address(String),
     /// `startup_timeout` passed; these voters were not heard, or none answered.
@@ -115,7 +117,7 @@ impl fmt::Display for StartError {
             }
             Self::NotYet(what) => write!(f, "not yet: {what}"),
             Self::Clash(clash) => clash.fmt(f),
-            Self::Lock(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
+            Self::Lock(why) | Self::DataDir(why) | Self::Address(why) | Self::Actors(why) => f.write_str(why),
             Self::TimedOut { missing, refused } => {
                 if missing.is_empty() {
                     f.write_str(

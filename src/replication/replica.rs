@@ -54,10 +54,8 @@ impl Replica {
             Some(Self::Primary(primary)) => primary.step_aside(around.settings, around.now, out).map(Self::Backup),
             other => other,
         };
-        // Where every copy was lost the history begins anew, whatever is left of an unfinished catch-up.
-        let held = held.filter(|_| {
-            entry.lost_at != Some(entry.since) || matches!(turn.before, Part::Primary(s) if s == entry.since)
-        });
+        // Where every copy was lost the history begins anew, whatever is left of the one before.
+        let held = held.filter(|held| entry.lost_at != Some(entry.since) || held.follows(entry.since));
         // A node that jumped views may have been called in sync, and even promoted, in between; it holds what that needs.
         let held = match held {
             Some(Self::Learner(learner)) if turn.after != Part::CatchingUp && turn.after != Part::Away => {
@@ -74,7 +72,8 @@ impl Replica {
                 let (store, base, tail) = match held {
                     Some(Self::Backup(backup)) => backup.into_parts(),
                     _ => {
-                        assert!(may_begin_empty(turn), "only an in-sync backup is promoted: {turn:?}");
+                        let begins_anew = entry.lost_at == Some(entry.since);
+                        assert!(begins_anew || may_begin_empty(turn), "only an in-sync backup is promoted: {turn:?}");
                         (Store::default(), CommitNumber::default(), [].into())
                     }
                 };
@@ -108,6 +107,15 @@ impl Replica {
         }
     }
 
+    /// Whether what it holds is of the history of the primary installed in `since`.
+    fn follows(&self, since: ViewNumber) -> bool {
+        match self {
+            Self::Primary(primary) => primary.since() == since,
+            Self::Backup(backup) => backup.follows(since),
+            Self::Learner(learner) => learner.follows(since),
+        }
+    }
+
     /// The primary, if that is the part.
     #[must_use]
     pub fn as_primary(&self) -> Option<&Primary> {
@@ -127,12 +135,12 @@ impl Replica {
     }
 }
 
-/// Whether holding nothing is holding everything: at the founding, after every copy was lost, or where this is the first view
-/// that the process ever installed. In sync without an earlier view it is only since the founding, and what it has not
+/// Whether holding nothing is holding everything: at the founding, or where this is the first view that the process ever
+/// installed. In sync without an earlier view it is only since the founding, and what it has not
 /// acknowledged nobody was told.
 fn may_begin_empty(turn: &Turn) -> bool {
     let entry = &turn.entry;
-    entry.since == ViewNumber(1) || entry.lost_at == Some(entry.since) || turn.deposed.is_none()
+    entry.since == ViewNumber(1) || turn.deposed.is_none()
 }
 
 #[cfg(test)]
@@ -147,7 +155,7 @@ mod tests {
             test_views::{founded, node},
             transition,
         },
-        replication::{ReplicationSettings, Surroundings},
+        replication::{ReplicationSettings, Surroundings, message::Chunk},
     };
 
     /// Found by a campaign, once in 50,000 seeds: a founder died before one that it had named heard of view 1.
@@ -170,5 +178,37 @@ mod tests {
         let turn = turns.iter().find(|turn| turn.arc == ArcId(0)).expect("it concerns b");
         let replica = Replica::turn(None, turn, &change, &mut Vec::new()).expect("a part");
         assert!(replica.as_primary().is_some_and(|p| p.store().is_empty() && p.since() == ViewNumber(2)));
+    }
+
+    /// Found on real processes: the first backup of an arc that had been lost forgot all that it had just received.
+    #[test]
+    fn what_was_received_since_an_arc_was_lost_is_kept_when_the_receiver_is_called_in_sync() {
+        let [a, b] = ["a", "b"].map(|name| node(name, 1));
+        let mut view = View::clone(&founded(&["a", "b", "c"], 3, 1));
+        view.number = ViewNumber(5);
+        let entry = Arc::make_mut(&mut view.arcs[0]);
+        (entry.primary, entry.since, entry.changed) = (a, ViewNumber(3), ViewNumber(5));
+        (entry.lost_at, entry.in_sync) = (Some(ViewNumber(3)), vec![b]);
+        let entry = Arc::clone(&view.arcs[0]);
+        let settings = ReplicationSettings::default();
+        let surroundings = Surroundings::new(b, Arc::new(view));
+        let around = Around { settings: &settings, surroundings: &surroundings, now: Moment::START };
+        let goal = Target::default();
+        let change = Change { goal: &goal, leases_over: Moment::START, jumped: false, around };
+        let end = Some(CommitNumber(7));
+        for (since, kept) in [(3, CommitNumber(7)), (2, CommitNumber(0))] {
+            let mut learner = Learner::default();
+            let chunk = Chunk { pass: 1, first: true, records: vec![], cursor: None, end };
+            learner.handle_chunk(ViewNumber(since), chunk, Moment::START);
+            let (before, after) = (Part::CatchingUp, if since == 3 { Part::Backup } else { Part::CatchingUp });
+            let turn = Turn { arc: ArcId(0), entry: Arc::clone(&entry), before, after, deposed: None };
+            let replica = Replica::turn(Some(Replica::Learner(learner)), &turn, &change, &mut Vec::new());
+            let last = match replica.expect("a part") {
+                Replica::Backup(backup) => backup.last(),
+                Replica::Learner(learner) => learner.whole().map_or(CommitNumber(0), Backup::last),
+                Replica::Primary(_) => panic!("b serves nothing"),
+            };
+            assert_eq!(last, kept, "of the history that began in view {since}");
+        }
     }
 }

@@ -109,6 +109,10 @@ impl ReplyTable {
                 }
                 let place = self.place(request.client).unwrap_or_else(|p| p);
                 let new = Client { id: request.client, floor: 0, replies: VecDeque::with_capacity(1), used: now };
+                if self.clients.is_empty() {
+                    // Most sessions have one client: growing by fours would cost each of them three empty places.
+                    self.clients.reserve_exact(1);
+                }
                 self.clients.insert(place, new);
                 place
             }

@@ -29,4 +29,5 @@ pub(crate) mod router;
 pub(crate) mod shared;
 pub(crate) mod supervisor;
 pub(crate) mod view_keeper;
+pub(crate) mod vote_file;
 pub(crate) mod worker;

@@ -17,6 +17,7 @@ use super::{
     chance, clock,
     monitor::Orders,
     shared::{Readiness, Shared},
+    vote_file::VoteFile,
     worker::WorkerInput,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
         ChainMessage, Change, Difference, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
-        KeeperMessage, KeeperSettings, Member, View, Wish, answer_as_serving, targets,
+        KeeperMessage, KeeperSettings, Member, View, Vote, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     runtime::message::ControlMessage,
@@ -97,9 +98,19 @@ pub(crate) struct KeeperStart {
     pub(crate) orders: Orders,
     pub(crate) member: Member,
     pub(crate) founding: Founding,
+    /// Where its vote is kept, and what earlier processes left there.
+    pub(crate) votes: Option<Arc<VoteFile>>,
+    pub(crate) left: Option<Left>,
     /// The addresses of the cluster file, dialled whatever the view says.
     pub(crate) listed: BTreeSet<String>,
     pub(crate) beginning: mpsc::Sender<Beginning>,
+}
+
+/// What earlier processes with this vote left.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) vote: Vote,
+    pub(crate) processes: Vec<NodeId>,
 }
 
 enum Stage {
@@ -135,6 +146,8 @@ pub(crate) struct KeeperState {
     member: Member,
     stage: Stage,
     beginning: mpsc::Sender<Beginning>,
+    votes: Option<Arc<VoteFile>>,
+    left: Option<Left>,
     began: Moment,
     told_awaited: Awaited,
     reminder: Reminder,
@@ -158,6 +171,8 @@ impl Actor for ViewKeeper {
             member: start.member,
             stage: Stage::Founding(Box::new(start.founding)),
             beginning: start.beginning,
+            votes: start.votes,
+            left: start.left,
             began: clock::now(),
             told_awaited: Awaited::default(),
             reminder: Reminder::new(clock::now()),
@@ -189,6 +204,10 @@ impl Actor for ViewKeeper {
 
 impl KeeperState {
     fn found(&mut self, input: KeeperInput, now: Moment) {
+        if let Some(left) = self.left.take() {
+            self.go_on(left, now);
+            return;
+        }
         let Stage::Founding(founding) = &mut self.stage else { return };
         let mut effects = Vec::new();
         match input {
@@ -242,14 +261,35 @@ impl KeeperState {
             tracing::error!(%fault, "a view was refused");
             return;
         }
+        let settings = self.keeper_settings();
+        let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
+        self.serve(keeper, vec![KeeperEffect::Keep], now);
+    }
+
+    fn keeper_settings(&self) -> KeeperSettings {
         let suspect_after = self.shared.settings.suspect_after;
         let defaults = KeeperSettings::default();
         // Two round trips of a slow network must fit in, or no view would ever be decided.
         let proposal_timeout = defaults.proposal_timeout.max(suspect_after / 4);
-        let settings = KeeperSettings { suspect_after, proposal_timeout, ..defaults };
-        let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
+        KeeperSettings { suspect_after, proposal_timeout, ..defaults }
+    }
+
+    /// Takes up the vote of earlier processes: no founding, for the ring that they were in may still be.
+    fn go_on(&mut self, left: Left, now: Moment) {
+        let Left { vote, processes } = left;
+        tracing::info!(view = vote.view.number.0, "going on with the vote that an earlier process left");
+        let mut effects = vec![KeeperEffect::Keep];
+        let settings = self.keeper_settings();
+        let keeper = Keeper::restored(self.member.clone(), vote, processes, settings, now, &mut effects);
+        self.serve(keeper, effects, now);
+    }
+
+    fn serve(&mut self, keeper: Keeper, effects: Vec<KeeperEffect>, now: Moment) {
+        let view = Arc::clone(keeper.view());
+        let view = &view;
         self.stage = Stage::Serving(Box::new(keeper));
         self.install(view);
+        self.follow(effects);
         self.watch();
         if !view.is_member(self.shared.me) {
             let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -297,6 +337,11 @@ impl KeeperState {
                 if let KeeperMessage::Chain(message) = &message
                     && message.views().any(|view| view.cluster != keeper.view().cluster || view.check().is_err())
                 {
+                    let other = message.views().map(|view| view.cluster).find(|c| *c != keeper.view().cluster);
+                    let is_outside = *self.shared.readiness.borrow() == Readiness::Starting;
+                    if let Some(other) = other.filter(|_| is_outside) {
+                        let _ = self.beginning.try_send(Beginning::TwoClusters(keeper.view().cluster, other));
+                    }
                     tracing::warn!(%from, "a view of another cluster, or one that contradicts itself, was refused");
                     return;
                 }
@@ -331,8 +376,21 @@ impl KeeperState {
                 }
             }
         }
+        self.follow(effects);
+        self.watch();
+    }
+
+    fn follow(&self, effects: Vec<KeeperEffect>) {
+        let is_kept = !effects.contains(&KeeperEffect::Keep) || self.keep_vote();
         for effect in effects {
             match effect {
+                KeeperEffect::Keep => {}
+                KeeperEffect::Proved(node) => {
+                    self.shared.tell(EventKind::ProvedDead { node });
+                    self.shared.tell_workers(|| WorkerInput::Proof(node));
+                }
+                // What was not stored was not said: the ring goes on as if this voter were silent.
+                KeeperEffect::Send(_, KeeperMessage::Chain(message)) if !is_kept && message.is_a_vote() => {}
                 KeeperEffect::Send(to, message) => self.send(to, message),
                 KeeperEffect::Installed(view) => self.install(&view),
                 KeeperEffect::Refused(refusal) => {
@@ -340,7 +398,16 @@ impl KeeperState {
                 }
             }
         }
-        self.watch();
+    }
+
+    /// Stores the vote, if it outlives the process. It waits for the disk: a view is rare, and a vote that is not on it is none.
+    fn keep_vote(&self) -> bool {
+        let (Some(file), Stage::Serving(keeper)) = (&self.votes, &self.stage) else { return true };
+        let stored = file.store(self.member.voter().incarnation, keeper.vote());
+        if let Err(why) = &stored {
+            tracing::error!(%why, "the vote cannot be stored: this node does not vote until it can");
+        }
+        stored.is_ok()
     }
 
     fn install(&self, view: &Arc<View>) {

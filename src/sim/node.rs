@@ -18,7 +18,7 @@ use crate::{
     id::{ClusterId, NodeId},
     membership::{
         ChainMessage, Founding, FoundingEffect, FoundingPlan, Keeper, KeeperEffect, KeeperMessage, KeeperSettings,
-        Member, Monitor, MonitorSettings, Standing, View, targets,
+        Member, Monitor, MonitorSettings, Standing, View, Vote, targets,
     },
     moment::Moment,
     replication::{Broken, Effect, Grants, Host, ReplicationSettings, Token},
@@ -37,6 +37,8 @@ enum Stage {
 pub(crate) struct SimNode {
     member: Member,
     stage: Stage,
+    /// What earlier processes with its vote left.
+    left: Option<(Vote, Vec<NodeId>)>,
     replication: ReplicationSettings,
     /// How long sessions live, in runs where some of them end.
     lifetimes: Option<Duration>,
@@ -62,9 +64,10 @@ impl SimNode {
         cluster: ClusterId,
         replication: ReplicationSettings,
         lifetimes: Option<Duration>,
+        left: Option<(Vote, Vec<NodeId>)>,
     ) -> Self {
         let stage = Stage::Founding(Box::new(Founding::new(member.clone(), plan, cluster)));
-        Self { member, stage, replication, lifetimes, promised: BTreeMap::new(), next_token: 0 }
+        Self { left, member, stage, replication, lifetimes, promised: BTreeMap::new(), next_token: 0 }
     }
 
     /// Its id.
@@ -116,6 +119,9 @@ impl SimNode {
 
     /// Looks after whatever is due.
     pub(crate) fn tick(&mut self, connected: &BTreeSet<NodeId>, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
+        if let Some((vote, processes)) = self.left.take() {
+            self.go_on(vote, processes, now, out);
+        }
         match &mut self.stage {
             Stage::Founding(founding) => {
                 let mut effects = Vec::new();
@@ -196,13 +202,24 @@ impl SimNode {
     }
 
     fn serve(&mut self, view: Arc<View>, now: Moment, out: &mut Vec<Output>) {
-        let me = self.member.node;
+        let keeper = Keeper::new(self.member.clone(), Arc::clone(&view), KeeperSettings::default(), now);
+        self.serve_with(keeper, vec![KeeperEffect::Keep], now, out);
+    }
+
+    fn go_on(&mut self, vote: Vote, processes: Vec<NodeId>, now: Moment, out: &mut Vec<Output>) {
+        let (member, mut effects) = (self.member.clone(), vec![KeeperEffect::Keep]);
+        let keeper = Keeper::restored(member, vote, processes, KeeperSettings::default(), now, &mut effects);
+        self.serve_with(keeper, effects, now, out);
+    }
+
+    fn serve_with(&mut self, keeper: Keeper, effects: Vec<KeeperEffect>, now: Moment, out: &mut Vec<Output>) {
+        let (me, view) = (self.member.node, Arc::clone(keeper.view()));
         let mut monitor = Monitor::new(me, MonitorSettings::default(), now);
         monitor.watch(&view.members.iter().map(|m| m.node).collect(), now);
         let host = Host::new(me, Arc::clone(&view), 0, 1, 8 << 20, self.replication.clone());
-        let keeper = Keeper::new(self.member.clone(), Arc::clone(&view), KeeperSettings::default(), now);
         self.stage = Stage::Serving(Box::new(Serving { keeper, monitor, host, grants: Grants::default(), news: true }));
         self.install(&view, now, out);
+        self.follow_keeper(effects, now, out);
     }
 
     fn install(&mut self, view: &Arc<View>, now: Moment, out: &mut Vec<Output>) {
@@ -227,8 +244,21 @@ impl SimNode {
     }
 
     fn follow_keeper(&mut self, effects: Vec<KeeperEffect>, now: Moment, out: &mut Vec<Output>) {
+        if let Stage::Serving(serving) = &self.stage
+            && effects.contains(&KeeperEffect::Keep)
+        {
+            out.push(Output::Keep(Box::new(serving.keeper.vote())));
+        }
         for effect in effects {
             match effect {
+                KeeperEffect::Keep => {}
+                KeeperEffect::Proved(node) => {
+                    let mut effects = Vec::new();
+                    if let Stage::Serving(serving) = &mut self.stage {
+                        serving.host.handle_proof(node, now, &mut effects);
+                    }
+                    self.follow_host(effects, now, out);
+                }
                 KeeperEffect::Send(to, message) => out.push(Output::Send(to, Packet::Keeper(message))),
                 KeeperEffect::Installed(view) => self.install(&view, now, out),
                 KeeperEffect::Refused(_) => out.push(Output::Stopped("refused")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::check::{Action, Reply};
 use crate::{
     id::{NodeId, RequestId},
-    membership::{KeeperMessage, Ping, Pong, View, WishedChange},
+    membership::{KeeperMessage, Ping, Pong, View, Vote, WishedChange},
     replication::{Frame, LinkAck, Token},
 };
 
@@ -69,6 +69,8 @@ pub(crate) enum Output {
     Wished(WishedChange),
     /// It installed a view.
     Installed(Arc<View>),
+    /// Its vote, to be stored before anything else is sent.
+    Keep(Box<Vote>),
     /// It cannot go on under this id: it starts anew, or was refused.
     Stopped(&'static str),
 }

@@ -39,7 +39,7 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 21] = [
+pub const MARKS: [&str; 22] = [
     "a backup caught up",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
@@ -47,6 +47,7 @@ pub const MARKS: [&str; 21] = [
     "a deposed primary said: outcome unknown",
     "a frame of a deposed primary was refused",
     "a kill",
+    "a decided view that nobody heard of",
     "a kill between a wish and its view",
     "a kill during a founding",
     "a node drained and left",

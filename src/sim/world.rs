@@ -22,8 +22,8 @@ use super::{
     run::{Marks, Setting},
 };
 use crate::{
-    id::{ClusterId, NodeId, NodeName},
-    membership::{FoundingMessage, KeeperMessage, View, WishedChange},
+    id::{ClusterId, Incarnation, NodeId, NodeName},
+    membership::{ChainMessage, FoundingMessage, KeeperMessage, View, Vote, WishedChange},
     moment::Moment,
     replication::Token,
 };
@@ -85,6 +85,14 @@ impl Process {
     }
 }
 
+/// One node's data directory.
+#[derive(Debug)]
+struct Disk {
+    voter: Incarnation,
+    processes: Vec<NodeId>,
+    vote: Option<Vote>,
+}
+
 /// One run in progress.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -98,6 +106,8 @@ pub(crate) struct World {
     names: Vec<NodeName>,
     processes: BTreeMap<NodeName, Process>,
     alive: BTreeSet<NodeId>,
+    /// What is left of processes whose votes outlive them.
+    disks: BTreeMap<NodeName, Disk>,
     /// Kills and pauses that found their victim.
     struck: u64,
     clients: Vec<Client>,
@@ -139,6 +149,7 @@ impl World {
             names,
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
+            disks: BTreeMap::new(),
             struck: 0,
             clients: (0..setting.clients).map(|c| Client::new(c, streams.stream(&format!("client {c}")))).collect(),
             order: 0,
@@ -310,6 +321,7 @@ impl World {
                 Output::Ended(session, token, reply) => self.ended(from, session, token, reply),
                 Output::Wished(change) => self.wished(from, change),
                 Output::Installed(view) => self.installed(from, view),
+                Output::Keep(vote) => self.keep(from, *vote),
                 Output::Stopped(why) => {
                     self.mark(why);
                     self.gave_up.insert(from);
@@ -320,9 +332,38 @@ impl World {
         }
     }
 
+    fn keep(&mut self, of: NodeId, vote: Vote) {
+        if let Some(disk) = self.disks.get_mut(&of.name) {
+            let vote = if self.setting.forget_votes { Vote { promised: None, accepted: None, ..vote } } else { vote };
+            disk.vote = Some(vote);
+        }
+    }
+
+    /// A proposer says what was decided; in some runs nobody hears it: it is gone at that moment, for long, and all who accepted
+    /// die with it and come back at once. Only what they have stored can tell them that a view is decided already.
+    fn disturb_vote(&mut self, proposer: NodeId) {
+        if !self.chance.chance(self.setting.kill_on_vote) {
+            return;
+        }
+        self.mark("a decided view that nobody heard of");
+        for name in self.names.clone() {
+            if name == proposer.name {
+                let down = self.chance.duration(Duration::from_millis(1_500), Duration::from_millis(3_000));
+                self.at(Duration::ZERO, Event::Fault(Fault::Vanish(Whom::Named(name), down)));
+            } else {
+                let soon = self.chance.duration(Duration::ZERO, Duration::from_millis(1));
+                let down = self.chance.duration(Duration::from_millis(1), Duration::from_millis(100));
+                self.at(soon, Event::Fault(Fault::Kill(Whom::Named(name), down)));
+            }
+        }
+    }
+
     /// A packet is sent; in some runs a founding is disturbed by the death of whoever says or hears a word of it.
     fn overhear(&mut self, from: NodeId, to: NodeId, packet: &Packet) {
         use FoundingMessage::{Found, FoundAccepted, Founded};
+        if let Packet::Keeper(KeeperMessage::Chain(ChainMessage::Decided(_))) = packet {
+            self.disturb_vote(from);
+        }
         let Packet::Keeper(KeeperMessage::Founding(Found(_) | FoundAccepted(_) | Founded(_))) = packet else { return };
         if !self.chance.chance(self.setting.kill_on_founding) {
             return;

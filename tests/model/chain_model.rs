@@ -191,6 +191,7 @@ impl ChainModel {
             cluster_address: String::new(),
             http_address: None,
             workers: 1,
+            votes_as: None,
             standing: Standing::Open,
             kinds: Vec::new(),
         };
@@ -239,7 +240,8 @@ impl ChainModel {
                 ChainEffect::Send(to, message @ ChainMessage::Decided(_)) => {
                     world.post(Letter { from: to, to, message });
                 }
-                ChainEffect::Send(to, message) => {
+                ChainEffect::Keep => {}
+                ChainEffect::Send(to, message) | ChainEffect::Ask(to, message) => {
                     match &message {
                         ChainMessage::Prepare { ballot, .. } => node.asked = (Some(*ballot), None),
                         ChainMessage::Accept { ballot, .. } => node.asked.1 = Some(*ballot),
@@ -396,10 +398,10 @@ impl World {
         let voters = &self.nodes[place].1.chain.view().voters;
         let base = self.nodes[place].1.chain.view().number;
         let votes = |ballot| {
-            let accepted = ChainMessage::Accepted { base, ballot };
+            let accepted = |voter| ChainMessage::Accepted { base, ballot, voter };
             1 + voters
                 .iter()
-                .filter(|v| self.letters.iter().any(|l| l.1.from == **v && l.1.to == me && l.1.message == accepted))
+                .filter(|v| self.letters.iter().any(|l| l.1.to == me && l.1.message == accepted(**v)))
                 .count()
         };
         self.letters.iter().find_map(|l| match &l.1.message {

@@ -15,5 +15,6 @@ mod ring;
 mod rolling;
 mod signals;
 mod silence;
+mod stops;
 mod strangers;
 mod stream;

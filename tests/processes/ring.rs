@@ -98,6 +98,7 @@ pub(crate) struct Ring {
     names: Vec<String>,
     nodes: BTreeMap<String, Process>,
     logs: AtomicU32,
+    keeps_votes: bool,
 }
 
 fn block_of_ports() -> (u16, TcpListener) {
@@ -134,9 +135,34 @@ impl Ring {
             ));
         }
         let names = nodes.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let ring = Self { folder, ports, _held: held, text, names, nodes: BTreeMap::new(), logs: AtomicU32::new(0) };
+        let ring = Self {
+            folder,
+            ports,
+            _held: held,
+            text,
+            names,
+            nodes: BTreeMap::new(),
+            logs: AtomicU32::new(0),
+            keeps_votes: false,
+        };
         ring.file("cluster.toml", &ring.text);
         ring
+    }
+
+    /// From now on each node has a data directory.
+    pub(crate) fn keep_votes(&mut self) {
+        self.keeps_votes = true;
+    }
+
+    pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("data-{name}"))
+    }
+
+    /// Runs a node with another's data directory, or its own.
+    pub(crate) fn run_with_data(&self, name: &str, of: &str) -> Process {
+        let (file, run_dir, data) = (self.config(), self.run_dir(), self.data_dir(of));
+        let [file, run_dir, data] = [&file, &run_dir, &data].map(|path| path.to_str().expect("UTF-8"));
+        self.run(&["--config", file, "--name", name, "--run-dir", run_dir, "--data-dir", data], &[])
     }
 
     /// The cluster file's text.
@@ -198,7 +224,11 @@ impl Ring {
 
     /// Starts a node of the ring.
     pub(crate) fn start(&mut self, name: &str) {
-        let process = self.run_from(&self.config(), name, &self.run_dir());
+        let process = if self.keeps_votes {
+            self.run_with_data(name, name)
+        } else {
+            self.run_from(&self.config(), name, &self.run_dir())
+        };
         self.keep(name, process);
     }
 

@@ -53,6 +53,10 @@ pub(crate) struct NodeArgs {
     /// Where life locks lie; the same for all nodes of one host.
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
+    /// Keep this node's vote in this directory, of its own and on a local disk: it then outlives the process, and a ring whose
+    /// nodes were all stopped goes on once more than half of its voters are back. Sessions are not kept.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// The operator's word: found a cluster of these nodes alone, unless one is heard to serve. Never while nodes of the old
     /// cluster run that cannot be reached from here.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = node_name)]
@@ -143,6 +147,9 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let mut builder = Node::builder().config(file.clone()).name(name.as_str()).types(types);
     if let Some(own) = &own {
         builder = builder.unlisted(own.clone());
+    }
+    if let Some(data_dir) = &args.data_dir {
+        builder = builder.data_dir(data_dir);
     }
     if let Some(run_dir) = &args.run_dir {
         builder = builder.run_dir(run_dir);

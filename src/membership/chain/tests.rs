@@ -35,7 +35,8 @@ impl Net {
     fn follow(&mut self, me: NodeId, effects: Vec<ChainEffect>) {
         for effect in effects {
             match effect {
-                ChainEffect::Send(to, message) => self.wire.push((me, to, message)),
+                ChainEffect::Keep => {}
+                ChainEffect::Send(to, message) | ChainEffect::Ask(to, message) => self.wire.push((me, to, message)),
                 ChainEffect::Installed(view) => self.installed.push((me, view)),
             }
         }
@@ -332,7 +333,7 @@ fn a_node_without_a_vote_neither_proposes_nor_promises_nor_accepts_nor_counts() 
     assert!(!net.chain(c).has_unfinished());
     net.propose(a);
     let hears = BTreeSet::new();
-    net.deliver((c, a, ChainMessage::Promise { base: ViewNumber(1), ballot, accepted: None, hears }));
+    net.deliver((c, a, ChainMessage::Promise { base: ViewNumber(1), ballot, voter: c, accepted: None, hears }));
     assert!(net.chain(a).choosing().is_none(), "two voters need both");
     net.settle_among(&[a, b]);
     assert_eq!(net.number(a), 2);
@@ -407,6 +408,6 @@ fn names_are_not_votes() {
     let again = node("b", 2);
     assert_eq!((again.name, b.name), (name("b"), name("b")));
     let (base, hears) = (ViewNumber(1), BTreeSet::new());
-    net.deliver((again, a, ChainMessage::Promise { base, ballot, accepted: None, hears }));
+    net.deliver((again, a, ChainMessage::Promise { base, ballot, voter: again, accepted: None, hears }));
     assert!(net.chain(a).choosing().is_none());
 }

@@ -2,7 +2,8 @@
 //! from every quorum, the question for a newer view. It decides no view.
 
 use super::{
-    ASK_AROUND, Arc, BTreeSet, ChainMessage, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId, REPEAT, Wish,
+    ASK_AROUND, Arc, BTreeSet, ChainMessage, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId, REPEAT, ViewNumber,
+    Wish,
 };
 
 impl Keeper {
@@ -11,7 +12,9 @@ impl Keeper {
     /// nobody who lives knows it.
     #[must_use]
     pub fn asks_around(&self, now: Moment) -> bool {
-        self.cut_off_since.is_some_and(|since| now.since(since) >= ASK_AROUND)
+        // One that came back is in no view that anybody has, and has nothing to wait for.
+        let patience = if self.earlier.is_empty() { ASK_AROUND } else { REPEAT };
+        self.cut_off_since.is_some_and(|since| now.since(since) >= patience)
     }
 
     /// Asks `connected`, the processes that can be reached now, members or not, whether they know a newer view.
@@ -22,15 +25,29 @@ impl Keeper {
         out: &mut Vec<KeeperEffect>,
     ) {
         self.cut_off_since = Some(now);
-        let fetch = KeeperMessage::Chain(ChainMessage::Fetch { have: self.view().number });
-        let others = connected.into_iter().filter(|node| *node != self.member.node);
-        out.extend(others.map(|node| KeeperEffect::Send(node, fetch.clone())));
+        let is_outside = !self.view().is_member(self.member.node);
+        // Whatever view they have: should it be another cluster's, this node has to know.
+        let have = if is_outside && !self.earlier.is_empty() { ViewNumber::default() } else { self.view().number };
+        let fetch = KeeperMessage::Chain(ChainMessage::Fetch { have });
+        for node in connected.into_iter().filter(|node| *node != self.member.node) {
+            out.push(KeeperEffect::Send(node, fetch.clone()));
+            if is_outside && !self.earlier.is_empty() {
+                self.ask_to_join(node, out);
+            }
+        }
+    }
+
+    fn ask_to_join(&self, node: NodeId, out: &mut Vec<KeeperEffect>) {
+        if !self.earlier.is_empty() {
+            out.push(KeeperEffect::Send(node, KeeperMessage::Ended(self.earlier.clone())));
+        }
+        out.push(KeeperEffect::Send(node, KeeperMessage::Join(self.member.clone())));
     }
 
     pub(super) fn note_cut_off(&mut self, heard: &BTreeSet<NodeId>, now: Moment) {
         let view = self.chain.view();
-        let votes = view.voters.iter().copied().filter(|voter| heard.contains(voter)).collect();
-        if view.is_quorum(&votes, self.member.node, &self.dead) {
+        let votes = view.voters.iter().copied().filter(|voter| heard.contains(&view.carrier(*voter))).collect();
+        if view.is_quorum(&votes, self.member.voter(), &self.dead) {
             self.cut_off_since = None;
         } else {
             self.cut_off_since.get_or_insert(now);
@@ -51,7 +68,7 @@ impl Keeper {
         let others = view.members.iter().map(|m| m.node).chain(self.hearing.hears.iter().copied());
         for node in others.collect::<BTreeSet<_>>() {
             if node != self.member.node {
-                out.push(KeeperEffect::Send(node, KeeperMessage::Join(self.member.clone())));
+                self.ask_to_join(node, out);
             }
         }
     }
@@ -71,15 +88,32 @@ impl Keeper {
         }
     }
 
+    /// Whoever proposes the view that gives up a last copy has to know of every one of its holders that it is dead.
+    pub(super) fn say_ended(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        if self.earlier.is_empty() || self.earlier_told.is_some_and(|at| now.since(at) < ASK_AROUND) {
+            return;
+        }
+        self.earlier_told = Some(now);
+        let view = Arc::clone(self.chain.view());
+        let sought = |node: &&NodeId| view.arcs.iter().any(|entry| entry.holds(**node));
+        let ended: Vec<NodeId> = self.earlier.iter().filter(sought).copied().collect();
+        if ended.is_empty() {
+            return;
+        }
+        for other in view.members.iter().map(|m| m.node).filter(|n| *n != self.member.node) {
+            out.push(KeeperEffect::Send(other, KeeperMessage::Ended(ended.clone())));
+        }
+    }
+
     pub(super) fn say_wishes(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
         if self.own_wishes.is_empty() || self.own_wishes_sent.is_some_and(|at| now.since(at) < REPEAT) {
             return;
         }
         self.own_wishes_sent = Some(now);
         let wishes: Vec<Wish> = self.own_wishes.values().cloned().collect();
-        for voter in &self.chain.view().voters {
-            if *voter != self.member.node && self.hearing.hears.contains(voter) {
-                out.push(KeeperEffect::Send(*voter, KeeperMessage::Wishes(wishes.clone())));
+        for voter in self.chain.view().carriers() {
+            if voter != self.member.node && self.hearing.hears.contains(&voter) {
+                out.push(KeeperEffect::Send(voter, KeeperMessage::Wishes(wishes.clone())));
             }
         }
     }

@@ -64,6 +64,7 @@ impl Cluster {
                         self.wire.push((self.now + late, me, to, message));
                     }
                 }
+                KeeperEffect::Keep | KeeperEffect::Proved(_) => {}
                 KeeperEffect::Installed(view) => {
                     assert_eq!(view.check(), Ok(()));
                     for (.., other) in self.installed.iter().filter(|(.., v)| v.number == view.number) {
@@ -239,6 +240,82 @@ fn a_proof_that_comes_before_the_view_which_names_the_process_is_kept() {
         keeper.handle(node("c", 1), decided, now, Duration::ZERO, &mut out);
     }
     assert_eq!((keeper.view().number, keeper.dead()), (ViewNumber(3), &[node("b", 2)].into()));
+}
+
+/// A view whose members' votes outlive them.
+fn founded_on_disk(names: &[&str]) -> View {
+    let mut view = founded(names, 6, 1);
+    for member in &mut view.members {
+        let incarnation = member.node.incarnation;
+        Arc::make_mut(member).votes_as = Some(incarnation);
+    }
+    view
+}
+
+/// The next process of a voter.
+fn returned(vote: Vote, name: &str, incarnation: u128, now: Moment) -> Keeper {
+    let earlier = (1..incarnation).map(|n| node(name, n)).collect();
+    let member = Member { votes_as: Some(node(name, 1).incarnation), ..member(node(name, incarnation)) };
+    Keeper::restored(member, vote, earlier, KeeperSettings::default(), now, &mut Vec::new())
+}
+
+#[test]
+fn voters_that_were_all_stopped_go_on_in_the_same_chain_once_most_are_back() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let view = Arc::new(founded_on_disk(&["a", "b", "c"]));
+    let mut votes = BTreeMap::new();
+    for name in ["a", "b", "c"] {
+        votes.insert(name, Vote { view: Arc::clone(&view), promised: None, accepted: None });
+    }
+    for (life, present) in [(2, &["a", "b", "c"][..]), (3, &["a", "c"])] {
+        cluster.keepers.clear();
+        cluster.wire.clear();
+        for name in present {
+            let keeper = returned(votes[name].clone(), name, life, cluster.now);
+            cluster.keepers.insert(node(name, life), keeper);
+        }
+        cluster.run(4_000);
+        let view = cluster.common();
+        let named: Vec<NodeId> = view.members.iter().map(|m| m.node).collect();
+        assert_eq!(named, present.iter().map(|n| node(n, life)).collect::<Vec<_>>(), "{view:?}");
+        assert!(present.iter().all(|n| view.is_voter(node(n, 1))), "they vote as they did: {view:?}");
+        for (node, keeper) in &cluster.keepers {
+            let name = ["a", "b", "c"].into_iter().find(|n| *n == node.name.as_str()).expect("one of them");
+            votes.insert(name, keeper.vote());
+        }
+    }
+    let view = cluster.common();
+    let sought = view.arcs.iter().filter(|e| !view.is_member(e.primary)).count();
+    assert!(sought > 0, "what c held in its second life may still be there: {view:?}");
+    assert!(view.arcs.iter().filter(|e| view.is_member(e.primary)).all(|e| e.lost_at.is_some()));
+}
+
+#[test]
+fn a_vote_that_came_back_says_nothing_until_the_leases_it_granted_are_over() {
+    let now = Moment::START + Duration::from_secs(1);
+    let view = Arc::new(founded_on_disk(&["a", "b", "c"]));
+    let vote = Vote { view: Arc::clone(&view), promised: None, accepted: None };
+    let mut keeper = returned(vote, "a", 2, now);
+    let ballot = super::super::Ballot { round: 1, voter: node("b", 1) };
+    let prepare = || KeeperMessage::Chain(ChainMessage::Prepare { base: Arc::clone(&view), ballot });
+    let mut answers = |at: Moment| {
+        let mut out = Vec::new();
+        keeper.handle(node("b", 1), prepare(), at, Duration::ZERO, &mut out);
+        out.contains(&KeeperEffect::Keep)
+    };
+    let lease = view.shape.lease;
+    assert!(!answers(now) && !answers(now + lease * 2 - Duration::from_millis(1)));
+    assert!(answers(now + lease * 2));
+}
+
+#[test]
+fn half_of_the_voters_do_not_count_on_the_death_of_a_voter_that_comes_back() {
+    let mut view = founded_on_disk(&["a", "b"]);
+    Arc::make_mut(&mut view.shape).agreement = crate::membership::Agreement::MajorityOrProof;
+    let (a, b) = (node("a", 1), node("b", 1));
+    assert!(!view.is_quorum(&[a].into(), a, &[b].into()));
+    Arc::make_mut(&mut view.members[1]).votes_as = None;
+    assert!(view.is_quorum(&[a].into(), a, &[b].into()), "one that votes as itself is gone for good");
 }
 
 #[test]

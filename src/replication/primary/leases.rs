@@ -46,16 +46,15 @@ impl Primary {
             backups.map(|b| around.surroundings.leases.until(b, self.changed, installed)).min().unwrap_or(forever);
         if self.in_sync.is_empty() {
             // Nobody else holds the arc; only the voters could give it away.
-            let voters = &around.surroundings.view.voters;
+            let voters: Vec<NodeId> = around.surroundings.view.carriers().collect();
             let majority =
-                around.surroundings.leases.majority_until(voters, around.surroundings.me, self.changed, installed);
+                around.surroundings.leases.majority_until(&voters, around.surroundings.me, self.changed, installed);
             return granted.min(majority);
         }
         granted
     }
 
     pub(super) fn ask_for_leases(&mut self, around: &Around<'_>, out: &mut Vec<Effect>) {
-        let voters = if self.in_sync.is_empty() { around.surroundings.view.voters.as_slice() } else { &[] };
         if self.asked.is_some_and(|at| around.now.since(at) < ASK_AGAIN) {
             return;
         }
@@ -69,6 +68,8 @@ impl Primary {
         for backup in backups {
             self.send(backup, ArcContent::Committed, out);
         }
-        out.extend(voters.iter().copied().filter(lacking).map(Effect::Confirm));
+        if self.in_sync.is_empty() {
+            out.extend(around.surroundings.view.carriers().filter(lacking).map(Effect::Confirm));
+        }
     }
 }

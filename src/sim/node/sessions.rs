@@ -48,7 +48,8 @@ impl SimNode {
             }
             Known::TooOld => out.push(answer(Answer::TooOld)),
             Known::FullOfReplies | Known::FullOfClients(_) => out.push(answer(Answer::Retry(None))),
-            Known::New if lost => out.push(answer(Answer::Lost)),
+            // Who makes a session outright may do so where one was lost.
+            Known::New if lost && !matches!(request.action, Action::Create { .. }) => out.push(answer(Answer::Lost)),
             Known::New => {
                 let values = record.map(values_of).unwrap_or_default();
                 let before = register_of(&values);

@@ -39,13 +39,15 @@ pub enum Mix {
     Drains,
     /// Sessions that end by themselves, and the death or sleep of whoever counts their time.
     Expiries,
+    /// Votes that outlive their processes: several killed at once, all of them now and then.
+    Stops,
     /// Faults before there is a cluster: starts in any order, halves apart, blank restarts.
     Founding,
 }
 
 impl Mix {
     /// Every mix.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Storm,
         Self::Voters,
         Self::Pauses,
@@ -57,6 +59,7 @@ impl Mix {
         Self::Losses,
         Self::Drains,
         Self::Expiries,
+        Self::Stops,
         Self::Founding,
     ];
 
@@ -75,6 +78,7 @@ impl Mix {
             Self::Losses => "losses",
             Self::Drains => "drains",
             Self::Expiries => "expiries",
+            Self::Stops => "stops",
             Self::Founding => "founding",
         }
     }
@@ -127,6 +131,11 @@ impl Mix {
                 setting.weather.drop = 0.15;
                 setting.weather.delay_mean = Duration::from_millis(3);
                 setting.pause = Duration::from_millis(2);
+            }
+            Self::Stops => {
+                setting.keeps_votes = true;
+                setting.kill_on_vote = if chance.chance(0.5) { 0.03 } else { 0.0 };
+                setting.may_lose = true;
             }
             Self::Founding => {
                 setting.voters = if chance.chance(0.3) { 3 } else { setting.nodes };
@@ -284,6 +293,16 @@ impl Drawing {
                     3 => self.faults.push((soon, Fault::Pause(whom, down))),
                     4 => self.lasting(soon, Fault::Cut { cut: Cut::FromVoters { arc, deaf: told }, told }, down),
                     _ => {}
+                }
+            }
+            Mix::Stops => {
+                let mut names = self.names.clone();
+                self.chance.shuffle(&mut names);
+                let all = self.chance.chance(0.3);
+                let some = if all { names.len() } else { names.len() / 2 + 1 };
+                for name in names.into_iter().take(some) {
+                    let at = at + self.chance.duration(Duration::ZERO, ms(200));
+                    self.faults.push((at, Fault::Kill(Whom::Named(name), self.chance.duration(ms(5), ms(1_500)))));
                 }
             }
             Mix::Expiries => {

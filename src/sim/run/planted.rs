@@ -12,13 +12,15 @@ pub enum Planted {
     Without(Rule),
     /// A restarted process keeps its id, though it forgot what it promised and held.
     ReusedIds,
+    /// A vote that outlives its process forgets what it promised and accepted.
+    ForgottenVotes,
 }
 
 impl Planted {
     /// Every planted bug.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        Rule::ALL.map(Self::Without).into_iter().chain([Self::ReusedIds]).collect()
+        Rule::ALL.map(Self::Without).into_iter().chain([Self::ReusedIds, Self::ForgottenVotes]).collect()
     }
 
     /// The planted bug of this name, as `Display` writes it.
@@ -37,6 +39,7 @@ impl Planted {
             Self::Without(Rule::PromotedWaits | Rule::Fencing) => Mix::Voters,
             Self::Without(Rule::RepliesReplicated) => Mix::Retries,
             Self::Without(Rule::BackupFirst) => Mix::Restarts,
+            Self::ForgottenVotes => Mix::Stops,
             Self::Without(Rule::PrimaryExpires) => Mix::Expiries,
             Self::Without(Rule::Enlist | Rule::Quiesce) | Self::ReusedIds => Mix::Wishes,
         }
@@ -54,6 +57,7 @@ impl fmt::Display for Planted {
                 })
             }
             Self::ReusedIds => f.write_str("reused-ids"),
+            Self::ForgottenVotes => f.write_str("forgotten-votes"),
         }
     }
 }

@@ -48,6 +48,12 @@ pub(crate) struct Setting {
     pub(crate) kill_on_wish: f64,
     /// Whoever says or hears a word of a founding is killed soon after with this probability.
     pub(crate) kill_on_founding: f64,
+    /// Whoever says what was decided vanishes at that moment, and everybody else is killed, with this probability.
+    pub(crate) kill_on_vote: f64,
+    /// Whether votes outlive their processes.
+    pub(crate) keeps_votes: bool,
+    /// Planted: of a vote, only the view is kept.
+    pub(crate) forget_votes: bool,
     /// Planted: a restarted process keeps its id.
     pub(crate) reuse_ids: bool,
     /// Settings of every node, planted bugs included.
@@ -81,6 +87,9 @@ impl Setting {
             may_lose: false,
             kill_on_wish: 0.0,
             kill_on_founding: 0.0,
+            kill_on_vote: 0.0,
+            keeps_votes: false,
+            forget_votes: false,
             reuse_ids: false,
             replication: ReplicationSettings { chunk_bytes: 64, chunks_in_flight: 2, ..ReplicationSettings::default() },
         }
@@ -128,6 +137,7 @@ impl Setting {
         match planted {
             Some(Planted::Without(rule)) => self.replication.rules = self.replication.rules.without(rule),
             Some(Planted::ReusedIds) => self.reuse_ids = true,
+            Some(Planted::ForgottenVotes) => self.forget_votes = true,
             None => {}
         }
         self

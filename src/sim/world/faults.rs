@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Event, Process, World};
+use super::{Disk, Event, Process, World};
 use crate::{
     id::{ClusterId, Incarnation, NodeId, NodeName},
-    membership::{FoundingPlan, Member, Role, Shape, Standing, View},
+    membership::{FoundingPlan, Member, Role, Shape, Standing, View, Vote},
     sim::{
         fault::{Cut, Fault, Whom},
         node::SimNode,
@@ -64,6 +64,7 @@ impl World {
                 self.network.weather.drop = 0.0;
                 self.setting.kill_on_wish = 0.0;
                 self.setting.kill_on_founding = 0.0;
+                self.setting.kill_on_vote = 0.0;
                 // What is left to see is that callers are answered; fewer of them say that as well.
                 self.setting.pause *= 3;
                 for name in self.names.clone() {
@@ -91,7 +92,10 @@ impl World {
     fn may_kill(&self, name: NodeName) -> bool {
         let Some(newest) = &self.newest else { return true };
         let stays = |n: &NodeId| n.name != name && self.alive.contains(n);
-        let goes_on = |view: &View| view.voters.iter().filter(|v| stays(v)).count() * 2 > view.voters.len();
+        // Votes that outlive their processes come back.
+        let goes_on = |view: &View| {
+            self.setting.keeps_votes || view.voters.iter().filter(|v| stays(v)).count() * 2 > view.voters.len()
+        };
         let copy_stays = newest.arcs.iter().all(|e| stays(&e.primary) || e.in_sync.iter().any(stays));
         let others_go_on = self.newest_known(|n| n.name != name).is_none_or(|view| goes_on(view));
         goes_on(newest) && others_go_on && (copy_stays || self.setting.may_lose)
@@ -104,6 +108,7 @@ impl World {
         let drawn = (u128::from(self.chance.bits()) << 64) | u128::from(self.chance.bits());
         let incarnation = if self.setting.reuse_ids { Incarnation(7) } else { Incarnation(drawn) };
         let node = NodeId { name, incarnation };
+        let (votes_as, left) = self.disk_of(node);
         let member = Member {
             node,
             role: Role::Host,
@@ -111,6 +116,7 @@ impl World {
             cluster_address: String::new(),
             http_address: None,
             workers: 1,
+            votes_as,
             standing: Standing::Open,
             kinds: vec![],
         };
@@ -128,7 +134,7 @@ impl World {
         let plan = FoundingPlan { digest: 1, shape, voters, listen: Duration::ZERO };
         let cluster = ClusterId(u128::from(self.chance.bits()));
         let process = Process {
-            node: SimNode::start(member, plan, cluster, self.setting.replication.clone(), self.setting.lifetimes),
+            node: SimNode::start(member, plan, cluster, self.setting.replication.clone(), self.setting.lifetimes, left),
             paused: false,
             waiting: Vec::new(),
             ahead: self.chance.range(1, 1 << 44),
@@ -138,6 +144,22 @@ impl World {
         self.processes.insert(name, process);
         let first = Duration::from_micros(self.chance.range(0, 10_000));
         self.at(first, Event::Tick(node));
+    }
+
+    /// As whom a starting process votes, and what is left of those before it, if it has a data directory.
+    fn disk_of(&mut self, node: NodeId) -> (Option<Incarnation>, Option<(Vote, Vec<NodeId>)>) {
+        if !self.setting.keeps_votes {
+            return (None, None);
+        }
+        let new = Disk { voter: node.incarnation, processes: Vec::new(), vote: None };
+        let disk = self.disks.entry(node.name).or_insert(new);
+        let earlier = disk.processes.clone();
+        disk.processes.push(node);
+        if disk.vote.is_none() {
+            // It never was in a view, so it never voted.
+            disk.voter = node.incarnation;
+        }
+        (Some(disk.voter), disk.vote.clone().map(|vote| (vote, earlier)))
     }
 
     /// Ends a process; the others see its connections close, and have proof of its death in their time.

@@ -118,7 +118,7 @@ impl World {
     pub(crate) fn is_beyond_healing(&self) -> bool {
         let Some(view) = self.newest_known(|_| true) else { return false };
         let living = view.voters.iter().filter(|v| self.alive.contains(v)).count();
-        living * 2 <= view.voters.len()
+        !self.setting.keeps_votes && living * 2 <= view.voters.len()
     }
 
     /// A short description of what does not stand, for a liveness failure.
