@@ -53,7 +53,8 @@ fn a_killed_process_is_measured_from_the_signal() {
     for (row, sessions) in table.iter().zip([10, 200]) {
         assert_eq!(row["sessions"], sessions);
         has_numbers(&row["promoted_ms"], &["p50", "p99", "max"]);
-        has_numbers(row, &["decided_ms", "protected_again_ms", "rss_bytes", "failed"]);
+        has_numbers(&row["after_view_ms"], &["p50", "max"]);
+        has_numbers(row, &["decided_ms", "gone_ms", "protected_again_ms", "rss_bytes", "failed"]);
     }
     has_numbers(&promote["promoted_ms"], &["p50", "max"]);
     let reprotect = bench("reprotect", &["--sessions", "500", "--callers", "8", "--runs", "1"]);

@@ -62,7 +62,7 @@ impl Failover {
                 pause: Duration::from_millis(self.pause),
                 bytes: self.bytes,
             };
-            let loss = Loss::of(&mut ring, name, callers, patience(0)).await?;
+            let loss = Loss::of(&mut ring, name, callers, Some(patience(0))).await?;
             let longest = loss.longest.iter().max().copied().unwrap_or_default();
             progress(format_args!("kill {kill} of {}: {name}, at most {} ms", self.kills, ms(longest)));
             losses.push(loss);
@@ -74,7 +74,7 @@ impl Failover {
     fn tell(&self, losses: &[Loss]) {
         let unavailable = Spread::of(losses.iter().flat_map(|loss| loss.longest.iter().copied()));
         let promoted = Spread::of(losses.iter().flat_map(|loss| loss.served.iter().copied()));
-        let protected = Spread::of(losses.iter().map(|loss| loss.protected));
+        let protected = Spread::of(losses.iter().filter_map(|loss| loss.protected));
         let others = losses.iter().map(|loss| loss.longest_of_others).max().unwrap_or_default();
         let failed: u64 = losses.iter().map(|loss| loss.failed).sum();
         if self.json {

@@ -45,10 +45,12 @@ pub(super) struct Callers {
 pub(super) struct Loss {
     /// Until this process noticed: a link closed, a silence, a proof.
     pub(super) noticed: Option<Duration>,
-    /// Until it had the view without the lost node.
+    /// Until the kernel had taken the process down, its memory included.
+    pub(super) gone: Duration,
+    /// Until this process had the view without the lost node.
     pub(super) decided: Duration,
-    /// Until every arc had a backup again.
-    pub(super) protected: Duration,
+    /// Until every arc had a backup again, if that was waited for.
+    pub(super) protected: Option<Duration>,
     /// For each session of the lost node, until its first answer by another.
     pub(super) served: Vec<Duration>,
     /// For each of them, the longest wait of a call that ended after the signal.
@@ -88,8 +90,13 @@ struct Seen {
 }
 
 impl Loss {
-    /// Kills the process of a name. `patience` is for the copies.
-    pub(super) async fn of(ring: &mut Ring, name: &str, callers: Callers, patience: Duration) -> Result<Self, String> {
+    /// Kills the process of a name. `patience` is for the copies; without it, nobody is there to get any.
+    pub(super) async fn of(
+        ring: &mut Ring,
+        name: &str,
+        callers: Callers,
+        patience: Option<Duration>,
+    ) -> Result<Self, String> {
         let clock = Clock::start();
         let lost = ring.id_of(name)?;
         let resident = resident_of(ring.pid(name)?).unwrap_or(0);
@@ -129,15 +136,22 @@ impl Loss {
             }
         });
         let at = clock.now();
-        let gone = ring.kill(name)?;
+        let going = ring.kill(name)?;
+        let going = tokio::spawn(async move {
+            going.await;
+            clock.now()
+        });
         signalled.send_replace(Some(Signal { at, to: lost }));
         let without = views.wait_for(|view| view.as_ref().is_some_and(|view| !view.is_member(lost)));
         within(SERVED_WITHIN, "a view without the lost node", without).await?.map_err(|why| why.to_string())?;
         let decided = clock.now().since(at);
-        ring.protected(patience).await?;
-        let protected = clock.now().since(at);
+        let mut protected = None;
+        if let Some(patience) = patience {
+            ring.protected(patience).await?;
+            protected = Some(clock.now().since(at));
+        }
         common.protected.store(true, Ordering::Relaxed);
-        gone.await;
+        let gone = within(SERVED_WITHIN, "the end of the process", going).await?.map_err(|why| why.to_string())?;
 
         common.stop.store(true, Ordering::Relaxed);
         let of_lost = within(SERVED_WITHIN, "the callers", of_lost.join_all()).await?;
@@ -150,6 +164,7 @@ impl Loss {
         }
         Ok(Self {
             noticed,
+            gone: gone.since(at),
             decided,
             protected,
             served,

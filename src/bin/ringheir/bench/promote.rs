@@ -1,6 +1,6 @@
 //! From the kill of a primary to its sessions being served again, by the number of sessions that it held.
 //!
-//! Three processes hold copies; this one holds none and only calls. The first process is given all the sessions and gets
+//! Three processes hold copies, or two; this one holds none and only calls. The first process is given all the sessions and gets
 //! SIGKILL; a sample of its sessions has a caller each, all of whom call at that moment. What is told is the time from the
 //! signal to each of them being answered by another process. Before each further run the killed one is started again and gets
 //! its sessions back.
@@ -37,6 +37,9 @@ pub(crate) struct Promote {
     /// Kills for each number of sessions.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Two processes instead of three: after the kill nobody is left to copy to.
+    #[arg(long)]
+    two: bool,
     /// One JSON object on the last line.
     #[arg(long)]
     #[serde(skip)]
@@ -72,7 +75,8 @@ impl Promote {
     }
 
     async fn row(&self, sessions: usize) -> Result<Vec<Loss>, String> {
-        let mut ring = Ring::start(&["a", "b", "c"], "door").await?;
+        let hosts: &[&str] = if self.two { &["a", "b"] } else { &["a", "b", "c"] };
+        let mut ring = Ring::start(hosts, "door").await?;
         progress(format_args!("{sessions} sessions: loading"));
         ring.load::<Latest>("a", sessions, self.bytes).await?;
         let mut losses = Vec::new();
@@ -82,7 +86,7 @@ impl Promote {
             }
             let lost = ring.served_by("a", sessions.min(self.sample))?;
             let callers = Callers { lost, others: Vec::new(), pause: Duration::from_millis(20), bytes: self.bytes };
-            let loss = Loss::of(&mut ring, "a", callers, patience(sessions)).await?;
+            let loss = Loss::of(&mut ring, "a", callers, (!self.two).then(|| patience(sessions))).await?;
             let last = loss.served.iter().max().copied().unwrap_or_default();
             progress(format_args!("{sessions} sessions, run {run} of {}: {} ms", self.runs, ms(last)));
             losses.push(loss);
@@ -94,15 +98,16 @@ impl Promote {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         if !self.json {
             println!("promote: a process with so many sessions of {} bytes is killed, {} times", self.bytes, self.runs);
-            println!("   sessions   served again, ms        noticed   new view   resident");
+            println!("   sessions   served again, ms        noticed   new view    is gone   resident");
             for row in &rows {
                 println!(
-                    "  {:>9}   p50 {:>6}  max {:>6}   {:>6} ms  {:>6} ms   {:>4} MiB",
+                    "  {:>9}   p50 {:>6}  max {:>6}   {:>6} ms  {:>6} ms  {:>6} ms   {:>4} MiB",
                     row["sessions"],
                     row["promoted_ms"]["p50"],
                     row["promoted_ms"]["max"],
                     row["noticed_ms"],
                     row["decided_ms"],
+                    row["gone_ms"],
                     row["rss_bytes"].as_u64().unwrap_or(0) >> 20
                 );
             }
@@ -119,13 +124,18 @@ impl Row {
         let median = |of: fn(&Loss) -> Option<Duration>| {
             Spread::of(self.losses.iter().filter_map(of)).map(|spread| ms(spread.p50))
         };
+        let after_view = |loss: &Loss| -> Vec<Duration> {
+            loss.served.iter().map(|served| served.saturating_sub(loss.decided)).collect()
+        };
         let of_run = |loss: &Loss| Spread::json(Spread::of(loss.served.iter().copied()), true);
         json!({
             "sessions": self.sessions,
             "promoted_ms": Spread::json(Spread::of(self.losses.iter().flat_map(|loss| loss.served.clone())), true),
+            "after_view_ms": Spread::json(Spread::of(self.losses.iter().flat_map(after_view)), true),
             "noticed_ms": median(|loss| loss.noticed),
             "decided_ms": median(|loss| Some(loss.decided)),
-            "protected_again_ms": median(|loss| Some(loss.protected)),
+            "gone_ms": median(|loss| Some(loss.gone)),
+            "protected_again_ms": median(|loss| loss.protected),
             "rss_bytes": self.losses.iter().map(|loss| loss.resident).max(),
             "failed": self.losses.iter().map(|loss| loss.failed).sum::<u64>(),
             "runs": self.losses.iter().map(of_run).collect::<Vec<_>>(),

@@ -74,9 +74,9 @@ impl Reprotect {
                 pause: Duration::from_millis(self.pause),
                 bytes: self.bytes,
             };
-            let loss = Loss::of(&mut ring, "a", callers, patience(self.sessions)).await?;
+            let loss = Loss::of(&mut ring, "a", callers, Some(patience(self.sessions))).await?;
             let calls = loss.waits.len();
-            let protected = ms(loss.protected);
+            let protected = ms(loss.protected.unwrap_or_default());
             progress(format_args!("run {run} of {}: {protected} ms, {calls} commands meanwhile", self.runs));
             losses.push(loss);
         }
@@ -86,11 +86,12 @@ impl Reprotect {
     fn tell(&self, Measured { mut losses, resident }: Measured) {
         losses.sort_by_key(|loss| loss.protected);
         let Some(median) = losses.get(losses.len() / 2) else { return };
-        let seconds = median.protected.as_secs_f64();
+        let protected = median.protected.unwrap_or_default();
+        let seconds = protected.as_secs_f64();
         let megabytes = (self.sessions * self.bytes) as f64 / 1e6 / seconds;
-        let runs: Vec<f64> = losses.iter().map(|loss| ms(loss.protected)).collect();
+        let runs: Vec<f64> = losses.iter().filter_map(|loss| loss.protected).map(ms).collect();
         let told: Value = json!({
-            "protected_again_ms": ms(median.protected),
+            "protected_again_ms": ms(protected),
             "served_again_ms": Spread::json(Spread::of(median.served.iter().copied()), true),
             "sessions_per_s": self.sessions as f64 / seconds,
             "mb_per_s": megabytes,
@@ -108,7 +109,7 @@ impl Reprotect {
             return;
         }
         println!("reprotect: a process with {} sessions of {} bytes is killed", self.sessions, self.bytes);
-        println!("  every backup again   {:>8.1} ms   median of {} runs: {runs:?}", ms(median.protected), runs.len());
+        println!("  every backup again   {:>8.1} ms   median of {} runs: {runs:?}", ms(protected), runs.len());
         println!(
             "  copied               {megabytes:>8.1} MB/s of state, {:.0} sessions/s",
             told["sessions_per_s"].as_f64().unwrap_or(0.0)
