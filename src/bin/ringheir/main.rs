@@ -16,8 +16,10 @@ mod demo;
 mod node;
 mod order;
 mod plan;
+mod ports;
 #[cfg(feature = "sim")]
 mod sim;
+mod spread;
 mod status;
 mod view;
 

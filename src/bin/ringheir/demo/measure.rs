@@ -18,32 +18,7 @@ use std::{
 use ringheir::moment::Moment;
 
 use super::plan::Deed;
-use crate::ask::ClusterView;
-
-/// p50, p99 and the largest of some durations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spread {
-    /// Half are at most this.
-    pub(crate) p50: Duration,
-    /// 99 of 100 are at most this.
-    pub(crate) p99: Duration,
-    /// The largest.
-    pub(crate) max: Duration,
-    /// How many there are.
-    pub(crate) count: usize,
-}
-
-impl Spread {
-    /// `None` of nothing.
-    pub(crate) fn of(durations: impl IntoIterator<Item = Duration>) -> Option<Self> {
-        let mut sorted: Vec<Duration> = durations.into_iter().collect();
-        sorted.sort_unstable();
-        // The smallest that at least so many of a hundred do not exceed.
-        let at = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1];
-        let max = *sorted.last()?;
-        Some(Self { p50: at(50), p99: at(99), max, count: sorted.len() })
-    }
-}
+use crate::{ask::ClusterView, spread::Spread};
 
 /// One thing done to a node, and what came of it.
 #[derive(Debug)]
@@ -267,15 +242,6 @@ mod tests {
         measure.fault(at(990), Deed::Kill, "a", &before, &BTreeSet::from([0, 1, 2]));
         measure.signalled(at(1000));
         measure
-    }
-
-    #[test]
-    fn percentiles_are_of_what_was_measured() {
-        assert_eq!(Spread::of([]), None);
-        let spread = |from: u64, to: u64| Spread::of((from..=to).map(ms)).expect("some");
-        assert_eq!(spread(1, 100), Spread { p50: ms(50), p99: ms(99), max: ms(100), count: 100 });
-        assert_eq!(spread(7, 7), Spread { p50: ms(7), p99: ms(7), max: ms(7), count: 1 });
-        assert_eq!(spread(1, 3).p50, ms(2));
     }
 
     #[test]

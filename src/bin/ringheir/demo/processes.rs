@@ -8,7 +8,6 @@ use std::{
     env, fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    net::{TcpListener, UdpSocket},
     os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -23,13 +22,10 @@ use tokio::{
 };
 
 use super::client::Door;
+use crate::ports::{PORT_FIRST, PORT_LAST, free_ports};
 
 /// How long a process may take until it says that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// Ports are looked for below those that the system gives to outgoing connections, which could take a dead node's port.
-const PORT_FIRST: u16 = 10_000;
-/// Up to here.
-const PORT_LAST: u16 = 31_999;
 /// How much of a node's log is shown when it fails.
 const LOG_SHOWN: usize = 12;
 
@@ -102,16 +98,6 @@ pub(crate) fn names(count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Ports that nobody has now, neither for connections nor for datagrams, beginning at one that depends on `draw`.
-fn free_ports(count: usize, draw: u16) -> Result<Vec<u16>, ProcessError> {
-    let all = PORT_LAST - PORT_FIRST;
-    let ports = (0..all).map(|step| PORT_FIRST + (draw % all + step) % all);
-    let is_free =
-        |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok();
-    let free: Vec<u16> = ports.filter(is_free).take(count).collect();
-    if free.len() == count { Ok(free) } else { Err(ProcessError::NoPorts) }
-}
-
 impl Processes {
     /// Makes the folder with the cluster file; starts nothing. `draw` is a random number.
     pub(crate) fn lay_out(names: &[String], arcs: u16, draw: u128, keep: bool) -> Result<Self, ProcessError> {
@@ -123,7 +109,7 @@ impl Processes {
             .map_err(|error| ProcessError::Folder { folder: folder.clone(), error })?;
         let mut processes = Self { folder, program, keep, nodes: Vec::new() };
         DirBuilder::new().mode(0o700).create(processes.run_dir()).map_err(system("make a run folder"))?;
-        let ports = free_ports(names.len() * 2, (draw % 65_536) as u16)?;
+        let ports = free_ports(names.len() * 2, (draw % 65_536) as u16).ok_or(ProcessError::NoPorts)?;
         let mut file = format!(
             "[cluster]\nname = \"demo\"\nsecret = \"{:016x}\"\narcs = {arcs}\nagreement = \"majority_or_proof\"\n",
             draw & u128::from(u64::MAX)
@@ -318,17 +304,5 @@ mod tests {
         assert!(folder.exists());
         drop(processes);
         assert!(!folder.exists());
-    }
-
-    #[test]
-    fn ports_are_free_and_differ() {
-        // Those that would be the first are taken, one for connections and one for datagrams.
-        let draw = 65_535;
-        let would_be = free_ports(8, draw).expect("free ones");
-        let _one = TcpListener::bind(("127.0.0.1", would_be[0])).expect("free");
-        let _other = UdpSocket::bind(("127.0.0.1", would_be[1])).expect("free");
-        let ports = free_ports(8, draw).expect("free ones");
-        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 8);
-        assert!(!ports.contains(&would_be[0]) && !ports.contains(&would_be[1]), "{would_be:?} then {ports:?}");
     }
 }

@@ -4,13 +4,11 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{
-    board::Notes,
-    ledger::Wrong,
-    measure::{Fault, Spread},
-    plan::Deed,
+use super::{board::Notes, ledger::Wrong, measure::Fault, plan::Deed};
+use crate::{
+    ask::ClusterView,
+    spread::{Spread, ms},
 };
-use crate::ask::ClusterView;
 
 /// What the run was, and what came of it.
 pub(crate) struct Report<'a> {
@@ -36,31 +34,14 @@ pub(crate) struct Report<'a> {
     pub(crate) read_through: usize,
 }
 
-fn ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-fn spread(spread: Option<Spread>, with_p99: bool) -> Value {
-    let (p50, p99, max) = match spread {
-        Some(spread) => (json!(ms(spread.p50)), json!(ms(spread.p99)), json!(ms(spread.max))),
-        None => (Value::Null, Value::Null, Value::Null),
-    };
-    let count = spread.map_or(0, |spread| spread.count);
-    if with_p99 {
-        json!({ "p50": p50, "p99": p99, "max": max, "count": count })
-    } else {
-        json!({ "p50": p50, "max": max, "count": count })
-    }
-}
-
 fn fault(fault: &Fault, began: ringheir::moment::Moment) -> Value {
     let promoted = Spread::of(fault.promoted.values().filter_map(|first| *first));
     json!({
         "time": ms(fault.at.since(began)), "what": fault.deed.word(), "node": fault.node,
         "arcs": fault.promoted.len(), "arcs_served_again": promoted.map_or(0, |spread| spread.count),
         "sessions_touched": fault.unavailable.len(),
-        "unavailable_ms": spread(Spread::of(fault.unavailable.values().copied()), true),
-        "promoted_ms": spread(promoted, false),
+        "unavailable_ms": Spread::json(Spread::of(fault.unavailable.values().copied()), true),
+        "promoted_ms": Spread::json(promoted, false),
         "back_in_the_ring_ms": fault.back.map(ms),
         "protected_again_ms": fault.protected.map(ms),
     })
@@ -106,9 +87,9 @@ impl Report<'_> {
             "lost": notes.wrong.lost, "duplicated": notes.wrong.duplicated, "stale_reads": notes.wrong.stale,
             "false_answers": notes.wrong.false_answers, "unread": self.unread,
             "failed": measure.failed, "retried": measure.retried,
-            "unavailable_ms": spread(measure.unavailable_spread(), true),
-            "promoted_ms": spread(measure.promoted_spread(), false),
-            "protected_again_ms": spread(measure.protected_spread(), false),
+            "unavailable_ms": Spread::json(measure.unavailable_spread(), true),
+            "promoted_ms": Spread::json(measure.promoted_spread(), false),
+            "protected_again_ms": Spread::json(measure.protected_spread(), false),
             "protected_at_the_end": self.is_protected, "arcs_lost": self.arcs_lost(),
             "ops_per_s": self.ops_per_s(),
             "faults": measure.faults.iter().map(|one| fault(one, notes.began)).collect::<Vec<_>>(),
