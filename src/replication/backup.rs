@@ -149,9 +149,9 @@ impl Backup {
         }
     }
 
-    /// Drops tombstones that are no longer needed.
-    pub fn sweep(&mut self, limits: &ReplyLimits, now: Moment) {
-        self.store.sweep(limits, now);
+    /// Drops what is no longer remembered; how many sessions it looked at, about `max` at most.
+    pub fn sweep(&mut self, limits: &ReplyLimits, now: Moment, max: usize) -> usize {
+        self.store.sweep(limits, now, max)
     }
 
     /// Gives up everything for a promotion.

@@ -11,6 +11,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -30,6 +31,8 @@ use crate::{
 
 /// Links from processes that are no longer members are remembered up to this many: one of them may come back.
 const FORMER_PEERS_MAX: usize = 1024;
+/// Sessions of one arc that a sweep looks at before it goes on to the next.
+const SWEPT_OF_ONE: usize = 256;
 /// An unacknowledged frame is sent again after this, beside whenever a connection is new.
 const RESEND_AFTER: Duration = Duration::from_millis(400);
 
@@ -90,6 +93,7 @@ pub struct Host {
     goals: Vec<Target>,
     replicas: BTreeMap<ArcId, Replica>,
     restless: BTreeSet<ArcId>,
+    swept: Option<ArcId>,
     senders: BTreeMap<LinkName, LinkSender<Arc<Vec<ArcMessage>>>>,
     refused: BTreeSet<LinkName>,
     receivers: BTreeMap<LinkName, LinkReceiver>,
@@ -122,6 +126,7 @@ impl Host {
             goals: Vec::new(),
             replicas: BTreeMap::new(),
             restless: BTreeSet::new(),
+            swept: None,
             senders: BTreeMap::new(),
             refused: BTreeSet::new(),
             receivers: BTreeMap::new(),
@@ -353,13 +358,21 @@ impl Host {
         }
     }
 
-    /// Drops what is no longer remembered; expected every few seconds.
-    pub fn sweep(&mut self, now: Moment) {
-        for replica in self.replicas.values_mut() {
-            match replica {
-                Replica::Primary(primary) => primary.sweep(&self.settings, now),
-                Replica::Backup(backup) => backup.sweep(&self.settings.replies, now),
-                Replica::Learner(_) => {}
+    /// Drops what is no longer remembered, arc after arc, and goes on where it stopped the last time. It looks at about `max`
+    /// sessions; expected some times a second.
+    pub fn sweep(&mut self, now: Moment, max: usize) {
+        let mut left = max;
+        let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
+        for (arc, replica) in self.replicas.range_mut((from, Bound::Unbounded)) {
+            let looked = match replica {
+                Replica::Primary(primary) => primary.sweep(&self.settings, now, SWEPT_OF_ONE),
+                Replica::Backup(backup) => backup.sweep(&self.settings.replies, now, SWEPT_OF_ONE),
+                Replica::Learner(_) => 0,
+            };
+            left = left.saturating_sub(looked + 1);
+            if left == 0 {
+                self.swept = Some(*arc);
+                break;
             }
         }
     }

@@ -259,9 +259,9 @@ impl Primary {
         self.store.used(key, now)
     }
 
-    /// Drops tombstones that are no longer needed.
-    pub fn sweep(&mut self, settings: &ReplicationSettings, now: Moment) {
-        self.store.sweep(&settings.replies, now);
+    /// Drops what is no longer remembered; how many sessions it looked at, about `max` at most.
+    pub fn sweep(&mut self, settings: &ReplicationSettings, now: Moment, max: usize) -> usize {
+        self.store.sweep(&settings.replies, now, max)
     }
 
     fn send(&self, to: NodeId, content: ArcContent, out: &mut Vec<Effect>) {

@@ -86,6 +86,8 @@ pub struct Store {
     /// Keys in the order they were deleted; one that was created again since is passed over when its turn comes.
     tombstones: VecDeque<SessionKey>,
     live: usize,
+    /// How far the sweep of replies has come.
+    swept: Option<SessionKey>,
     /// When to look whether a session is over, at the latest when it is: a use does not move its timer, only the look does.
     timers: BTreeSet<(Moment, SessionKey)>,
 }
@@ -217,21 +219,42 @@ impl Store {
         });
     }
 
-    /// Drops the oldest tombstones whose replies are no longer kept; a few at a time.
-    pub fn sweep(&mut self, limits: &ReplyLimits, now: Moment) {
-        for _ in 0..16 {
-            let Some(key) = self.tombstones.front() else { return };
+    /// Drops what is no longer remembered: tombstones, oldest first, and replies of living sessions, a stretch of keys at a
+    /// time. It looks at no more than `max` of each, and says how many it looked at.
+    pub fn sweep(&mut self, limits: &ReplyLimits, now: Moment, max: usize) -> usize {
+        self.sweep_tombstones(limits, now, max) + self.sweep_replies(limits, now, max)
+    }
+
+    fn sweep_tombstones(&mut self, limits: &ReplyLimits, now: Moment, max: usize) -> usize {
+        for looked in 0..max {
+            let Some(key) = self.tombstones.front() else { return looked };
             let record = self.records.get(key);
             let gone = record.is_some_and(|r| !r.exists());
             let stale = record.is_none_or(|r| r.replies.as_ref().is_none_or(|t| t.is_stale(limits, now)));
             if gone && !stale {
-                return;
+                return looked + 1;
             }
             if gone {
                 self.records.remove(key);
             }
             self.tombstones.pop_front();
         }
+        max
+    }
+
+    fn sweep_replies(&mut self, limits: &ReplyLimits, now: Moment, max: usize) -> usize {
+        let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut looked = 0;
+        for (key, record) in self.records.range_mut((from, Bound::Unbounded)).take(max) {
+            looked += 1;
+            if record.exists() {
+                record.replies.take_if(|table| table.is_stale(limits, now));
+            }
+            if looked == max {
+                self.swept = Some(key.clone());
+            }
+        }
+        looked
     }
 
     /// The next records after a cursor that are copied, up to about `budget` bytes and at least one; empty at the end.
@@ -326,5 +349,47 @@ fn arm(timers: &mut BTreeSet<(Moment, SessionKey)>, key: &SessionKey, life: Opti
 fn disarm(timers: &mut BTreeSet<(Moment, SessionKey)>, key: &SessionKey, life: Option<&Lifetime>) {
     if let Some(timer) = life.and_then(|life| life.timer) {
         timers.remove(&(timer, key.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{ClientId, CommitId, RequestId, ViewNumber},
+        replication::ReplyEntry,
+    };
+
+    const LIMITS: ReplyLimits = ReplyLimits { per_client: 4, clients: 4, keep: Duration::from_secs(10) };
+
+    fn key(n: u64) -> SessionKey {
+        SessionKey::new("k", n.to_string().as_bytes()).expect("short")
+    }
+
+    fn commit(store: &mut Store, n: u64, body: Body, now: Moment) {
+        let request = RequestId { client: ClientId(1), sequence: n, first_unanswered: n };
+        let reply = Some(ReplyEntry { request, reply: Bytes::from_static(b"done") });
+        let change = SessionChange { key: key(n), body, reply, life: None, copied: true };
+        let id = CommitId { since: ViewNumber(1), number: CommitNumber(n + 1) };
+        store.apply(&Commit { id, changes: vec![change] }, &LIMITS, Rules::default(), now);
+    }
+
+    #[test]
+    fn what_is_no_longer_remembered_goes_though_its_session_lives_and_a_few_at_a_time() {
+        let mut store = Store::default();
+        let (now, later) = (Moment::START, Moment::START + Duration::from_secs(11));
+        for n in 0..100 {
+            commit(&mut store, n, Body::Image { bytes: Bytes::from_static(b"state"), state_version: 1 }, now);
+        }
+        (0..50).for_each(|n| commit(&mut store, n, Body::Deleted, now));
+        let remembered = |store: &Store| store.iter().filter(|(_, r)| r.replies.is_some()).count();
+        store.sweep(&LIMITS, now, 1_000);
+        assert_eq!((store.records.len(), remembered(&store)), (100, 100), "it may still be asked for");
+        assert!(store.sweep(&LIMITS, later, 20) <= 40);
+        assert_eq!(store.records.len(), 80, "a few at a time");
+        (0..10).for_each(|_| {
+            store.sweep(&LIMITS, later, 20);
+        });
+        assert_eq!((store.records.len(), store.len(), remembered(&store)), (50, 50, 0));
     }
 }

@@ -38,6 +38,8 @@ use crate::{
 /// Frames kept until the first view is installed here. Peers that installed it sooner have begun to send; what is dropped they
 /// send again only after hundreds of milliseconds, in which nothing is served.
 const EARLY_MAX: usize = 256;
+/// Sessions that one sweep looks at, ten times a second: twenty thousand deletions a second are forgotten in time.
+const SWEPT: usize = 2_048;
 /// What calls produced leaves after this long, though more of their batch wait.
 const PROMPT: Duration = Duration::from_millis(1);
 /// Why a worker does not go on.
@@ -286,8 +288,8 @@ impl WorkerState {
                 ending::end_what_is_over(self, host, now);
                 self.live.step(now);
                 self.ticks += 1;
-                if self.ticks.is_multiple_of(500) {
-                    host.sweep(now);
+                if self.ticks.is_multiple_of(10) {
+                    host.sweep(now, SWEPT);
                 }
                 self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
             }
