@@ -64,16 +64,19 @@ impl<'de> Deserialize<'de> for NodeName {
     }
 }
 
-/// Sixteen random bytes: hex for people (`Display`, JSON), bytes on the wire; the newtypes below say what was drawn.
+/// Sixteen random bytes: hex for people (`Display`, JSON), bytes on the wire; the newtypes below say what was drawn. Packed,
+/// because the alignment of a `u128` would be passed on to every commit and reply, and cost each of them room and a detour in
+/// the allocator.
 macro_rules! drawn_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(Rust, packed(8))]
         pub struct $name(pub u128);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:032x}", self.0)
+                write!(f, "{:032x}", { self.0 })
             }
         }
 

@@ -4,6 +4,7 @@
 //! command is acknowledged when both have it. When a node is lost, the others agree on a new view of the ring, the copies
 //! become primaries, and the links close round the gap.
 
+mod blob;
 pub mod config;
 pub mod error;
 mod event;

@@ -2,10 +2,10 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::{
+    blob::Blob,
     error::{Error, ErrorKind},
     id::{ClientId, NodeId, RequestId, SessionKey},
     kinds::Failure,
@@ -291,7 +291,7 @@ impl<S: Session> SessionRef<S> {
         view.arc(self.key.arc(view.shape.arcs)).map(|e| e.primary)
     }
 
-    fn encode_state(&self, state: &S) -> Result<Bytes, Error> {
+    fn encode_state(&self, state: &S) -> Result<Blob, Error> {
         codec::encode_named(state, self.shared.settings.value_max).map_err(|fault| match fault {
             codec::CodecFault::TooLarge { limit } => Failure::TooLarge { limit }.into(),
             fault => Error::new(ErrorKind::Unencodable).because(fault.to_string()),

@@ -49,11 +49,13 @@ impl Source {
 fn may_use(room: &str, other: &str) -> bool {
     let below_the_door = |rooms: &[&str]| rooms.contains(&other) || other == room;
     match room {
-        "id" | "moment" => other == room,
+        "id" | "moment" | "blob" => other == room,
         "membership" => below_the_door(&["id", "moment"]),
-        "replication" => below_the_door(&["id", "moment", "membership"]),
-        "wire" => below_the_door(&["id", "moment", "membership", "replication", "config", "error"]),
-        "transport" => below_the_door(&["id", "moment", "membership", "replication", "wire", "config", "error"]),
+        "replication" => below_the_door(&["id", "moment", "blob", "membership"]),
+        "wire" => below_the_door(&["id", "moment", "blob", "membership", "replication", "config", "error"]),
+        "transport" => {
+            below_the_door(&["id", "moment", "blob", "membership", "replication", "wire", "config", "error"])
+        }
         "sim" => !["runtime", "transport", "wire"].contains(&other),
         guest if GUESTS.contains(&guest) => !["runtime", "transport", "wire", "replication"].contains(&other),
         // The runtime and the door: whatever is not a guest.

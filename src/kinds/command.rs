@@ -3,10 +3,10 @@
 //! The functions here are made for each pair of session and command when it is registered, and are all that remembers the
 //! command's type. They run user code and catch nothing: that is for the caller, who also owns the object.
 
-use bytes::Bytes;
-
 use super::Failure;
 use crate::{
+    blob::Blob,
+    replication::Events,
     session::{Answer, Command, Context, Decide, EventSourced, Handle, Old, Session},
     wire::codec,
 };
@@ -33,13 +33,13 @@ pub(super) fn touched(failure: Failure) -> Fault {
 
 /// What a decision came to; its events are already applied to the object.
 pub(super) struct Decided {
-    pub events: Vec<Bytes>,
-    pub reply: Bytes,
+    pub events: Events,
+    pub reply: Blob,
 }
 
-pub(super) type HandleFn<S> = fn(&mut S, &[u8], &mut Context<S>, usize) -> Result<Bytes, Fault>;
+pub(super) type HandleFn<S> = fn(&mut S, &[u8], &mut Context<S>, usize) -> Result<Blob, Fault>;
 pub(super) type DecideFn<S> = fn(&mut S, &[u8], &mut Context<S>, usize) -> Result<Decided, Fault>;
-pub(super) type AnswerFn<S> = fn(&S, &[u8], usize) -> Result<Bytes, Fault>;
+pub(super) type AnswerFn<S> = fn(&S, &[u8], usize) -> Result<Blob, Fault>;
 /// Applies one stored event, written by the version given.
 pub(super) type ReplayFn<S> = fn(&mut S, &[u8], u32) -> Result<(), Failure>;
 
@@ -55,7 +55,7 @@ pub(super) fn handle<S: Handle<C>, C: Command>(
     payload: &[u8],
     cx: &mut Context<S>,
     value_max: usize,
-) -> Result<Bytes, Fault> {
+) -> Result<Blob, Fault> {
     let command: C = codec::decode(payload, value_max).map_err(Failure::of_input)?;
     let reply = session.handle(command, cx).map_err(|refused| touched(Failure::Refused(refused)))?;
     encode_reply::<C>(&reply, value_max).map_err(touched)
@@ -71,7 +71,7 @@ pub(super) fn decide<S: Decide<C>, C: Command>(
     let (events, reply) = session.decide(command, cx).map_err(Failure::Refused)?;
     let reply = encode_reply::<C>(&reply, value_max)?;
     let mut left = value_max;
-    let mut encoded = Vec::with_capacity(events.len());
+    let mut encoded = Events::with_capacity(events.len());
     for event in &events {
         let bytes = codec::encode_named(event, left).map_err(|fault| match Failure::of_output("event", fault) {
             Failure::TooLarge { .. } => Failure::TooLarge { limit: value_max },
@@ -90,7 +90,7 @@ pub(super) fn decide<S: Decide<C>, C: Command>(
     Ok(Decided { events: encoded, reply })
 }
 
-pub(super) fn answer<S: Answer<Q>, Q: Command>(session: &S, payload: &[u8], value_max: usize) -> Result<Bytes, Fault> {
+pub(super) fn answer<S: Answer<Q>, Q: Command>(session: &S, payload: &[u8], value_max: usize) -> Result<Blob, Fault> {
     let question: Q = codec::decode(payload, value_max).map_err(Failure::of_input)?;
     Ok(encode_reply::<Q>(&session.answer(question), value_max)?)
 }
@@ -108,7 +108,7 @@ pub(super) fn replay<S: EventSourced>(session: &mut S, event: &[u8], written_by:
 
 /// The first image of a session, and the one that follows a migration, are read back before they are kept: a type that
 /// cannot read what it writes must fail at once, not when the copy is all that is left.
-pub(super) fn encode_image<S: Session>(session: &S, value_max: usize, read_back: bool) -> Result<Bytes, Failure> {
+pub(super) fn encode_image<S: Session>(session: &S, value_max: usize, read_back: bool) -> Result<Blob, Failure> {
     let image = codec::encode_named(session, value_max).map_err(|fault| Failure::of_output("state", fault))?;
     if read_back {
         codec::decode::<S>(&image, usize::MAX).map_err(|fault| Failure::of_output("state, read back", fault))?;
@@ -116,7 +116,7 @@ pub(super) fn encode_image<S: Session>(session: &S, value_max: usize, read_back:
     Ok(image)
 }
 
-fn encode_reply<C: Command>(reply: &C::Reply, value_max: usize) -> Result<Bytes, Failure> {
+fn encode_reply<C: Command>(reply: &C::Reply, value_max: usize) -> Result<Blob, Failure> {
     codec::encode_named(reply, value_max.saturating_add(REPLY_SLACK))
         .map_err(|fault| Failure::of_output("reply", fault))
 }

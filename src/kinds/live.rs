@@ -13,15 +13,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use bytes::Bytes;
-
 use super::Stored;
+use crate::blob::Blob;
 
 /// What an event weighs besides its bytes, roughly: the handle that a replica keeps for it.
 const EVENT_OVERHEAD: usize = 32;
 
 /// One event's weight against the image.
-pub(super) const fn weight(event: &Bytes) -> usize {
+pub(super) fn weight(event: &Blob) -> usize {
     event.len() + EVENT_OVERHEAD
 }
 
@@ -29,10 +28,10 @@ pub(super) const fn weight(event: &Bytes) -> usize {
 #[derive(Default)]
 pub(crate) struct LiveSession {
     object: Option<Box<dyn Any + Send>>,
-    stands_for: Option<Bytes>,
+    stands_for: Option<Blob>,
     state_version: u32,
     events: usize,
-    last_event: Option<Bytes>,
+    last_event: Option<Blob>,
     events_weight: usize,
 }
 
@@ -75,8 +74,8 @@ impl LiveSession {
 
     /// Whether the object is the one that these bytes would give.
     pub(super) fn reflects(&self, stored: &Stored<'_>) -> bool {
-        let same = |a: Option<&Bytes>, b: Option<&Bytes>| match (a, b) {
-            (Some(a), Some(b)) => (a.as_ptr() == b.as_ptr() && a.len() == b.len()) || a == b,
+        let same = |a: Option<&Blob>, b: Option<&Blob>| match (a, b) {
+            (Some(a), Some(b)) => a.is_same(b) || a == b,
             (None, None) => true,
             _ => false,
         };
@@ -104,7 +103,7 @@ impl LiveSession {
     }
 
     /// The object was encoded into this image.
-    pub(super) fn is_image(&mut self, image: &Bytes, state_version: u32) {
+    pub(super) fn is_image(&mut self, image: &Blob, state_version: u32) {
         self.stands_for = Some(image.clone());
         self.state_version = state_version;
         self.events = 0;
@@ -113,7 +112,7 @@ impl LiveSession {
     }
 
     /// The object has these events in it, besides what it stood for.
-    pub(super) fn gained(&mut self, events: &[Bytes]) {
+    pub(super) fn gained(&mut self, events: &[Blob]) {
         self.events += events.len();
         self.last_event = events.last().cloned().or(self.last_event.take());
         self.events_weight += events.iter().map(weight).sum::<usize>();

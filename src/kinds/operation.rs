@@ -1,17 +1,21 @@
 //! What goes into running one operation on one session, and what comes out: bytes only, no user type.
 
-use bytes::Bytes;
-
 use super::Failure;
-use crate::{id::RequestId, moment::Moment, replication::Lifespan, session::SessionId};
+use crate::{
+    blob::Blob,
+    id::RequestId,
+    moment::Moment,
+    replication::{Events, Lifespan},
+    session::SessionId,
+};
 
 /// What the replica of the arc holds of one session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stored<'a> {
     /// The encoded state; none: the session never existed, or was deleted.
-    pub image: Option<&'a Bytes>,
+    pub image: Option<&'a Blob>,
     /// The events since the image, oldest first; empty for kinds that are not event-sourced.
-    pub events: &'a [Bytes],
+    pub events: &'a [Blob],
     /// The `Session::VERSION` that wrote the image and the events.
     pub state_version: u32,
 }
@@ -59,10 +63,10 @@ pub(crate) enum Change {
     /// Nothing.
     None,
     /// The image is now this one, and there are no events.
-    Image { bytes: Bytes, state_version: u32 },
+    Image { bytes: Blob, state_version: u32 },
     /// These events happened. With an image, the image has them in it: it alone is stored and the events before it are
     /// forgotten (`bytes` is then for subscribers). Without one they are appended to those stored.
-    Events { bytes: Vec<Bytes>, image: Option<Bytes>, state_version: u32 },
+    Events { bytes: Events, image: Option<Blob>, state_version: u32 },
     /// There is no session any more.
     Deleted,
 }
@@ -74,5 +78,5 @@ pub(crate) struct Run {
     /// How long the session is to live from now on, if the command said so.
     pub life: Option<Lifespan>,
     /// The encoded reply.
-    pub outcome: Result<Bytes, Failure>,
+    pub outcome: Result<Blob, Failure>,
 }

@@ -13,14 +13,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use bytes::Bytes;
-
 use super::{
     Change, Failure, LiveSession, Occasion, Op, Run, Stored,
     command::{self, Does, Fault, ReplayFn, touched},
     live::weight,
 };
 use crate::{
+    blob::Blob,
     moment::Moment,
     replication::{Durability, Lifespan},
     session::{Context, End, Ended, Old, Session, SessionId},
@@ -58,7 +57,7 @@ pub(crate) trait Kind: Any + Send + Sync {
         question: &str,
         payload: &[u8],
         occasion: &Occasion<'_>,
-    ) -> Result<Bytes, Failure>;
+    ) -> Result<Blob, Failure>;
     /// For the registration that is still adding commands to it.
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
@@ -78,7 +77,7 @@ pub(super) struct TypedKind<S> {
 /// What a program does when a session has ended.
 pub(super) type Hook<S> = Box<dyn Fn(Ended<S>) + Send + Sync>;
 
-type Done = (Change, Bytes, Option<Lifespan>);
+type Done = (Change, Blob, Option<Lifespan>);
 
 impl<S: Session> TypedKind<S> {
     pub(super) const fn new() -> Self {
@@ -223,7 +222,7 @@ impl<S: Session> TypedKind<S> {
         stored: &Stored<'_>,
         (question, payload): (&str, &[u8]),
         occasion: &Occasion<'_>,
-    ) -> Result<Bytes, Fault> {
+    ) -> Result<Blob, Fault> {
         let Some(Does::Answer(answer)) = self.does.get(question) else {
             return Err(Failure::NoSuchCommand { command: question.to_owned() }.into());
         };
@@ -264,7 +263,7 @@ impl<S: Session> TypedKind<S> {
     }
 }
 
-fn decode_image<S: Session>(image: &Bytes, written_by: u32) -> Result<S, Failure> {
+fn decode_image<S: Session>(image: &Blob, written_by: u32) -> Result<S, Failure> {
     let unreadable = |reason: String| Failure::Undecodable { theirs: written_by, ours: S::VERSION, reason };
     if written_by > S::VERSION {
         return Err(unreadable("a newer version of the type wrote it".to_owned()));
@@ -275,13 +274,13 @@ fn decode_image<S: Session>(image: &Bytes, written_by: u32) -> Result<S, Failure
     codec::decode(image, usize::MAX).map_err(|fault| unreadable(format!("state: {fault}")))
 }
 
-fn new_image<S: Session>(session: &S, stored: &Stored<'_>, occasion: &Occasion<'_>) -> Result<Bytes, Failure> {
+fn new_image<S: Session>(session: &S, stored: &Stored<'_>, occasion: &Occasion<'_>) -> Result<Blob, Failure> {
     let first = stored.image.is_none() || stored.state_version != S::VERSION;
     command::encode_image(session, occasion.value_max, first)
 }
 
 /// The reply of an operation that every kind has.
-fn own_reply<T: serde::Serialize>(reply: &T) -> Bytes {
+fn own_reply<T: serde::Serialize>(reply: &T) -> Blob {
     codec::encode_named(reply, usize::MAX).expect("nothing and a bool can be encoded")
 }
 
@@ -357,7 +356,7 @@ impl<S: Session> Kind for TypedKind<S> {
         question: &str,
         payload: &[u8],
         occasion: &Occasion<'_>,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Blob, Failure> {
         let mut once = LiveSession::new();
         self.guarded(question, || self.answer(&mut once, &stored, (question, payload), occasion))
             .map_err(|fault| fault.failure)

@@ -5,11 +5,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::lifetime::Lifespan;
-use crate::id::{CommitId, RequestId, SessionKey};
+use crate::{
+    blob::Blob,
+    id::{CommitId, RequestId, SessionKey},
+};
+
+/// The changes of one commit: almost always one, which then needs no allocation of its own.
+pub type Changes = SmallVec<[SessionChange; 1]>;
+/// The events of one command, likewise.
+pub type Events = SmallVec<[Blob; 1]>;
 
 /// One place in the one history of an arc.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,7 +25,7 @@ pub struct Commit {
     /// Its identity.
     pub id: CommitId,
     /// What it changes; empty for the `start` record of a promoted primary.
-    pub changes: Vec<SessionChange>,
+    pub changes: Changes,
 }
 
 /// What a commit changes in one session.
@@ -49,16 +57,16 @@ pub enum Body {
     /// The whole new state.
     Image {
         /// The encoded state.
-        bytes: Bytes,
+        bytes: Blob,
         /// The version of its type.
         state_version: u32,
     },
     /// Events on top of what is there, and now and then a fresh image that holds them all.
     Events {
         /// The encoded events, in order.
-        events: Vec<Bytes>,
+        events: Events,
         /// The state after them, when it was due.
-        image: Option<Bytes>,
+        image: Option<Blob>,
         /// The version of the state's type.
         state_version: u32,
     },
@@ -72,7 +80,7 @@ pub struct ReplyEntry {
     /// The request it answers.
     pub request: RequestId,
     /// The encoded reply.
-    pub reply: Bytes,
+    pub reply: Blob,
 }
 
 impl Commit {
@@ -99,7 +107,7 @@ impl SessionChange {
             Body::Unchanged | Body::Deleted => 0,
             Body::Image { bytes, .. } => bytes.len(),
             Body::Events { events, image, .. } => {
-                events.iter().map(Bytes::len).sum::<usize>() + image.as_ref().map_or(0, Bytes::len)
+                events.iter().map(|b| b.len()).sum::<usize>() + image.as_ref().map_or(0, |b| b.len())
             }
         };
         body + self.key.as_bytes().len() + self.reply.as_ref().map_or(0, |r| r.reply.len() + 32)

@@ -18,7 +18,8 @@ use std::{
 
 use super::{
     ArcMessage, Durability, Effect, FrameHead, Grants, LinkReceiver, LinkSender, Primary, Replica, ReplicationSettings,
-    SessionChange, Surroundings, Token,
+    Surroundings, Token,
+    commit::Changes,
     lifetime::{Lapse, Use},
     replica::Change,
     settings::Around,
@@ -197,7 +198,7 @@ impl Host {
     pub fn append(
         &mut self,
         arc: ArcId,
-        changes: Vec<SessionChange>,
+        changes: Changes,
         token: Token,
         durability: Durability,
         now: Moment,

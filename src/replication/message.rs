@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     commit::Commit,
@@ -30,7 +30,7 @@ pub struct ArcMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ArcContent {
     /// The next commit.
-    Commit(Arc<Commit>),
+    Commit(#[serde(deserialize_with = "shared")] Arc<Commit>),
     /// A promoted primary begins: make your tail equal to this one, which ends with the start record itself.
     Start {
         /// Everything up to here is folded into the primary's sessions, and was committed.
@@ -59,6 +59,11 @@ pub struct Chunk {
     pub end: Option<CommitNumber>,
 }
 
+/// Serde's own way to an `Arc` is a box first and a copy then.
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Commit>, D::Error> {
+    Commit::deserialize(deserializer).map(Arc::new)
+}
+
 impl ArcContent {
     /// Bytes of user content, for windows and limits.
     #[must_use]
@@ -69,9 +74,7 @@ impl ArcContent {
             Self::Committed => 8,
             Self::Chunk(chunk) => {
                 let bytes = |r: &Record| {
-                    r.image.as_ref().map_or(0, bytes::Bytes::len)
-                        + r.events.iter().map(bytes::Bytes::len).sum::<usize>()
-                        + 64
+                    r.image.as_ref().map_or(0, |b| b.len()) + r.events.iter().map(|b| b.len()).sum::<usize>() + 64
                 };
                 chunk.records.iter().map(|(k, r, _)| k.as_bytes().len() + bytes(r)).sum::<usize>() + 32
             }

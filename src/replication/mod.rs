@@ -22,7 +22,7 @@ mod store;
 
 pub use backup::{Backup, Gap};
 pub use catch_up::{CatchUp, Learner};
-pub use commit::{Body, Commit, ReplyEntry, SessionChange};
+pub use commit::{Body, Changes, Commit, Events, ReplyEntry, SessionChange};
 pub use effect::{Broken, Effect, Token};
 pub use host::{Frame, Host, NotHere, Verdict};
 pub use lease::{Grants, Leases, lengthened, shortened};

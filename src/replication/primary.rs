@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     catch_up::CatchUp,
-    commit::{Commit, SessionChange},
+    commit::{Changes, Commit},
     effect::{Broken, Effect, Token},
     lifetime::{Lapse, Use},
     message::{ArcContent, ArcMessage, Received},
@@ -115,7 +115,7 @@ impl Primary {
             store.apply(commit, &around.settings.replies, around.settings.rules, around.now);
         }
         let start = tail.last().map_or(base, |c| c.id.number).next();
-        tail.push(Arc::new(Commit { id: CommitId { since: entry.since, number: start }, changes: vec![] }));
+        tail.push(Arc::new(Commit { id: CommitId { since: entry.since, number: start }, changes: Changes::new() }));
         let mut primary = Self {
             arc,
             since: entry.since,
@@ -278,7 +278,7 @@ impl Primary {
     /// If this primary is not serving: the caller asks first.
     pub fn append(
         &mut self,
-        changes: Vec<SessionChange>,
+        changes: Changes,
         token: Token,
         durability: Durability,
         around: &Around<'_>,
@@ -303,7 +303,10 @@ impl Primary {
             // Nobody vouches for it, so it needs what a read needs.
             Durability::Async => self.leased.push_back(token),
         }
-        self.advance(around, out);
+        // With backups nothing can move before they have acknowledged something.
+        if self.in_sync.is_empty() || !self.leased.is_empty() {
+            self.advance(around, out);
+        }
         self.last
     }
 
@@ -318,7 +321,7 @@ impl Primary {
             }
             return;
         }
-        let behind: Vec<SessionChange> = commit.changes.iter().filter(|c| catch_up.covers(&c.key)).cloned().collect();
+        let behind: Changes = commit.changes.iter().filter(|c| catch_up.covers(&c.key)).cloned().collect();
         if !behind.is_empty() {
             let part = Arc::new(Commit { id: commit.id, changes: behind });
             self.send(catch_up.to, ArcContent::Commit(part), out);

@@ -7,13 +7,14 @@
 //! images carry it whole. How long each copy has kept an entry is counted by that copy's own clock, which can only make a
 //! promoted backup remember longer.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::commit::ReplyEntry;
 use crate::{
+    blob::Blob,
     id::{ClientId, CommitNumber, RequestId},
     moment::Moment,
 };
@@ -41,7 +42,7 @@ pub enum Known {
     /// Never seen: execute it.
     New,
     /// Executed by this commit; give this reply again, once that commit is committed.
-    Answered(CommitNumber, Bytes),
+    Answered(CommitNumber, Blob),
     /// Older than what is remembered: it may have been executed. Never execute it.
     TooOld,
     /// No room for another reply of this client before it says which of the others were answered.
@@ -54,22 +55,24 @@ pub enum Known {
 struct Remembered {
     sequence: u64,
     number: CommitNumber,
-    reply: Bytes,
+    reply: Blob,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Client {
     id: ClientId,
     floor: u64,
-    replies: VecDeque<Remembered>,
+    /// In order of their sequence.
+    replies: SmallVec<[Remembered; 1]>,
     #[serde(skip)]
     used: Moment,
 }
 
-/// The replies of one session, ordered by client.
+/// The replies of one session, ordered by client. Most sessions have one client, and each of its requests says that the one
+/// before was answered: so there is room in place for one reply of one client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReplyTable {
-    clients: Vec<Client>,
+    clients: SmallVec<[Client; 1]>,
 }
 
 impl ReplyTable {
@@ -108,26 +111,21 @@ impl ReplyTable {
                     self.clients.retain(|c| now.since(c.used) <= limits.keep);
                 }
                 let place = self.place(request.client).unwrap_or_else(|p| p);
-                let new = Client { id: request.client, floor: 0, replies: VecDeque::with_capacity(1), used: now };
-                if self.clients.is_empty() {
-                    // Most sessions have one client: growing by fours would cost each of them three empty places.
-                    self.clients.reserve_exact(1);
-                }
-                self.clients.insert(place, new);
+                self.clients
+                    .insert(place, Client { id: request.client, floor: 0, replies: SmallVec::new(), used: now });
                 place
             }
         };
         let client = &mut self.clients[place];
         client.used = now;
         client.floor = client.floor.max(request.first_unanswered);
-        while client.replies.front().is_some_and(|r| r.sequence < client.floor) {
-            client.replies.pop_front();
-        }
+        let answered = client.replies.iter().take_while(|r| r.sequence < client.floor).count();
+        client.replies.drain(..answered);
         let remembered = Remembered { sequence: request.sequence, number, reply: entry.reply.clone() };
         match client.replies.iter().position(|r| r.sequence >= request.sequence) {
             Some(at) if client.replies[at].sequence == request.sequence => client.replies[at] = remembered,
             Some(at) => client.replies.insert(at, remembered),
-            None => client.replies.push_back(remembered),
+            None => client.replies.push(remembered),
         }
     }
 
@@ -166,7 +164,7 @@ mod tests {
     }
 
     fn remember(table: &mut ReplyTable, request: RequestId, number: u64, now: Moment) {
-        let entry = ReplyEntry { request, reply: Bytes::from(number.to_string()) };
+        let entry = ReplyEntry { request, reply: Blob::from(&number.to_string()) };
         table.remember(&entry, CommitNumber(number), &LIMITS, now);
     }
 
@@ -176,7 +174,7 @@ mod tests {
         let now = Moment::START;
         assert_eq!(table.look_up(&request(1, 5, 5), &LIMITS, now), Known::New);
         remember(&mut table, request(1, 5, 5), 7, now);
-        assert_eq!(table.look_up(&request(1, 5, 5), &LIMITS, now), Known::Answered(CommitNumber(7), Bytes::from("7")));
+        assert_eq!(table.look_up(&request(1, 5, 5), &LIMITS, now), Known::Answered(CommitNumber(7), Blob::from("7")));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 use super::{
     commit::{Body, Commit, SessionChange},
@@ -20,6 +20,7 @@ use super::{
     rules::{Rule, Rules},
 };
 use crate::{
+    blob::Blob,
     id::{CommitNumber, SessionKey},
     moment::Moment,
 };
@@ -31,9 +32,9 @@ const AGAIN: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// The newest image; `None` when the session is deleted.
-    pub image: Option<Bytes>,
+    pub image: Option<Blob>,
     /// Events on top of it, in order.
-    pub events: Vec<Bytes>,
+    pub events: ThinVec<Blob>,
     /// The version of the state's type.
     pub state_version: u32,
     /// The commit that last changed it: its version for callers, growing over deletion and re-creation.
@@ -68,8 +69,8 @@ impl Record {
     }
 
     fn size(&self) -> usize {
-        self.image.as_ref().map_or(0, Bytes::len)
-            + self.events.iter().map(Bytes::len).sum::<usize>()
+        self.image.as_ref().map_or(0, |b| b.len())
+            + self.events.iter().map(|b| b.len()).sum::<usize>()
             + self.replies.as_ref().map_or(0, |r| r.size())
             + self.life.as_ref().map_or(0, |_| 48)
             + 32
@@ -140,7 +141,11 @@ impl Store {
         rules: Rules,
         now: Moment,
     ) {
-        let record = self.records.entry(change.key.clone()).or_default();
+        // Looked up first: most commits change a session that is there, and its key need not be shared for that.
+        let record = match self.records.get_mut(&change.key) {
+            Some(record) => record,
+            None => self.records.entry(change.key.clone()).or_default(),
+        };
         let existed = record.exists();
         record.alone = !change.copied;
         match &change.body {
@@ -163,7 +168,7 @@ impl Store {
             }
             Body::Deleted => {
                 record.image = None;
-                record.events = Vec::new();
+                record.events = ThinVec::new();
                 record.version = number;
             }
         }
@@ -354,6 +359,8 @@ fn disarm(timers: &mut BTreeSet<(Moment, SessionKey)>, key: &SessionKey, life: O
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::{
         id::{ClientId, CommitId, RequestId, ViewNumber},
@@ -368,10 +375,10 @@ mod tests {
 
     fn commit(store: &mut Store, n: u64, body: Body, now: Moment) {
         let request = RequestId { client: ClientId(1), sequence: n, first_unanswered: n };
-        let reply = Some(ReplyEntry { request, reply: Bytes::from_static(b"done") });
+        let reply = Some(ReplyEntry { request, reply: Blob::from(&b"done"[..]) });
         let change = SessionChange { key: key(n), body, reply, life: None, copied: true };
         let id = CommitId { since: ViewNumber(1), number: CommitNumber(n + 1) };
-        store.apply(&Commit { id, changes: vec![change] }, &LIMITS, Rules::default(), now);
+        store.apply(&Commit { id, changes: smallvec![change] }, &LIMITS, Rules::default(), now);
     }
 
     #[test]
@@ -379,7 +386,7 @@ mod tests {
         let mut store = Store::default();
         let (now, later) = (Moment::START, Moment::START + Duration::from_secs(11));
         for n in 0..100 {
-            commit(&mut store, n, Body::Image { bytes: Bytes::from_static(b"state"), state_version: 1 }, now);
+            commit(&mut store, n, Body::Image { bytes: Blob::from(&b"state"[..]), state_version: 1 }, now);
         }
         (0..50).for_each(|n| commit(&mut store, n, Body::Deleted, now));
         let remembered = |store: &Store| store.iter().filter(|(_, r)| r.replies.is_some()).count();

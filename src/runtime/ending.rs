@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use smallvec::smallvec;
+use thin_vec::ThinVec;
 
 use super::{
     message::CallOutcome,
     worker::{ReplyTo, Waiting, WorkerState},
 };
 use crate::{
+    blob::Blob,
     id::{ArcId, SessionKey},
     kinds::{Kind, Stored},
     moment::Moment,
@@ -26,8 +28,8 @@ const ENDED_MAX: usize = 512;
 pub(super) struct Farewell {
     kind: Arc<dyn Kind>,
     key: SessionKey,
-    image: Option<Bytes>,
-    events: Vec<Bytes>,
+    image: Option<Blob>,
+    events: ThinVec<Blob>,
     state_version: u32,
     why: End,
 }
@@ -61,15 +63,8 @@ pub(super) fn end_what_is_over(state: &mut WorkerState, host: &mut Host, now: Mo
     }
 }
 
-/// Whoever asks for a session that is over finds it ended, however soon they ask.
-pub(super) fn end_if_over(state: &mut WorkerState, host: &mut Host, arc: ArcId, key: &SessionKey, now: Moment) {
-    let record = host.serve(arc, now).ok().and_then(|primary| primary.store().get(key));
-    if let Some(lapse) = record.and_then(|record| record.lapse(now)) {
-        end(state, host, arc, key, lapse, now);
-    }
-}
-
-fn end(state: &mut WorkerState, host: &mut Host, arc: ArcId, key: &SessionKey, lapse: Lapse, now: Moment) {
+/// Ends one session by a commit.
+pub(super) fn end(state: &mut WorkerState, host: &mut Host, arc: ArcId, key: &SessionKey, lapse: Lapse, now: Moment) {
     let Ok(primary) = host.serve(arc, now) else { return };
     let Some(record) = primary.store().get(key) else { return };
     let copied = !record.alone;
@@ -82,8 +77,8 @@ fn end(state: &mut WorkerState, host: &mut Host, arc: ArcId, key: &SessionKey, l
     let farewell = kind.and_then(|kind| Farewell::of(&kind, key, record, why));
     let token = state.draw_token();
     let change = SessionChange { key: key.clone(), body: Body::Deleted, reply: None, life: None, copied };
-    host.append(arc, vec![change], token, Durability::Sync, now, &mut state.effects);
+    host.append(arc, smallvec![change], token, Durability::Sync, now, &mut state.effects);
     state.live.forget(arc, key);
-    let outcome = CallOutcome::Done(Bytes::new(), 0);
+    let outcome = CallOutcome::Done(Blob::default(), 0);
     state.waiting.insert(token, Waiting { reply_to: ReplyTo::Nobody, outcome, farewell });
 }

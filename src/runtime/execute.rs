@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::{
     ending::{self, Farewell},
     router::BUSY_FOR,
@@ -17,7 +19,9 @@ use crate::{
     kinds::{Change, Kind, Occasion, Op, Run, Stored},
     membership::View,
     moment::Moment,
-    replication::{Body, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange, Use},
+    replication::{
+        Body, Events, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange, Use,
+    },
     report::{ArcPart, ArcReport},
     runtime::message::{CallOutcome, CallRequest, Operation},
     session::{End, SessionId},
@@ -30,7 +34,6 @@ const ATTEMPTS_MAX: u8 = 2;
 pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallRequest, reply_to: ReplyTo, now: Moment) {
     let arc = request.key.arc(host.surroundings().view.shape.arcs);
     let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
-    ending::end_if_over(state, host, arc, &request.key, now);
     let primary = match host.serve(arc, now) {
         Ok(primary) => primary,
         Err(not_here) => {
@@ -38,11 +41,17 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
             return;
         }
     };
+    let record = primary.store().get(&request.key);
+    if let Some(lapse) = record.and_then(|record| record.lapse(now)) {
+        // Whoever asks for a session that is over finds it ended, however soon they ask. It is over once only.
+        ending::end(state, host, arc, &request.key, lapse, now);
+        run(state, host, request, reply_to, now);
+        return;
+    }
     let Ok(kind) = state.shared.registry.kind(request.key.kind()) else {
         state.reply(reply_to, CallOutcome::NoSuchKind);
         return;
     };
-    let record = primary.store().get(&request.key);
     let known = match (&request.request, record.and_then(|r| r.replies.as_ref())) {
         (Some(id), Some(table)) if !request.operation.is_question() => table.look_up(id, &limits, now),
         _ => Known::New,
@@ -111,7 +120,7 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
         Change::None => Body::Unchanged,
         Change::Image { bytes, state_version } => Body::Image { bytes, state_version },
         Change::Events { image: Some(image), state_version, .. } => {
-            Body::Events { events: Vec::new(), image: Some(image), state_version }
+            Body::Events { events: Events::new(), image: Some(image), state_version }
         }
         Change::Events { bytes, image: None, state_version } => {
             Body::Events { events: bytes, image: None, state_version }
@@ -124,7 +133,7 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
     let token = state.draw_token();
     let change = SessionChange { key: request.key.clone(), body, reply: entry, life, copied: kind.is_copied() };
     let durability = request.durability.unwrap_or_else(|| kind.durability());
-    let number = host.append(arc, vec![change], token, durability, now, &mut state.effects);
+    let number = host.append(arc, smallvec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
     state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0), farewell });
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    blob::Blob,
     error::Bound,
     id::{NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
@@ -89,13 +90,13 @@ pub(crate) struct CallRequest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Operation {
     /// A command that may change it: name and encoded body.
-    Call(Cow<'static, str>, Bytes),
+    Call(Cow<'static, str>, Blob),
     /// A question.
-    Ask(Cow<'static, str>, Bytes),
+    Ask(Cow<'static, str>, Blob),
     /// Make it; it must not exist. With its encoded first state, or the type's own.
-    Create(Option<Bytes>),
+    Create(Option<Blob>),
     /// Make it unless it exists.
-    GetOrCreate(Option<Bytes>),
+    GetOrCreate(Option<Blob>),
     /// Remove it.
     Delete,
 }
@@ -111,7 +112,7 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum CallOutcome {
     /// Done: the encoded reply, and the session's version.
-    Done(Bytes, u64),
+    Done(Blob, u64),
     /// Not done, for a reason of the session or its type.
     Failed(Failure),
     /// Not executed: another node is the primary, as of this view.

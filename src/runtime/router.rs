@@ -8,7 +8,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::{sync::oneshot, time};
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     worker::ReplyTo,
 };
 use crate::{
+    blob::Blob,
     error::{Bound, Error, ErrorKind},
     id::{ArcId, NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
@@ -43,7 +43,7 @@ const REST_MAX: Duration = Duration::from_millis(64);
 
 /// A reply with what callers may want to know of it.
 pub(crate) struct Routed {
-    pub(crate) reply: Bytes,
+    pub(crate) reply: Blob,
     pub(crate) version: u64,
     pub(crate) node: NodeId,
 }

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -24,6 +23,7 @@ use super::{
     view_keeper::KeeperInput,
 };
 use crate::{
+    blob::Blob,
     event::EventKind,
     id::{ArcId, NodeId, ViewNumber},
     kinds::Failure,
@@ -90,7 +90,7 @@ pub(crate) enum ReplyTo {
 }
 
 /// What a copy says, and since when it may have been outrun.
-pub(crate) type StaleRead = Result<(Bytes, u64, Moment), StaleFailure>;
+pub(crate) type StaleRead = Result<(Blob, u64, Moment), StaleFailure>;
 
 /// Why a copy says nothing.
 #[derive(Debug)]

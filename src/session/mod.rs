@@ -43,7 +43,6 @@ mod id;
 mod old;
 mod refused;
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
@@ -54,6 +53,7 @@ pub use self::{
     refused::Refused,
 };
 use crate::{
+    blob::Blob,
     error::{Error, ErrorKind},
     wire::codec::{self, CodecFault},
 };
@@ -157,7 +157,7 @@ impl<S: Decide<C>, C: Command> Runs<C, ByDecide> for S {}
 
 /// What a command or a question looks like on its way to its session.
 #[allow(dead_code, reason = "the runtime calls it")]
-pub(crate) fn encode_command<C: Command>(command: &C, max: usize) -> Result<Bytes, Error> {
+pub(crate) fn encode_command<C: Command>(command: &C, max: usize) -> Result<Blob, Error> {
     codec::encode_named(command, max).map_err(|fault| match fault {
         CodecFault::TooLarge { limit } => ErrorKind::TooLarge { limit }.into(),
         fault => Error::new(ErrorKind::Unencodable).because(format!("command {}: {fault}", C::NAME)),

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use smallvec::smallvec;
 
 use super::check::{Register, Reply};
 use crate::{
+    blob::Blob,
     id::SessionKey,
     replication::{Body, Lifespan, Record},
 };
@@ -49,22 +50,22 @@ pub(crate) fn register_of(values: &[u64]) -> Register {
 
 /// Events most of the time, and an image now and then, so that both ways of keeping state are exercised.
 pub(crate) fn body_for(values: &[u64], value: Option<u64>) -> Body {
-    let event = Bytes::copy_from_slice(&value.unwrap_or(0).to_be_bytes());
-    let whole = || values.iter().flat_map(|v| v.to_be_bytes()).chain(event.iter().copied()).collect::<Bytes>();
+    let event = Blob::from(&value.unwrap_or(0).to_be_bytes());
+    let whole = || values.iter().flat_map(|v| v.to_be_bytes()).chain(event.iter().copied()).collect::<Blob>();
     match values.len() % 5 {
         0 => Body::Image { bytes: whole(), state_version: 1 },
-        3 => Body::Events { events: vec![event.clone()], image: Some(whole()), state_version: 1 },
-        _ => Body::Events { events: vec![event], image: None, state_version: 1 },
+        3 => Body::Events { events: smallvec![event.clone()], image: Some(whole()), state_version: 1 },
+        _ => Body::Events { events: smallvec![event], image: None, state_version: 1 },
     }
 }
 
 /// A reply as the bytes that a reply table keeps.
-pub(crate) fn encode_reply(reply: Reply) -> Bytes {
-    [reply.value.unwrap_or(0).to_be_bytes(), reply.version.to_be_bytes()].concat().into()
+pub(crate) fn encode_reply(reply: Reply) -> Blob {
+    Blob::from(&[reply.value.unwrap_or(0).to_be_bytes(), reply.version.to_be_bytes()].concat())
 }
 
 /// What `encode_reply` gave.
-pub(crate) fn decode_reply(bytes: &Bytes) -> Reply {
+pub(crate) fn decode_reply(bytes: &Blob) -> Reply {
     let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("sixteen bytes"));
     Reply { value: Some(number(0)).filter(|v| *v != 0), version: number(8) }
 }

@@ -14,6 +14,7 @@ use rmp_serde::{Serializer, decode, encode};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::nesting::{DEPTH_MAX, Flaw, Nesting};
+use crate::blob::Blob;
 
 /// An explanation for people is cut here: it may quote what a stranger sent.
 const REASON_MAX: usize = 256;
@@ -94,7 +95,8 @@ impl Sink {
         Self { bytes: SCRATCH.take(), max, nesting, fault: None }
     }
 
-    fn finish(&mut self, encoded: Result<(), encode::Error>) -> Result<Bytes, CodecFault> {
+    /// What was written. It may be kept for long, on two nodes: the caller copies it, without spare capacity.
+    fn finish(&mut self, encoded: Result<(), encode::Error>) -> Result<&[u8], CodecFault> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
@@ -102,8 +104,7 @@ impl Sink {
         if let Some(nesting) = &self.nesting {
             nesting.finish()?;
         }
-        // These bytes may be kept for long on two nodes: no spare capacity.
-        Ok(Bytes::copy_from_slice(&self.bytes))
+        Ok(&self.bytes)
     }
 }
 
@@ -137,10 +138,10 @@ impl io::Write for Sink {
 }
 
 /// Encodes with field names: for states, events, commands and replies.
-pub(crate) fn encode_named<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Bytes, CodecFault> {
+pub(crate) fn encode_named<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Blob, CodecFault> {
     let mut sink = Sink::new(max, Some(Nesting::new()));
     let encoded = value.serialize(&mut Serializer::new(&mut sink).with_struct_map());
-    sink.finish(encoded)
+    Ok(sink.finish(encoded)?.into())
 }
 
 /// Encodes structs as arrays, behind one byte that says what they are: for the messages between nodes, which both ends
@@ -149,7 +150,7 @@ pub(crate) fn encode_message<T: Serialize + ?Sized>(kind: u8, body: &T, max: usi
     let mut sink = Sink::new(max.saturating_add(1), None);
     sink.bytes.push(kind);
     let encoded = body.serialize(&mut Serializer::new(&mut sink));
-    sink.finish(encoded)
+    Ok(Bytes::copy_from_slice(sink.finish(encoded)?))
 }
 
 /// Decodes the body of a message; `T` as for [`encode_message`]. Bytes behind the value are passed over.

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
     Answered, Drain, DrainError, Readiness,
+    blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
         door::{Door, Events, Heard, Outcome, Terms},
@@ -47,7 +47,7 @@ struct Inside {
 
 #[derive(Default)]
 struct Held {
-    image: Option<Bytes>,
+    image: Option<Blob>,
     version: u64,
     live: LiveSession,
     replies: ReplyTable,
@@ -99,7 +99,7 @@ impl Local {
         self.view.members[0].node
     }
 
-    fn run(&self, id: &SessionId, op: Op<'_>, terms: &Terms) -> Outcome<Bytes> {
+    fn run(&self, id: &SessionId, op: Op<'_>, terms: &Terms) -> Outcome<Blob> {
         let mut inside = self.inside.lock().expect("no panic");
         let inside = &mut *inside;
         let node = self.me();
@@ -163,7 +163,7 @@ impl Local {
     }
 }
 
-fn decoded<T: serde::de::DeserializeOwned>(answered: Answered<Bytes>) -> Answered<T> {
+fn decoded<T: serde::de::DeserializeOwned>(answered: Answered<Blob>) -> Answered<T> {
     let reply = codec::decode(&answered.reply, usize::MAX).expect("what the kind encoded");
     Answered { reply, version: answered.version, node: answered.node }
 }

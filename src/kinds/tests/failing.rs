@@ -19,7 +19,7 @@ fn moody() -> Bench {
 }
 
 /// After the failure the session is as it was: in store, on the primary, and on a copy.
-fn is_still<Q: Command>(bench: &mut Bench, before: &(Option<Bytes>, Vec<Bytes>, u32), question: &Q, reply: Q::Reply)
+fn is_still<Q: Command>(bench: &mut Bench, before: &(Option<Blob>, Vec<Blob>, u32), question: &Q, reply: Q::Reply)
 where
     Q::Reply: PartialEq + std::fmt::Debug,
 {
@@ -188,7 +188,7 @@ fn an_event_is_applied_as_the_copies_will_read_it() {
 fn a_stored_state_that_cannot_be_read_is_kept_and_can_only_be_deleted() {
     let mut bench = counter();
     for bad in [&b"\xc1"[..], &[0x91; 70], &[0x07]] {
-        bench.image = Some(Bytes::copy_from_slice(bad));
+        bench.image = Some(Blob::from(bad));
         let before = bench.stored();
         for _ in 0..2 {
             assert!(matches!(bench.call(&Add(1)), Err(Failure::Undecodable { theirs: 1, ours: 1, .. })), "{bad:x?}");
@@ -209,7 +209,7 @@ fn a_stored_event_that_cannot_be_read_makes_the_session_undecodable_not_shorter(
     });
     bench.create(&Cart { lines: Vec::new(), ballast: "x".repeat(500) }).expect("new");
     bench.call(&PutIn("tea".into(), 1)).expect("one");
-    bench.events.push(Bytes::from_static(b"\xa3???"));
+    bench.events.push(Blob::from(&b"\xa3???"[..]));
     let before = bench.stored();
     assert!(matches!(bench.ask(&Lines {}), Err(Failure::Undecodable { .. })));
     assert!(matches!(bench.call(&PutIn("tea".into(), 1)), Err(Failure::Undecodable { .. })));

@@ -9,10 +9,9 @@ mod types;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{Change, Failure, Kind, LiveSession, Occasion, Op, Registry, Run, Stored, Types};
 use crate::{
+    blob::Blob,
     moment::Moment,
     replication::Lifespan,
     session::{Command, Session, SessionId},
@@ -27,8 +26,8 @@ struct Bench {
     kind: Arc<dyn Kind>,
     id: SessionId,
     live: LiveSession,
-    image: Option<Bytes>,
-    events: Vec<Bytes>,
+    image: Option<Blob>,
+    events: Vec<Blob>,
     state_version: u32,
     version: u64,
     expected: Option<u64>,
@@ -54,7 +53,7 @@ impl Bench {
         }
     }
 
-    fn stored(&self) -> (Option<Bytes>, Vec<Bytes>, u32) {
+    fn stored(&self) -> (Option<Blob>, Vec<Blob>, u32) {
         (self.image.clone(), self.events.clone(), self.state_version)
     }
 

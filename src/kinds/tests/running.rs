@@ -112,7 +112,7 @@ fn a_small_event_on_a_large_session_costs_its_own_size_until_events_outweigh_the
         bench.value_max = 4 << 20;
         let run = bench.run(Op::Call { command: "put-in", payload: &payload, may_create: false });
         let Change::Events { bytes, image, .. } = run.change else { panic!("events travel, not {:?}", run.outcome) };
-        let events: usize = bytes.iter().map(Bytes::len).sum();
+        let events: usize = bytes.iter().map(|b| b.len()).sum();
         assert!(events < 1024);
         images += usize::from(image.is_some());
         sent += events + image.map_or(0, |image| image.len());
@@ -141,7 +141,7 @@ fn the_object_in_use_is_kept_while_the_stored_bytes_are_those_it_stands_for() {
     let mut bench = counter();
     bench.call(&Add(3)).expect("positive");
     assert_eq!(bench.ask(&Loads {}), Ok(0), "not decoded since it was made");
-    bench.image = bench.image.map(|image| Bytes::copy_from_slice(&image));
+    bench.image = bench.image.map(|image| Blob::from(&*image));
     assert_eq!(bench.ask(&Loads {}), Ok(0), "the same bytes elsewhere");
     bench.live.forget();
     assert_eq!(bench.ask(&Loads {}), Ok(1));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
+    blob::Blob,
     membership::test_views::founded,
     moment::Moment,
     runtime::{
@@ -94,7 +95,7 @@ async fn a_call_is_sent_on_at_most_max_hops_times_in_a_row() {
     let id = (0_usize..).find(served_by_b).expect("b serves some arc");
     let request = CallRequest {
         key: SessionKey::new("counter", id.to_string().as_bytes()).expect("within bounds"),
-        operation: Operation::Ask("count".into(), Bytes::new()),
+        operation: Operation::Ask("count".into(), Blob::default()),
         request: None,
         durability: None,
         expected: None,
@@ -140,7 +141,7 @@ impl Transport for Losses {
         }
         let mut view = View::clone(&shared.newest_view().expect("there is one"));
         if view.members.len() <= self.survivors {
-            let outcome = CallOutcome::Done(Bytes::new(), 1);
+            let outcome = CallOutcome::Done(Blob::default(), 1);
             shared.calls.handle_reply(to, ForwardedReply { call: call.call, outcome });
             return Ok(());
         }
@@ -203,10 +204,10 @@ async fn while_nodes_are_lost_and_links_full(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nodes_lost_with_a_command_are_counted_against_it_and_those_lost_with_a_question_are_not() {
     let nodes = ["a", "b", "c", "d"];
-    let command = Operation::Call("add".into(), Bytes::new());
+    let command = Operation::Call("add".into(), Blob::default());
     let (_, told) = while_nodes_are_lost(command, &nodes, 2).await;
     assert_eq!(told, [0, 1, 2], "the third primary is to know that two were lost with it");
-    let question = || Operation::Ask("count".into(), Bytes::new());
+    let question = || Operation::Ask("count".into(), Blob::default());
     let (answered, told) = while_nodes_are_lost(question(), &nodes, 2).await;
     assert_eq!((answered.expect("two kills do not make a question a poison"), told), (1, vec![0, 0, 0]));
     // But one that kills whoever answers it must not walk round the whole ring.
@@ -218,7 +219,7 @@ async fn the_nodes_lost_with_a_command_are_counted_against_it_and_those_lost_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_may_have_been_executed_is_never_called_busy() {
-    let command = Operation::Call("add".into(), Bytes::new());
+    let command = Operation::Call("add".into(), Blob::default());
     let (done, told) = while_nodes_are_lost_and_links_full(command, &["a", "b", "c"], 2, 5).await;
     assert_eq!((done.expect("it is tried until it is known"), told), (1, vec![0, 1]));
 }

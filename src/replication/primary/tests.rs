@@ -44,7 +44,7 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     );
     primary.handle_receipt(b, since, Received::Upto(primary.last()), &around, &mut out);
     assert!(primary.is_serving());
-    primary.append(vec![], Token(1), Durability::Sync, &around, &mut out);
+    primary.append(Changes::new(), Token(1), Durability::Sync, &around, &mut out);
 
     let silent = now + settings.ack_after;
     out.clear();

@@ -1,5 +1,7 @@
 //! What a simulated node does with its sessions: answer clients, and end what is over.
 
+use smallvec::smallvec;
+
 use super::{Promised, SimNode, Stage};
 use crate::{
     id::{ArcId, SessionKey},
@@ -70,7 +72,7 @@ impl SimNode {
                     Use::KnownBy(told) => serving.host.answer(arc, version.max(told), token, now, &mut effects),
                     Use::ToTell => {
                         let change = SessionChange { key, body, reply, life, copied: true };
-                        serving.host.append(arc, vec![change], token, Durability::Sync, now, &mut effects);
+                        serving.host.append(arc, smallvec![change], token, Durability::Sync, now, &mut effects);
                     }
                 }
             }
@@ -126,7 +128,7 @@ impl SimNode {
         let life = Some(Lifespan::FOR_EVER);
         let change = SessionChange { key: key.clone(), body: body_for(&values, None), reply: None, life, copied: true };
         let mut effects = Vec::new();
-        serving.host.append(arc, vec![change], token, Durability::Sync, now, &mut effects);
+        serving.host.append(arc, smallvec![change], token, Durability::Sync, now, &mut effects);
         self.follow_host(effects, now, out);
     }
 }

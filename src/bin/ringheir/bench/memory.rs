@@ -1,6 +1,7 @@
-//! Memory of a session that is not in use: what a process that serves them all takes more, and one that guards them all.
+//! Memory of a passive session: what a process that serves them all takes more, and one that guards them all.
 //!
-//! Two processes hold the copies; this one holds none. What a session costs beyond its own bytes is everything else that grows
+//! Two processes hold the copies; this one holds none. Sessions used lately are kept decoded as well, up to `limits.live` in all;
+//! that bound is as low here as it may be, so that all but a few are passive. What a session costs beyond its own bytes is everything else that grows
 //! with it: its name and number, what it remembers of the call that made it, its place in maps, what the allocator keeps.
 
 use std::{process::ExitCode, time::Duration};
@@ -16,6 +17,8 @@ use super::{
     usage::resident_of,
 };
 
+/// Next to nothing stays decoded.
+const LIMITS: &str = "live = \"1MiB\"";
 /// What the allocator gives back by itself, it has given back after this.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -77,7 +80,7 @@ impl Memory {
     }
 
     async fn one_run(&self) -> Result<Measured, String> {
-        let mut ring = Ring::start(&["a", "b"], "door").await?;
+        let mut ring = Ring::start_with(&["a", "b"], "door", LIMITS).await?;
         let resident = |ring: &Ring, name: &str| {
             resident_of(ring.pid(name)?).ok_or_else(|| format!("the memory of {name} cannot be read"))
         };
@@ -106,7 +109,7 @@ impl Memory {
             println!("{}", object("memory", self, &[told, value(&median)]));
             return;
         }
-        println!("memory: {} sessions of {} bytes that are not in use", self.sessions, self.bytes);
+        println!("memory: {} sessions of {} bytes that nobody uses", self.sessions, self.bytes);
         for (what, held) in [("primary", &median.primary), ("backup ", &median.backup)] {
             println!(
                 "  {what}   {:>5} MiB before, {:>5} MiB after: {:.0} bytes a session beyond its own",

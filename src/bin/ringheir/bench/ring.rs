@@ -55,6 +55,11 @@ impl Ring {
     /// Starts the hosts, in ring order, and the node of this process: the host `here`, or, if no host is called so, a node
     /// that holds nothing and only forwards. All are in the ring, and every arc has its backup.
     pub(super) async fn start(hosts: &[&str], here: &str) -> Result<Self, String> {
+        Self::start_with(hosts, here, "").await
+    }
+
+    /// The same with lines of the cluster file's `[cluster.limits]`.
+    pub(super) async fn start_with(hosts: &[&str], here: &str, limits: &str) -> Result<Self, String> {
         let number = RINGS.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
         let folder = std::env::temp_dir().join(format!("ringheir-bench-{pid}-{number}"));
@@ -65,7 +70,8 @@ impl Ring {
         let draw = (pid.wrapping_mul(31).wrapping_add(number * 8) % 65_536) as u16;
         let ports = free_ports(hosts.len() + 1, draw).ok_or("no free ports on loopback")?;
         let mut text = format!(
-            "[cluster]\nname = \"bench-{pid}-{number}\"\nsecret = \"bench\"\nagreement = \"majority_or_proof\"\n"
+            "[cluster]\nname = \"bench-{pid}-{number}\"\nsecret = \"bench\"\nagreement = \"majority_or_proof\"\n\
+             [cluster.limits]\n{limits}\n"
         );
         for (name, port) in hosts.iter().chain(&edge).zip(ports) {
             let role = if Some(*name) == edge { "role = \"edge\"\n" } else { "" };
