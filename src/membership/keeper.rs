@@ -68,6 +68,8 @@ pub enum KeeperEffect {
     Keep,
     /// A process is proved dead, by its successor's word.
     Proved(NodeId),
+    /// Look whether this process is dead: an arc's copies are only where no view has members any more.
+    Seek(NodeId),
     /// Send this.
     Send(NodeId, KeeperMessage),
     /// Install this view.
@@ -94,7 +96,8 @@ pub struct Keeper {
     cut_off_since: Option<Moment>,
     /// Earlier processes with this vote; each is dead, or this one would not have it.
     earlier: Vec<NodeId>,
-    earlier_told: Option<Moment>,
+    ended_told: Option<Moment>,
+    sought_at: Option<Moment>,
     /// A vote that came back forgot which leases it has granted: it says nothing before those are over.
     mute_until: Moment,
     gossiped: BTreeMap<NodeId, Moment>,
@@ -130,7 +133,8 @@ impl Keeper {
             leave_sent: None,
             cut_off_since: None,
             earlier: Vec::new(),
-            earlier_told: None,
+            ended_told: None,
+            sought_at: None,
             mute_until: Moment::START,
             gossiped: BTreeMap::new(),
             hearing: Hearing::default(),
@@ -222,6 +226,7 @@ impl Keeper {
         if self.fresh_proofs.len() > FRESH_PROOFS_MAX {
             self.fresh_proofs.pop_front();
         }
+        self.ended_told = None;
         self.stirred = true;
         true
     }
@@ -297,8 +302,9 @@ impl Keeper {
             }
             KeeperMessage::Join(member) => self.handle_join(from, member, now, out),
             KeeperMessage::Ended(nodes) => {
-                for node in nodes.into_iter().filter(|n| n.name == from.name && *n != from).take(EARLIER_MAX) {
-                    if !self.dead.contains(&node) {
+                for node in nodes.into_iter().take(EARLIER_MAX) {
+                    let is_earlier = node.name == from.name && node != from;
+                    if (is_earlier || !self.view().is_member(node)) && !self.dead.contains(&node) {
                         out.push(KeeperEffect::Proved(node));
                         self.handle_proof(node, now, jitter, out);
                     }
@@ -328,6 +334,7 @@ impl Keeper {
         self.say_leave(now, out);
         self.say_wishes(now, out);
         self.say_ended(now, out);
+        self.seek_proofs(now, out);
         self.refuse_joins(now, out);
         self.leaving.retain(|_, asked_last| now.since(*asked_last) <= JOIN_KEPT);
         let heard = self.heard(now);

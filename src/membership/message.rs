@@ -188,7 +188,8 @@ pub enum KeeperMessage {
     Join(Member),
     /// I have drained: nothing is left here, let me go.
     Leave,
-    /// These earlier processes of mine have ended: I hold the lock of the folder that they had.
+    /// These processes have ended. Earlier ones of mine: I hold the lock of the folder that they had. Others, which no view
+    /// has as members any more: I have proof, or was told by one who has.
     Ended(Vec<NodeId>),
     /// You cannot come in.
     JoinRefused(JoinRefusal),

@@ -391,6 +391,13 @@ impl View {
         self.arcs.iter().any(|entry| entry.needs(node))
     }
 
+    /// Processes that hold copies and are no members: what they hold nobody else has.
+    #[must_use]
+    pub fn strays(&self) -> BTreeSet<NodeId> {
+        let holders = self.arcs.iter().flat_map(|entry| entry.in_sync.iter().chain([&entry.primary]));
+        holders.copied().filter(|node| !self.is_member(*node)).collect()
+    }
+
     /// Whether this process has no part in the ring any more: no member, and not the holder of a last copy that is sought.
     #[must_use]
     pub fn has_let_go(&self, node: NodeId) -> bool {

@@ -239,6 +239,7 @@ impl NodeBuilder {
             None => {
                 let run_dir = self.run_dir.clone().unwrap_or_else(|| default_run_dir(&file.cluster().name));
                 let taken = LifeLock::take(&run_dir, me).map_err(|why| lock_error(config.name, &why))?;
+                let _ = shared.run_dir.set(run_dir);
                 let settings = transport_settings(file, config, me, &taken)?;
                 let (transport, heartbeats) =
                     ClusterTransport::start(settings, gateway).await.map_err(|why| address_error(&why))?;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -96,6 +97,8 @@ pub(crate) struct Shared {
     /// What the heartbeat thread is told to do.
     pub(crate) orders: Orders,
     pub(crate) transport: OnceLock<Arc<dyn Transport>>,
+    /// Where the life locks of this host's processes lie; nowhere, if this node has none.
+    pub(crate) run_dir: OnceLock<PathBuf>,
     pub(crate) calls: Calls,
     pub(crate) events: broadcast::Sender<Event>,
     /// Addresses where a node was reached that cannot be linked before somebody mends something, until it is linked.
@@ -127,6 +130,7 @@ impl Shared {
             installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             keeper: OnceLock::new(),
+            run_dir: OnceLock::new(),
             orders: Orders::default(),
             transport: OnceLock::new(),
             calls: Calls::new(me, settings.calls_max, settings.replication.replies.per_client),

@@ -29,7 +29,10 @@ use crate::{
     },
     moment::Moment,
     runtime::message::ControlMessage,
-    transport::Class,
+    transport::{
+        Class,
+        life_lock::{self, Proof},
+    },
 };
 
 /// A starting node says for whom it waits once it has waited this long: most are let in or founded sooner.
@@ -392,6 +395,7 @@ impl KeeperState {
                 // What was not stored was not said: the ring goes on as if this voter were silent.
                 KeeperEffect::Send(_, KeeperMessage::Chain(message)) if !is_kept && message.is_a_vote() => {}
                 KeeperEffect::Send(to, message) => self.send(to, message),
+                KeeperEffect::Seek(node) => self.seek(node),
                 KeeperEffect::Installed(view) => self.install(&view),
                 KeeperEffect::Refused(refusal) => {
                     let _ = self.beginning.try_send(Beginning::Refused(refusal));
@@ -408,6 +412,17 @@ impl KeeperState {
             tracing::error!(%why, "the vote cannot be stored: this node does not vote until it can");
         }
         stored.is_ok()
+    }
+
+    /// Looks, once, whether a process of this host is dead. The keeper asks again.
+    fn seek(&self, node: NodeId) {
+        let found = self.shared.run_dir.get().map(|dir| life_lock::look_for(dir, node));
+        if found == Some(Proof::Dead) {
+            tracing::info!(%node, "proved dead: its life lock is free");
+            self.shared.tell(EventKind::ProvedDead { node });
+            self.shared.tell_keeper(KeeperInput::Proof(node));
+            self.shared.tell_workers(|| WorkerInput::Proof(node));
+        }
     }
 
     fn install(&self, view: &Arc<View>) {

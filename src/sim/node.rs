@@ -259,6 +259,7 @@ impl SimNode {
                     }
                     self.follow_host(effects, now, out);
                 }
+                KeeperEffect::Seek(node) => out.push(Output::Seek(node)),
                 KeeperEffect::Send(to, message) => out.push(Output::Send(to, Packet::Keeper(message))),
                 KeeperEffect::Installed(view) => self.install(&view, now, out),
                 KeeperEffect::Refused(_) => out.push(Output::Stopped("refused")),

@@ -71,6 +71,8 @@ pub(crate) enum Output {
     Installed(Arc<View>),
     /// Its vote, to be stored before anything else is sent.
     Keep(Box<Vote>),
+    /// It looks whether a process is dead.
+    Seek(NodeId),
     /// It cannot go on under this id: it starts anew, or was refused.
     Stopped(&'static str),
 }

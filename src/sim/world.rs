@@ -322,6 +322,7 @@ impl World {
                 Output::Wished(change) => self.wished(from, change),
                 Output::Installed(view) => self.installed(from, view),
                 Output::Keep(vote) => self.keep(from, *vote),
+                Output::Seek(of) => self.look_for(from, of),
                 Output::Stopped(why) => {
                     self.mark(why);
                     self.gave_up.insert(from);

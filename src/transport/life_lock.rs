@@ -4,14 +4,15 @@
 //! taken proves a death, and nothing else here does. A lock that cannot be found proves nothing. The prover takes it *shared*
 //! and for an instant, so that two survivors do not hide the death from one another. A file is believed to be the right one
 //! only on the same start of the same host and with the same device and inode; a path alone may lead elsewhere in another
-//! container. The file is left behind on purpose, as evidence; old ones are swept at a later start.
+//! container, and a copy of a file is not locked. The file says itself which one it is, so that also a process that started
+//! after the death can look. It is left behind on purpose, as evidence; old ones are swept at a later start.
 //!
 //! A second lock, on the node's name, keeps a second process from starting under a live name on this host.
 
 use std::{
     env, fmt,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -22,6 +23,8 @@ use crate::id::NodeId;
 
 /// Evidence younger than this is not swept: survivors may still have to look at it.
 const EVIDENCE_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// What a lock file says of itself is no longer than this.
+const SELF_MAX: u64 = 256;
 /// Files looked at in one sweep.
 const SWEEP_MAX: usize = 1_000;
 
@@ -121,9 +124,9 @@ impl LifeLock {
                 return Err(LifeLockError::Io { path: name_path, source });
             }
         }
-        let path = run_dir.join(format!("{}.lock", node.incarnation));
+        let path = path_of(run_dir, node);
         let path = std::path::absolute(&path).map_err(io_at(&path))?;
-        let life = open(&path).map_err(io_at(&path))?;
+        let mut life = open(&path).map_err(io_at(&path))?;
         life.lock().map_err(io_at(&path))?;
         let metadata = life.metadata().map_err(io_at(&path))?;
         let name = LockName {
@@ -132,6 +135,8 @@ impl LifeLock {
             dev: metadata.dev(),
             inode: metadata.ino(),
         };
+        // Only now, with the lock held: whoever reads it finds the process alive, or dead.
+        writeln!(life, "{} {} {}", name.boot_id, name.dev, name.inode).map_err(io_at(&path))?;
         Ok(Self { name, _life: life, _node_name: node_name })
     }
 
@@ -139,6 +144,22 @@ impl LifeLock {
     pub(crate) fn name(&self) -> &LockName {
         &self.name
     }
+}
+
+fn path_of(run_dir: &Path, node: NodeId) -> PathBuf {
+    run_dir.join(format!("{}.lock", node.incarnation))
+}
+
+/// Looks for the lock of a process that never told this one where it is, as one of an earlier time did not.
+pub(crate) fn look_for(run_dir: &Path, node: NodeId) -> Proof {
+    let path = path_of(run_dir, node);
+    let mut text = String::new();
+    let read = File::open(&path).and_then(|file| file.take(SELF_MAX).read_to_string(&mut text));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (Ok(_), [boot_id, dev, inode]) = (read, words.as_slice()) else { return Proof::CannotTell };
+    let (Ok(dev), Ok(inode)) = (dev.parse(), inode.parse()) else { return Proof::CannotTell };
+    let path = path.to_string_lossy().into_owned();
+    proved_dead(&LockName { path, boot_id: (*boot_id).to_owned(), dev, inode })
 }
 
 /// Looks at the lock that a process said it holds.
@@ -321,6 +342,24 @@ mod tests {
         fs::remove_file(&name.path).expect("ours");
         assert_eq!(proved_dead(&name), Proof::CannotTell);
         fs::remove_dir_all(dir).expect("ours");
+    }
+
+    #[test]
+    fn one_that_was_never_told_of_a_lock_finds_it_by_the_name_of_the_process_and_believes_no_copy() {
+        let (dir, other) = (fresh_dir(), fresh_dir());
+        let a = node("a");
+        let lock = LifeLock::take(&dir, a).expect("free");
+        assert_eq!(look_for(&dir, a), Proof::Alive);
+        assert_eq!(look_for(&dir, node("a")), Proof::CannotTell, "another process of that name");
+        create_private(&other).expect("new");
+        fs::copy(path_of(&dir, a), path_of(&other, a)).expect("ours");
+        assert_eq!(look_for(&other, a), Proof::CannotTell, "nobody ever locked the copy");
+        drop(lock);
+        assert_eq!(look_for(&dir, a), Proof::Dead);
+        assert_eq!(look_for(&other, a), Proof::CannotTell);
+        fs::write(path_of(&dir, a), "").expect("ours");
+        assert_eq!(look_for(&dir, a), Proof::CannotTell, "it does not say which file it is");
+        [dir, other].into_iter().for_each(|dir| fs::remove_dir_all(dir).expect("ours"));
     }
 
     #[test]

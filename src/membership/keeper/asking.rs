@@ -2,8 +2,8 @@
 //! from every quorum, the question for a newer view. It decides no view.
 
 use super::{
-    ASK_AROUND, Arc, BTreeSet, ChainMessage, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId, REPEAT, ViewNumber,
-    Wish,
+    ASK_AROUND, Arc, BTreeSet, ChainMessage, EARLIER_MAX, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId, REPEAT,
+    ViewNumber, Wish,
 };
 
 impl Keeper {
@@ -88,21 +88,34 @@ impl Keeper {
         }
     }
 
-    /// Whoever proposes the view that gives up a last copy has to know of every one of its holders that it is dead.
+    /// Whoever proposes the view that gives up a last copy has to know of every one of its holders that it is dead. Those who
+    /// have proof of it may be killed before that, and who comes later has nothing to prove it by: so it is handed on.
     pub(super) fn say_ended(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
-        if self.earlier.is_empty() || self.earlier_told.is_some_and(|at| now.since(at) < ASK_AROUND) {
+        let knows_none = self.earlier.is_empty() && self.dead.is_empty();
+        if knows_none || self.ended_told.is_some_and(|at| now.since(at) < ASK_AROUND) {
             return;
         }
-        self.earlier_told = Some(now);
+        self.ended_told = Some(now);
         let view = Arc::clone(self.chain.view());
+        let others = self.dead.iter().filter(|node| !view.is_member(**node) && !self.earlier.contains(node));
         let sought = |node: &&NodeId| view.arcs.iter().any(|entry| entry.holds(**node));
-        let ended: Vec<NodeId> = self.earlier.iter().filter(sought).copied().collect();
+        let ended: Vec<NodeId> = self.earlier.iter().chain(others).filter(sought).copied().take(EARLIER_MAX).collect();
         if ended.is_empty() {
             return;
         }
         for other in view.members.iter().map(|m| m.node).filter(|n| *n != self.member.node) {
             out.push(KeeperEffect::Send(other, KeeperMessage::Ended(ended.clone())));
         }
+    }
+
+    /// Asks its owner for proof that the last holders of an arc are dead. Who saw them die may be gone, too.
+    pub(super) fn seek_proofs(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
+        if self.sought_at.is_some_and(|at| now.since(at) < ASK_AROUND) {
+            return;
+        }
+        self.sought_at = Some(now);
+        let strays = self.chain.view().strays();
+        out.extend(strays.difference(&self.dead).take(EARLIER_MAX).map(|node| KeeperEffect::Seek(*node)));
     }
 
     pub(super) fn say_wishes(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {

@@ -64,7 +64,7 @@ impl Cluster {
                         self.wire.push((self.now + late, me, to, message));
                     }
                 }
-                KeeperEffect::Keep | KeeperEffect::Proved(_) => {}
+                KeeperEffect::Keep | KeeperEffect::Proved(_) | KeeperEffect::Seek(_) => {}
                 KeeperEffect::Installed(view) => {
                     assert_eq!(view.check(), Ok(()));
                     for (.., other) in self.installed.iter().filter(|(.., v)| v.number == view.number) {
@@ -221,6 +221,47 @@ fn one_that_knows_nobody_alive_asks_whoever_is_connected_and_finds_its_way_back(
     let joins = |e: &KeeperEffect| matches!(e, KeeperEffect::Send(to, KeeperMessage::Join(_)) if *to == node("a", 2));
     assert!(out.iter().any(joins), "{out:?}");
     assert!(!keeper.asks_around(millis(9_000)), "those who vote now are heard");
+}
+
+/// Found by a campaign (seed 24002): everybody who saw the last holder of an arc die was killed before a view gave the arc up.
+#[test]
+fn who_came_after_the_last_holder_died_seeks_proof_of_it_and_hands_on_what_it_has() {
+    let [a, b, c] = ["a", "b", "c"].map(|n| node(n, 1));
+    let mut view = founded(&["a", "b", "c"], 6, 1);
+    view.members.retain(|m| m.node != c);
+    view.voters.retain(|v| *v != c);
+    for entry in &mut view.arcs {
+        let entry = Arc::make_mut(entry);
+        if entry.primary == c {
+            entry.in_sync.clear();
+        }
+        entry.in_sync.retain(|backup| *backup != c);
+    }
+    assert_eq!(view.strays(), [c].into());
+    let view = Arc::new(view);
+    let start = Moment::START + Duration::from_secs(1);
+    let at = |secs| start + Duration::from_secs(secs);
+    let mut keepers = [a, b].map(|id| Keeper::new(member(id), Arc::clone(&view), KeeperSettings::default(), start));
+    let ticked = |keeper: &mut Keeper, now| {
+        let mut out = Vec::new();
+        keeper.hear(Hearing { hears: [a, b].into(), ..Hearing::default() });
+        keeper.tick(now, Duration::ZERO, &mut out);
+        out
+    };
+    let seeks = |out: &[KeeperEffect]| out.contains(&KeeperEffect::Seek(c));
+    assert!(seeks(&ticked(&mut keepers[0], at(0))));
+    assert!(!seeks(&ticked(&mut keepers[0], start + ASK_AROUND / 2)), "not all the time");
+    assert!(seeks(&ticked(&mut keepers[0], at(1))), "but again");
+    let mut out = Vec::new();
+    keepers[0].handle_proof(c, at(1), Duration::ZERO, &mut out);
+    let told = KeeperMessage::Ended(vec![c]);
+    assert!(out.contains(&KeeperEffect::Send(b, told.clone())), "{out:?}");
+    assert!(!seeks(&ticked(&mut keepers[0], at(3))), "it has it");
+    out.clear();
+    keepers[1].handle(a, told, at(1), Duration::ZERO, &mut out);
+    assert!(keepers[1].dead().contains(&c) && out.contains(&KeeperEffect::Proved(c)));
+    keepers[1].handle(a, KeeperMessage::Ended(vec![a, b]), at(1), Duration::ZERO, &mut out);
+    assert!(!keepers[1].dead().contains(&a) && !keepers[1].dead().contains(&b), "of members nobody is told");
 }
 
 /// Found by a campaign (seed 387): a primary died before this node had heard of the view that made it one.

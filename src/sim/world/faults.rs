@@ -178,6 +178,15 @@ impl World {
         }
     }
 
+    /// What a dead process held can be looked at by whoever comes later, too.
+    pub(super) fn look_for(&mut self, seeker: NodeId, of: NodeId) {
+        if !self.alive.contains(&of) {
+            self.mark("proof of a death was sought by one that came later");
+            let proved = self.chance.duration(Duration::from_millis(1), self.setting.proof_within);
+            self.at(proved, Event::Proof(seeker, of));
+        }
+    }
+
     fn stand_up(&mut self, name: NodeName) {
         if let Some(process) = self.processes.get_mut(&name).filter(|p| !p.node.has_left()) {
             process.node.stand(Standing::Open);
