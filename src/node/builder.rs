@@ -18,7 +18,7 @@ use crate::{
     kinds::{Registry, Types},
     membership::{Founding, FoundingPlan, Role, Vote},
     memory_network::MemoryNetwork,
-    replication::{ReplicationSettings, ReplyLimits},
+    replication::{FRAME_BYTES, ReplicationSettings, ReplyLimits},
     runtime::{
         chance, clock,
         inbound::Gateway,
@@ -289,6 +289,7 @@ pub(super) fn node_settings(file: &ClusterFile) -> NodeSettings {
             ack_after: limits.ack_after,
             shun: limits.shun,
             chunk_bytes: limits.catch_up_chunk,
+            frame_bytes: FRAME_BYTES.min(limits.frame / 2),
             chunks_in_flight: limits.catch_up_chunks,
             waiting_max: limits.waiting,
             uncommitted_max: limits.uncommitted as u64,

@@ -46,6 +46,7 @@ macro_rules! around {
 
 mod links;
 
+use links::Outgoing;
 pub use links::Verdict;
 
 /// One end of the links between two nodes: the peer, and which of the links.
@@ -100,7 +101,7 @@ pub struct Host {
     receivers: BTreeMap<LinkName, LinkReceiver>,
     /// Frames that came before their turn, or before the view they speak of, by number.
     parked: BTreeMap<LinkName, BTreeMap<u64, Frame>>,
-    outbox: BTreeMap<LinkName, Vec<ArcMessage>>,
+    outbox: BTreeMap<LinkName, Outgoing>,
 }
 
 impl Host {
@@ -174,7 +175,7 @@ impl Host {
         if primary.is_paused(now) {
             return Err(NotHere::HandingOver);
         }
-        let window_full = |b: &NodeId| self.senders.get(&(*b, self.stream(*b, arc))).is_some_and(LinkSender::is_full);
+        let window_full = |b: &NodeId| self.is_window_full((*b, self.stream(*b, arc)));
         if primary.is_full(&self.settings) || primary.in_sync().iter().any(window_full) {
             return Err(NotHere::Full);
         }

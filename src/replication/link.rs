@@ -38,10 +38,11 @@ impl<T> LinkSender<T> {
         Self { generation, next: 1, unacked: VecDeque::new(), unacked_bytes: 0, window_bytes }
     }
 
-    /// Whether the window takes no more; new commands are refused with `Busy` before they execute.
+    /// Whether the window takes no more, with so many bytes that wait to be pushed; new commands are refused with `Busy` before
+    /// they execute.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.unacked_bytes >= self.window_bytes
+    pub fn is_full_with(&self, gathered: usize) -> bool {
+        self.unacked_bytes + gathered >= self.window_bytes
     }
 
     /// Bytes sent and not acknowledged.
@@ -174,10 +175,10 @@ mod tests {
     fn an_acknowledgement_of_another_generation_or_of_the_future_settles_nothing() {
         let mut sender = LinkSender::new(2, 10);
         sender.push("a", 10, VIEW, Moment::START);
-        assert!(sender.is_full());
+        assert!(sender.is_full_with(0));
         assert_eq!(sender.handle_ack(1, 1), None);
         assert_eq!(sender.handle_ack(2, 2), None);
-        assert!(sender.is_full());
+        assert!(sender.is_full_with(0));
     }
 
     #[test]

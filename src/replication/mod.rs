@@ -33,5 +33,5 @@ pub use primary::{Durability, Primary};
 pub use replica::Replica;
 pub use reply_table::{Known, ReplyLimits, ReplyTable};
 pub use rules::{Rule, Rules};
-pub use settings::{ReplicationSettings, Surroundings};
+pub use settings::{FRAME_BYTES, ReplicationSettings, Surroundings};
 pub use store::{Carried, Record, Store};

@@ -14,6 +14,9 @@ use crate::{
     moment::Moment,
 };
 
+/// Frames are no larger than this, even where the transport would carry larger ones: a commit waits behind the whole of its frame.
+pub const FRAME_BYTES: usize = 256 * 1024;
+
 /// Bounds and times of replication; each comes from the cluster file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReplicationSettings {
@@ -25,6 +28,9 @@ pub struct ReplicationSettings {
     pub shun: Duration,
     /// Bytes of a catch-up chunk.
     pub chunk_bytes: usize,
+    /// A frame takes no more messages once it has so many bytes of user content: at most half of the largest message that the
+    /// transport carries, for messages have heads.
+    pub frame_bytes: usize,
     /// Chunks on their way to one node at a time, over all arcs of one host.
     pub chunks_in_flight: usize,
     /// Arcs of one host that are handed over to another node at a time.
@@ -46,6 +52,7 @@ impl Default for ReplicationSettings {
             ack_after: Duration::from_secs(1),
             shun: Duration::from_secs(5),
             chunk_bytes: 256 * 1024,
+            frame_bytes: FRAME_BYTES,
             chunks_in_flight: 4,
             hand_backs_max: 32,
             waiting_max: 65_536,

@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+/// What a message takes besides its content, roughly.
+const HEAD: usize = 32;
 /// Frames that wait for a view, on one link.
 const PARKED_MAX: usize = 64;
 
@@ -27,6 +29,29 @@ pub enum Verdict {
     Storable,
     /// Something in it is of a primary that this node knows deposed, and that does not know it yet.
     Refused,
+}
+
+/// What has gathered for one link, parted into frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Outgoing {
+    /// Messages, and how many bytes they are.
+    frames: Vec<(Vec<ArcMessage>, usize)>,
+    bytes: usize,
+}
+
+impl Outgoing {
+    /// A message larger than a frame goes alone.
+    fn push(&mut self, message: ArcMessage, frame_bytes: usize) {
+        let bytes = message.content.size() + HEAD;
+        self.bytes += bytes;
+        match self.frames.last_mut() {
+            Some((messages, held)) if *held + bytes <= frame_bytes => {
+                messages.push(message);
+                *held += bytes;
+            }
+            _ => self.frames.push((vec![message], bytes)),
+        }
+    }
 }
 
 impl Host {
@@ -42,28 +67,35 @@ impl Host {
         arc.0 % self.workers.max(theirs)
     }
 
+    /// Whether a link may take no more: what it has not acknowledged, and what has gathered since the last flush.
+    pub(super) fn is_window_full(&self, link: LinkName) -> bool {
+        let gathered = self.outbox.get(&link).map_or(0, |outgoing| outgoing.bytes);
+        self.senders.get(&link).map_or(gathered >= self.window_bytes, |sender| sender.is_full_with(gathered))
+    }
+
     /// Moves what is for backups from the effects to the outbox, in order.
     pub(super) fn collect(&mut self, from: usize, out: &mut Vec<Effect>) {
         for effect in out.extract_if(from.., |effect| matches!(effect, Effect::ToBackup { .. })) {
             if let Effect::ToBackup { to, message } = effect {
                 let link = (to, self.stream(to, message.arc));
-                self.outbox.entry(link).or_default().push(message);
+                self.outbox.entry(link).or_default().push(message, self.settings.frame_bytes);
             }
         }
     }
 
-    /// Sends what the outbox holds: one frame a link.
+    /// Sends what the outbox holds: one frame a link, or several where one would be too large.
     pub fn flush(&mut self, now: Moment, out: &mut Vec<Effect>) {
         let view = self.surroundings.view.number;
-        for ((peer, stream), messages) in std::mem::take(&mut self.outbox) {
-            let bytes = messages.iter().map(|m| m.content.size() + 32).sum();
+        for ((peer, stream), outgoing) in std::mem::take(&mut self.outbox) {
             let sender = self
                 .senders
                 .entry((peer, stream))
                 .or_insert_with(|| LinkSender::new(now.as_nanos().max(1), self.window_bytes));
-            let messages = Arc::new(messages);
-            let head = sender.push(Arc::clone(&messages), bytes, view, now);
-            out.push(Effect::Frame { to: peer, frame: Frame { stream, head, messages } });
+            for (messages, bytes) in outgoing.frames {
+                let messages = Arc::new(messages);
+                let head = sender.push(Arc::clone(&messages), bytes, view, now);
+                out.push(Effect::Frame { to: peer, frame: Frame { stream, head, messages } });
+            }
         }
     }
 
@@ -276,3 +308,6 @@ impl Host {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,10 @@ impl Setting {
             ..Self::calm()
         };
         mix.bend(&mut setting, &mut chance);
-        // A stream of its own: what it draws shifts nothing else.
+        // Streams of their own: what they draw shifts nothing else.
+        if Streams::new(seed).stream("frames").chance(0.3) {
+            setting.replication.frame_bytes = 200;
+        }
         let mut lasting = Streams::new(seed).stream("lifetimes");
         if mix == Mix::Expiries || lasting.chance(0.1) {
             setting.lifetimes = Some(lasting.duration(Duration::from_millis(60), Duration::from_millis(700)));

@@ -23,8 +23,8 @@ use crate::COULD_NOT_RUN;
 
 /// Sessions are made by at most so many callers at once.
 const LOADERS: usize = 512;
-/// And by so few that no more than this is under way: a quarter of what one link may have under way.
-const BYTES_UNDER_WAY: usize = 2 << 20;
+/// And by so few that no more than this is under way: four times what one link may have under way, so that some are refused.
+const BYTES_UNDER_WAY: usize = 32 << 20;
 /// One session is tried so many times, a little later each time, before the load is given up.
 const TRIES: u32 = 100;
 
