@@ -62,6 +62,19 @@ pub enum EventKind {
         /// Which.
         node: NodeId,
     },
+    /// A command runs, or ran, so long that the sessions beside it wait, and its node is in danger of being taken for lost.
+    SlowHandler {
+        /// The kind of its session.
+        kind: String,
+        /// The session's id, cut if it is long.
+        session: String,
+        /// The command.
+        command: String,
+        /// How long it has run, in milliseconds.
+        ms: u64,
+        /// Whether it is through.
+        ended: bool,
+    },
     /// Every arc has its backups, every member is heard, and every one that may vote does.
     FullyProtected {
         /// As of this view.

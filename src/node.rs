@@ -20,7 +20,7 @@ use crate::{
     kinds::{Clash, Types},
     membership::{Member, Outlook, View},
     report::{ArcPart, ArcReport},
-    runtime::{shared::Shared, supervisor::Supervised, view_keeper::KeeperInput, worker::WorkerInput},
+    runtime::{chance, shared::Shared, supervisor::Supervised, view_keeper::KeeperInput, worker::WorkerInput},
     session::{Session, SessionId},
     session_ref::SessionRef,
     transport::life_lock::LifeLock,
@@ -38,6 +38,9 @@ mod tests;
 pub use builder::NodeBuilder;
 pub use drain::{Drain, DrainError};
 pub use start_error::StartError;
+
+/// A fresh id is drawn at most so often for one that this node serves: with a hundredth of the arcs, it fails once in 20,000.
+const DRAWS_MAX: usize = 1_000;
 
 struct Inner {
     shared: Arc<Shared>,
@@ -162,6 +165,23 @@ impl Node {
         let id = id.try_into().map_err(Into::into)?;
         let key = SessionKey::new(S::KIND, id.as_bytes()).ok_or(ErrorKind::InvalidSessionId)?;
         Ok(SessionRef::new(Arc::clone(&self.0.shared), key))
+    }
+
+    /// A session under a fresh id, of 122 random bits: nobody has it, and nobody guesses it. Where this node serves arcs, the id
+    /// falls on one of them, so that a client which stays with this node costs no hop. This asks nobody and changes nothing:
+    /// the session begins with its first command, or with `create`.
+    ///
+    /// # Errors
+    /// The name of the type's kind is empty or too long.
+    pub fn new_session<S: Session>(&self) -> Result<SessionRef<S>, Error> {
+        let drawn = || self.session::<S>(format!("{:032x}", chance::draw()).as_str());
+        for _ in 0..DRAWS_MAX {
+            let session = drawn()?;
+            if session.primary() == Some(self.id()) {
+                return Ok(session);
+            }
+        }
+        drawn()
     }
 
     /// Every arc as this node sees it.

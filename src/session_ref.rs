@@ -18,7 +18,7 @@ use crate::{
         shared::Shared,
         worker::{StaleFailure, WorkerInput},
     },
-    session::{Answer, Command, Runs, Session, decode_reply, encode_command},
+    session::{Answer, Command, Runs, Session, SessionId, decode_reply, encode_command},
     wire::codec,
 };
 
@@ -282,6 +282,12 @@ impl<S: Session> SessionRef<S> {
         let answered = self.carry(Operation::Delete, options).await?;
         let reply = codec::decode(&answered.reply, usize::MAX).map_err(|_| ErrorKind::UnreadableReply)?;
         Ok(Answered { reply, version: answered.version, node: answered.node })
+    }
+
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        SessionId::of(&self.key)
     }
 
     /// The session's primary, as far as this node knows.

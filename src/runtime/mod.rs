@@ -30,4 +30,5 @@ pub(crate) mod shared;
 pub(crate) mod supervisor;
 pub(crate) mod view_keeper;
 pub(crate) mod vote_file;
+mod watchdog;
 pub(crate) mod worker;

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{clock, shared::Shared, view_keeper::KeeperInput, worker::WorkerInput};
+use super::{clock, shared::Shared, view_keeper::KeeperInput, watchdog::Watchdog, worker::WorkerInput};
 use crate::{
     event::EventKind,
     id::{NodeId, ViewNumber},
@@ -72,6 +72,7 @@ struct Thread {
     progress: Vec<(u64, Moment)>,
     told: Hearing,
     unheard_by: BTreeSet<NodeId>,
+    watchdog: Watchdog,
 }
 
 impl Thread {
@@ -84,7 +85,8 @@ impl Thread {
         };
         let monitor = Monitor::new(shared.me, settings, now);
         let progress = vec![(0, now); shared.progress.len()];
-        Self { shared, orders, monitor, progress, told: Hearing::default(), unheard_by: BTreeSet::new() }
+        let watchdog = Watchdog::new(shared.running.len());
+        Self { shared, orders, monitor, progress, told: Hearing::default(), unheard_by: BTreeSet::new(), watchdog }
     }
 
     fn run(mut self, mut heartbeats: impl Heartbeats) {
@@ -146,6 +148,7 @@ impl Thread {
         for node in pending.hints {
             self.monitor.hint(node, now);
         }
+        self.watchdog.look(&self.shared, now);
         let progressing = self.workers_progress(now);
         let mut beat = self.monitor.tick(now, self.shared.installed_everywhere(), progressing);
         for node in pending.asked {

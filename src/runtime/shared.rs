@@ -23,6 +23,7 @@ use super::{
     inbox::{Call, Inbox, Put},
     monitor::Orders,
     view_keeper::KeeperInput,
+    watchdog::Running,
     worker::{ReplyTo, WorkerInput},
 };
 use crate::{
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) hosts: Vec<Arc<Mutex<Option<Host>>>>,
     /// Calls that wait for each worker; they outlive it, too.
     pub(crate) inboxes: Vec<Inbox>,
+    /// What each worker runs now.
+    pub(crate) running: Vec<Running>,
     /// The view each worker has installed.
     pub(crate) installed: Vec<AtomicU64>,
     /// Bumped by each worker as it goes; the heartbeat thread is silent when one stands still.
@@ -127,6 +130,7 @@ impl Shared {
             workers: ArcSwap::default(),
             hosts: (0..workers).map(|_| Arc::default()).collect(),
             inboxes: (0..workers).map(|_| Inbox::new(settings.calls_max)).collect(),
+            running: (0..workers).map(|_| Running::default()).collect(),
             installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             keeper: OnceLock::new(),

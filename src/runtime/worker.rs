@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     clock, ending, ending::Farewell, execute, inbox::Call, live_cache::LiveCache, shared::Shared,
-    view_keeper::KeeperInput,
+    view_keeper::KeeperInput, watchdog,
 };
 use crate::{
     blob::Blob,
@@ -161,6 +161,8 @@ impl Actor for Worker {
         myself: ActorRef<WorkerInput>,
         (shared, number): (Arc<Shared>, u16),
     ) -> Result<WorkerState, ActorProcessingErr> {
+        // Whatever the worker before this one ran, it runs no more.
+        shared.running[usize::from(number)].end();
         // Those that the worker before this one had not taken.
         myself.cast(WorkerInput::Calls)?;
         Ok(WorkerState {
@@ -212,7 +214,9 @@ impl WorkerState {
     /// Runs a batch of calls. What they produced leaves when the batch is through, or sooner if their code is slow.
     fn run_calls(&mut self, myself: &ActorRef<WorkerInput>) -> Result<(), ActorProcessingErr> {
         let mut batch = std::mem::take(&mut self.batch);
-        let more = self.shared.inboxes[usize::from(self.number)].take(&mut batch);
+        let (shared, number) = (Arc::clone(&self.shared), usize::from(self.number));
+        let slow_after = watchdog::slow_after(&shared);
+        let more = shared.inboxes[number].take(&mut batch);
         let host = Arc::clone(&self.host);
         while !batch.is_empty() {
             {
@@ -223,11 +227,19 @@ impl WorkerState {
                     && let Some(Call { request, reply_to }) = batch.pop_front()
                 {
                     match slot.as_mut() {
-                        Some(host) => execute::run(self, host, &request, reply_to, now),
+                        Some(host) => {
+                            shared.running[number].begin(&request, now);
+                            execute::run(self, host, &request, reply_to, now);
+                            shared.running[number].end();
+                        }
                         None => self.reply(reply_to, CallOutcome::Starting),
                     }
                     // Each call has its own moment: a lease may run out between two.
-                    now = clock::now();
+                    let (began, ended) = (now, clock::now());
+                    now = ended;
+                    if ended.since(began) >= slow_after {
+                        watchdog::tell(&shared, &request, ended.since(began), true);
+                    }
                 }
                 if let Some(host) = slot.as_mut() {
                     host.flush(now, &mut self.effects);

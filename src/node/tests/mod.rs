@@ -11,6 +11,7 @@ mod roles;
 mod routing;
 mod seeing;
 mod sessions;
+mod slow;
 mod starting;
 mod surviving;
 mod timely;
