@@ -41,9 +41,12 @@ pub enum ErrorKind {
         /// Who should know better.
         at: Option<NodeId>,
     },
-    /// It was on its way to the copies when the answer was lost, or it is older than what is remembered. It may have
-    /// changed the session or may still do so. Retry with the same id, or read and see; never with a new id.
+    /// It was on its way to the copies when the answer was lost. It may have changed the session or may still do so. Retry
+    /// with the same id, or read and see; never with a new id.
     OutcomeUnknown,
+    /// It is older than what the session remembers of its client. It may have changed the session once, and will not do so
+    /// now. A retry gets the same answer: read and see, then decide under a new id.
+    TooOld,
     /// A bound is reached. Nothing changed. The bound says what helps; where waiting does, retry later, and less.
     Busy {
         /// Which.
@@ -218,7 +221,7 @@ impl Error {
     #[must_use]
     pub const fn changed(&self) -> Changed {
         match self.kind {
-            ErrorKind::OutcomeUnknown | ErrorKind::UnreadableReply => Changed::Unknown,
+            ErrorKind::OutcomeUnknown | ErrorKind::TooOld | ErrorKind::UnreadableReply => Changed::Unknown,
             _ => Changed::No,
         }
     }
@@ -234,6 +237,7 @@ impl Error {
             | ErrorKind::Stopped => Retry::Safe,
             ErrorKind::OutcomeUnknown => Retry::SameId,
             ErrorKind::Lost
+            | ErrorKind::TooOld
             | ErrorKind::Poisoned
             | ErrorKind::TooLarge { .. }
             | ErrorKind::Refused(_)
@@ -313,6 +317,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::NotDone { retry_after, at: None } => write!(f, "not done: retry in {retry_after:?}"),
             Self::OutcomeUnknown => f.write_str("outcome unknown: retry with the same request id, or read and see"),
+            Self::TooOld => f.write_str("too old to be remembered: read and see, then decide under a new request id"),
             Self::Busy { bound, retry_after } => write!(f, "busy: {bound}; retry in {retry_after:?}"),
             Self::Lost => f.write_str("lost: no copy of the session's arc is left"),
             Self::Recovering { retry_after } => write!(f, "recovering: retry in {retry_after:?}"),

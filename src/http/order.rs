@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -35,7 +35,7 @@ pub(super) struct Terms {
 pub(super) async fn order<D: Door>(
     State(shared): State<Arc<Shared<D>>>,
     Path((name, order)): Path<(String, String)>,
-    Query(terms): Query<Terms>,
+    terms: Result<Query<Terms>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
@@ -45,6 +45,7 @@ pub(super) async fn order<D: Door>(
     if !matches!(order.as_str(), "cordon" | "uncordon" | "drain") {
         return Err(Problem::no_such_page());
     }
+    let Query(terms) = terms.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
     let door = shared.door()?;
     if door.name().as_str() != name {
         return elsewhere(door, &name, &order, &terms);

@@ -232,6 +232,7 @@ const fn meaning(kind: &ErrorKind) -> (&'static str, StatusCode, &'static str) {
     match kind {
         ErrorKind::NotDone { .. } => ("not-done", S::SERVICE_UNAVAILABLE, "Not done; retry later"),
         ErrorKind::OutcomeUnknown => ("outcome-unknown", S::GATEWAY_TIMEOUT, "Whether it was done is not known"),
+        ErrorKind::TooOld => ("too-old", S::GATEWAY_TIMEOUT, "Older than what is remembered"),
         ErrorKind::Busy { .. } => BUSY,
         ErrorKind::Lost => ("lost", S::GONE, "Every copy of the session's arc was lost"),
         ErrorKind::Recovering { .. } => ("recovering", S::SERVICE_UNAVAILABLE, "The session's copies are being sought"),
@@ -318,6 +319,7 @@ mod tests {
         for (kind, name, status) in [
             (ErrorKind::NotDone { retry_after: wait, at: None }, "not-done", 503),
             (ErrorKind::OutcomeUnknown, "outcome-unknown", 504),
+            (ErrorKind::TooOld, "too-old", 504),
             (ErrorKind::Busy { bound: Bound::Link, retry_after: wait }, "busy", 429),
             (ErrorKind::Lost, "lost", 410),
             (ErrorKind::Recovering { retry_after: wait }, "recovering", 503),

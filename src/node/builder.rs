@@ -344,8 +344,9 @@ fn transport_settings(
 
 fn lock_error(name: NodeName, why: &LifeLockError) -> StartError {
     match why {
-        LifeLockError::NameInUse { .. } => StartError::Lock(format!(
-            "another process named {name} lives on this host ({why}): stop it, or use another name"
+        LifeLockError::NameInUse { path } => StartError::Lock(format!(
+            "another process named {name} lives on this host (it holds {}): stop it, or use another name",
+            path.display()
         )),
         _ => StartError::Lock(why.to_string()),
     }

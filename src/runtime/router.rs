@@ -178,9 +178,7 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
                 }
                 CallOutcome::Busy(bound, retry_after) => return Err(ErrorKind::Busy { bound, retry_after }.into()),
                 CallOutcome::Lost => return Err(ErrorKind::Lost.into()),
-                CallOutcome::TooOld => {
-                    return Err(Error::new(ErrorKind::OutcomeUnknown).because("older than what is remembered"));
-                }
+                CallOutcome::TooOld => return Err(ErrorKind::TooOld.into()),
                 CallOutcome::Poisoned => return Err(ErrorKind::Poisoned.into()),
                 CallOutcome::NoSuchKind => {
                     return Err(ErrorKind::NoSuchKind { kind: request.key.kind().to_owned() }.into());

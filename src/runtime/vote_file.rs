@@ -71,7 +71,7 @@ impl fmt::Display for VoteFileError {
                 "{} cannot be read: restore it from nowhere older than the last stop, or remove it and start as a new voter",
                 path.display()
             ),
-            Self::Io(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Io(path, why) => write!(f, "the data directory cannot be used: {}: {why}", path.display()),
         }
     }
 }

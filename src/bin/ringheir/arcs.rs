@@ -105,7 +105,7 @@ fn as_text(view: &ClusterView, held: &[Held], shown: impl Fn(&ArcSeen) -> bool) 
     let sessions: u64 =
         unprotected.filter_map(|arc| held.get(&arc.arc)).filter(|h| serves(h)).map(|h| h.sessions).sum();
     format!(
-        "view {}, {} arcs, {} without a backup; of the sessions that {me} serves, {sessions}\n{table}",
+        "view {}, {} arcs, {} without a backup; {sessions} sessions that {me} serves are in those\n{table}",
         view.number,
         view.arcs.len(),
         view.unprotected()

@@ -164,7 +164,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let node = match started {
         Ok(node) => node,
         Err(why) => {
-            tell(format_args!("{name}: {}", in_flags(&why)));
+            tell(format_args!("{name}: {}", in_flags(&why, own.is_some())));
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
@@ -192,6 +192,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             }
         }
         () = left(&node) => {
+            tracing::info!("everything was handed over: this node has left the ring, and its process ends");
             sleep(SEEN_WITHIN).await;
             ExitCode::SUCCESS
         }
@@ -239,8 +240,16 @@ async fn left(node: &Node) {
 }
 
 /// The library speaks of its own methods; who starts a node from here knows flags.
-fn in_flags(why: &StartError) -> String {
-    why.to_string().replace("NodeBuilder::found", "--found")
+fn in_flags(why: &StartError, is_unlisted: bool) -> String {
+    let why = why.to_string();
+    if is_unlisted {
+        // It never founds: it waits for a ring that runs.
+        return why.replace(
+            ": start them, or found a smaller cluster (NodeBuilder::found)",
+            ": none of them let it in; do they run, under this cluster name and with this secret?",
+        );
+    }
+    why.replace("NodeBuilder::found", "--found")
 }
 
 /// How a process is told to end.

@@ -20,15 +20,19 @@ use serde_json::{Value, json};
 
 use crate::{COULD_NOT_RUN, DOES_NOT_HOLD};
 
+/// More than any machine runs; and the last of them can still be counted.
+const SEEDS_MAX: u64 = 1 << 62;
+
 #[derive(Args)]
 pub(crate) struct Sim {
-    /// Scenario files.
+    /// Scenario files; none can be run yet.
+    #[arg(hide = true)]
     paths: Vec<PathBuf>,
     /// How many seeds to run.
-    #[arg(long, default_value_t = 1_000, conflicts_with = "seed")]
+    #[arg(long, default_value_t = 1_000, conflicts_with = "seed", value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
     seeds: u64,
     /// The first of them.
-    #[arg(long, default_value_t = 0, conflicts_with = "seed")]
+    #[arg(long, default_value_t = 0, conflicts_with = "seed", value_parser = clap::value_parser!(u64).range(..=SEEDS_MAX))]
     from: u64,
     /// Run this seed alone.
     #[arg(long)]

@@ -34,6 +34,7 @@ struct NodeStatus {
     serves: usize,
     guards: usize,
     member: bool,
+    standing: String,
 }
 
 impl NodeStatus {
@@ -43,7 +44,11 @@ impl NodeStatus {
     }
 
     fn state(&self) -> String {
-        if self.member { self.state.clone() } else { format!("{}, not in the ring", self.state) }
+        match self.standing.as_str() {
+            _ if !self.member => format!("{}, not in the ring", self.state),
+            "" | "open" => self.state.clone(),
+            standing => format!("{}, {standing}", self.state),
+        }
     }
 }
 
@@ -75,8 +80,10 @@ impl Status {
         let mut nodes = Vec::new();
         for (name, http, state, number) in asked.join_all().await {
             let (serves, guards) = (view.serves(&name), view.guards(&name));
-            let member = view.members.iter().any(|member| member.name == name);
-            nodes.push(NodeStatus { name, http, state, view: number, serves, guards, member });
+            let seen = view.members.iter().find(|member| member.name == name);
+            let standing = seen.map(|member| member.standing.clone()).unwrap_or_default();
+            let member = seen.is_some();
+            nodes.push(NodeStatus { name, http, state, view: number, serves, guards, member, standing });
         }
         let place = |name: &str| view.members.iter().position(|member| member.name == name).unwrap_or(usize::MAX);
         nodes.sort_by(|a, b| (place(&a.name), &a.http).cmp(&(place(&b.name), &b.http)));
@@ -157,7 +164,7 @@ fn as_json(view: &ClusterView, nodes: &[NodeStatus], well: bool) -> Value {
         .map(|node| {
             json!({
                 "name": node.name, "http": node.http, "state": node.state, "view": node.view,
-                "serves": node.serves, "guards": node.guards, "member": node.member,
+                "serves": node.serves, "guards": node.guards, "member": node.member, "standing": node.standing,
             })
         })
         .collect();
@@ -177,6 +184,7 @@ mod tests {
     fn a_cluster_is_told_with_what_is_wrong_in_it() {
         let seen = view(7, &[("a", "1"), ("b", "2")], &[("a", "b"), ("b", "")]);
         let node = |name: &str, state: &str, view| NodeStatus {
+            standing: "open".to_owned(),
             name: name.to_owned(),
             http: "127.0.0.1:1".to_owned(),
             state: state.to_owned(),
@@ -195,6 +203,8 @@ mod tests {
             text.contains("ready, not in the ring") && text.contains("have no backup; not in the ring: c\n"),
             "{text}"
         );
+        let cordoned = NodeStatus { standing: "cordoned".to_owned(), ..node("a", "ready", Some(7)) };
+        assert!(cordoned.is_well() && as_text(&seen, &[cordoned]).contains("ready, cordoned"));
         let alone = ClusterView { quorum: false, unheard: vec!["b".to_owned()], ..seen };
         let text = as_text(&alone, &[]);
         assert!(text.contains("1 of 2 members heard"), "{text}");

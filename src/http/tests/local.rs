@@ -115,7 +115,7 @@ impl Local {
         match request.map_or(Known::New, |r| held.replies.look_up(&r, &limits, Moment::START)) {
             Known::New => {}
             Known::Answered(number, reply) => return Ok(Answered { reply, version: number.0, node }),
-            Known::TooOld => return Err(ErrorKind::OutcomeUnknown.into()),
+            Known::TooOld => return Err(ErrorKind::TooOld.into()),
             Known::FullOfReplies => {
                 let bound = Bound::RepliesPerClient { limit: limits.per_client };
                 return Err(ErrorKind::Busy { bound, retry_after: Duration::from_millis(20) }.into());

@@ -116,7 +116,11 @@ impl Complaints {
         let unsaid = state.1;
         *state = (Some(Instant::now()), 0);
         drop(states);
-        tracing::warn!(%source, %refusal, unsaid, "refused a connection to the cluster address");
+        if refusal.needs_mending() {
+            tracing::warn!(%source, %refusal, unsaid, "refused a connection to the cluster address");
+        } else {
+            tracing::info!(%source, %refusal, unsaid, "a connection to the cluster address ended; it will be made again");
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) struct MemberSeen {
     /// host, backup_only, edge or witness.
     #[serde(default)]
     pub(crate) role: String,
+    /// open, cordoned or draining.
+    #[serde(default)]
+    pub(crate) standing: String,
     /// Its HTTP address.
     #[serde(default)]
     pub(crate) http: Option<String>,
@@ -154,6 +157,7 @@ pub(crate) mod test_views {
             members: members
                 .iter()
                 .map(|(name, incarnation)| MemberSeen {
+                    standing: "open".to_owned(),
                     name: (*name).to_owned(),
                     incarnation: (*incarnation).to_owned(),
                     role: "host".to_owned(),

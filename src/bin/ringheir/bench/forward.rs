@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     figures::Figures,
     replicate::Noting,
-    ring::Ring,
+    ring::{Ring, fits},
     telling::{self, object, progress, value},
 };
 
@@ -52,9 +52,10 @@ impl Forward {
 
     /// The median run of each case.
     async fn measure(&self) -> Result<Vec<Figures>, String> {
-        if self.callers == 0 || self.runs == 0 {
+        if self.callers == 0 || self.runs == 0 || self.seconds == 0 {
             return Err("nothing to measure".to_owned());
         }
+        fits(self.bytes)?;
         let ring = Ring::start(&["a", "b"], "a").await?;
         let here = Noting::in_each(ring.served_by("a", self.callers)?, self.bytes);
         let there = Noting::in_each(ring.served_by("b", self.callers)?, self.bytes);

@@ -67,7 +67,7 @@ impl Memory {
     }
 
     async fn measure(&self) -> Result<Vec<Measured>, String> {
-        if self.sessions == 0 {
+        if self.sessions == 0 || self.runs == 0 {
             return Err("nothing to measure".to_owned());
         }
         let mut runs = Vec::new();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     figures::{Caller, Figures},
     replicate::Noting,
-    ring::Ring,
+    ring::{Ring, fits},
     sessions::{Count, Latest},
     telling::{self, object, progress, value},
 };
@@ -69,9 +69,10 @@ impl Read {
     }
 
     async fn measure(&self) -> Result<Measured, String> {
-        if self.callers == 0 || self.runs == 0 {
+        if self.callers == 0 || self.runs == 0 || self.seconds == 0 {
             return Err("nothing to measure".to_owned());
         }
+        fits(self.bytes)?;
         let ring = Ring::start(&["a", "b"], "a").await?;
         let (here, there) = (ring.served_by("a", self.callers)?, ring.served_by("b", self.callers)?);
         // So that there is something to read.

@@ -13,7 +13,7 @@ use serde_bytes::ByteBuf;
 
 use super::{
     figures::{Caller, Figures},
-    ring::Ring,
+    ring::{Ring, fits},
     sessions::{Latest, Note},
     telling::{self, object, progress, value},
 };
@@ -66,6 +66,10 @@ impl Replicate {
     }
 
     async fn measure(&self) -> Result<Vec<Figures>, String> {
+        if self.sessions == 0 || self.runs == 0 || self.seconds == 0 {
+            return Err("nothing to measure".to_owned());
+        }
+        fits(self.bytes)?;
         let ring = Ring::start(&["a", "b"], "a").await?;
         // Their primary is this process, so that every update crosses to the other one exactly once.
         let callers = Noting::in_each(ring.served_by("a", self.sessions)?, self.bytes);

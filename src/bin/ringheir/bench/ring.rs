@@ -34,6 +34,17 @@ const LOADED_WITHIN: Duration = Duration::from_secs(30);
 /// Far fewer than any machine makes.
 const LOADED_PER_S: usize = 2_000;
 
+/// The largest session that the file of a bench lets in, less its heads.
+const BYTES_MAX: usize = (1 << 20) - 1_024;
+
+/// Whether sessions and events of so many bytes can be measured.
+///
+/// # Errors
+/// What the largest are.
+pub(super) fn fits(bytes: usize) -> Result<(), String> {
+    if bytes <= BYTES_MAX { Ok(()) } else { Err(format!("{bytes} bytes are too many: at most {BYTES_MAX}")) }
+}
+
 /// Rings of one process so far; each has a folder and ports of its own.
 static RINGS: AtomicU32 = AtomicU32::new(0);
 

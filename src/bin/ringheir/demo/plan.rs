@@ -58,12 +58,12 @@ impl FromStr for Flag {
 /// What is done to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deed {
+    /// SIGKILL.
+    Kill,
     /// SIGCONT, the end of a hang.
     Resume,
     /// A new process under the name.
     Restart,
-    /// SIGKILL.
-    Kill,
     /// SIGSTOP.
     Hang,
 }
@@ -117,6 +117,10 @@ pub(crate) enum PlanFault {
     AlreadyHung(Step),
     /// Only a hang lasts.
     LastsNot(Flag),
+    /// A hang that ends as it begins.
+    NoTime(Flag),
+    /// It would end long after everything else.
+    EndsTooLate(Step),
     /// No node would be left to serve.
     NobodyLeft(Step),
 }
@@ -134,6 +138,10 @@ impl fmt::Display for PlanFault {
             }
             Self::AlreadyHung(step) => write!(f, "{step}: {} is hung then already", step.node),
             Self::LastsNot(flag) => write!(f, "{}: only a hang can say how long it lasts", flag.node),
+            Self::NoTime(flag) => write!(f, "{}: a hang of no time is none", flag.node),
+            Self::EndsTooLate(step) => {
+                write!(f, "{step}: more than {} s after the run; give it more --seconds", HANG.as_secs())
+            }
             Self::NobodyLeft(step) => write!(f, "{step}: nobody would be left; restart another node before"),
         }
     }
@@ -165,6 +173,9 @@ impl Plan {
             let at = flag.at + flag.lasts.unwrap_or(HANG);
             steps.push(Step { at, deed: Deed::Resume, node: flag.node.clone() });
         }
+        if let Some(flag) = hangs.iter().find(|flag| flag.lasts.is_some_and(|lasts| lasts.is_zero())) {
+            return Err(PlanFault::NoTime(flag.clone()));
+        }
         steps.sort_by(|a, b| (a.at, a.deed, &a.node).cmp(&(b.at, b.deed, &b.node)));
         check(nodes, run_for, &steps)?;
         Ok(Self(steps))
@@ -190,9 +201,12 @@ fn check(nodes: &[String], run_for: Duration, steps: &[Step]) -> Result<(), Plan
         if !nodes.contains(&step.node) {
             return Err(PlanFault::NoSuchNode { step: step.clone(), nodes: nodes.to_vec() });
         }
-        // The end of a hang may come after the end of the run: it is then waited for.
+        // The end of a hang may come a little after the end of the run: it is then waited for.
         if step.at >= run_for && step.deed != Deed::Resume {
             return Err(PlanFault::TooLate(step.clone()));
+        }
+        if step.at > run_for + HANG {
+            return Err(PlanFault::EndsTooLate(step.clone()));
         }
         let is_dead = dead.contains(&node);
         match step.deed {
@@ -273,6 +287,10 @@ mod tests {
         assert!(matches!(plan(&["a@5s"], &["a@6s"], &[]), Err(P::AlreadyDead(_))));
         assert!(matches!(plan(&[], &["a@5s", "a@6s"], &[]), Err(P::AlreadyHung(_))));
         assert!(matches!(plan(&[], &[], &["a@6s"]), Err(P::NotDead(_))));
+        assert!(matches!(plan(&[], &["a@1s+0s"], &[]), Err(P::NoTime(_))));
+        assert!(matches!(plan(&[], &["a@18s+8s"], &[]), Err(P::EndsTooLate(_))));
+        assert!(plan(&[], &["a@18s+7s"], &[]).is_ok());
+        assert!(plan(&["a@1s"], &[], &["a@1s"]).is_ok_and(|plan| told(&plan) == ["kill a@1s", "restart a@1s"]));
         assert!(matches!(plan(&["a@5s+1s"], &[], &[]), Err(P::LastsNot(_))));
         assert!(matches!(plan(&["a@5s", "b@6s", "c@7s"], &[], &[]), Err(P::NobodyLeft(_))));
         assert!(matches!(plan(&["a@5s", "b@6s"], &["c@7s"], &[]), Err(P::NobodyLeft(_))));
