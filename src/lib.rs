@@ -23,6 +23,7 @@ pub mod session;
 mod session_ref;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod test;
 #[allow(
     clippy::disallowed_methods,
     reason = "sockets are the shell: nonces, link ids, back-off, deadlines are its own"
@@ -35,7 +36,7 @@ pub use kinds::json;
 pub use {
     error::{Bound, Error, ErrorKind},
     event::{Event, EventKind},
-    kinds::{Clash, Registration, Types},
+    kinds::{Clash, Registration, Types, Unreplicated},
     memory_network::MemoryNetwork,
     node::{Drain, DrainError, EventReceiver, Node, NodeBuilder, Readiness, StartError},
     replication::{Durability, Lifespan},

@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind},
     event::Event,
     id::{NodeId, SessionKey},
-    kinds::{Clash, Types},
+    kinds::{Clash, Types, Unreplicated},
     membership::{Member, Outlook, View},
     report::{ArcPart, ArcReport},
     runtime::{chance, shared::Shared, supervisor::Supervised, view_keeper::KeeperInput, worker::WorkerInput},
@@ -151,10 +151,18 @@ impl Node {
     /// Two kinds or commands of one name; none of them is registered then.
     pub fn register(&self, types: Types) -> Result<(), Clash> {
         let shared = &self.0.shared;
+        let known: BTreeSet<&str> = shared.registry.unreplicated().iter().map(|what| what.kind).collect();
         shared.registry.register(types)?;
+        builder::say_unreplicated(&shared.registry, |kind| !known.contains(kind));
         let kinds = shared.registry.kind_versions();
         self.describe(|member| member.kinds = kinds);
         Ok(())
+    }
+
+    /// What of the registered types lives on primaries alone; the log says it, too, when they are registered.
+    #[must_use]
+    pub fn unreplicated(&self) -> Vec<Unreplicated> {
+        self.0.shared.registry.unreplicated()
     }
 
     /// One session, wherever it is. This asks nobody and changes nothing.

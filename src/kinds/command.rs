@@ -3,6 +3,10 @@
 //! The functions here are made for each pair of session and command when it is registered, and are all that remembers the
 //! command's type. They run user code and catch nothing: that is for the caller, who also owns the object.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+
 use super::Failure;
 use crate::{
     blob::Blob,
@@ -111,9 +115,22 @@ pub(super) fn replay<S: EventSourced>(session: &mut S, event: &[u8], written_by:
 pub(super) fn encode_image<S: Session>(session: &S, value_max: usize, read_back: bool) -> Result<Blob, Failure> {
     let image = codec::encode_named(session, value_max).map_err(|fault| Failure::of_output("state", fault))?;
     if read_back {
+        check_unreplicated::<S>(&image)?;
         codec::decode::<S>(&image, usize::MAX).map_err(|fault| Failure::of_output("state, read back", fault))?;
     }
     Ok(image)
+}
+
+/// A field that is said not to be replicated must not be in what is.
+fn check_unreplicated<S: Session>(image: &[u8]) -> Result<(), Failure> {
+    if S::UNREPLICATED.is_empty() {
+        return Ok(());
+    }
+    // A state that is no map of names has no field that could be named.
+    let fields = codec::decode::<BTreeMap<String, IgnoredAny>>(image, usize::MAX).unwrap_or_default();
+    let Some(field) = S::UNREPLICATED.iter().find(|field| fields.contains_key(**field)) else { return Ok(()) };
+    let reason = format!("its type says that the field {field} is not replicated, and encodes it");
+    Err(Failure::of_output("state", codec::CodecFault::Mismatch { reason }))
 }
 
 fn encode_reply<C: Command>(reply: &C::Reply, value_max: usize) -> Result<Blob, Failure> {

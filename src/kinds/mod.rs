@@ -20,11 +20,14 @@ mod tests;
 mod typed;
 mod types;
 
-pub use self::types::{Clash, Registration, Types};
 pub(crate) use self::{
     failure::Failure,
     live::LiveSession,
     operation::{Change, Occasion, Op, Run, Stored},
     registry::Registry,
     typed::Kind,
+};
+pub use self::{
+    registry::Unreplicated,
+    types::{Clash, Registration, Types},
 };

@@ -19,6 +19,17 @@ use crate::{
 
 type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
 
+/// What of a registered type lives on the primary alone, and is gone or rebuilt when another node takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreplicated {
+    /// The type's kind.
+    pub kind: &'static str,
+    /// Fields that the type says serde skips (`Session::UNREPLICATED`): `Session::loaded` rebuilds them.
+    pub fields: &'static [&'static str],
+    /// Whether nothing at all of its sessions is copied (registered with `not_copied`).
+    pub whole: bool,
+}
+
 /// All registered session types, by name.
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -48,6 +59,17 @@ impl Registry {
     /// The kind of that name. A worker may keep it: a kind never changes once registered.
     pub(crate) fn kind(&self, name: &str) -> Result<Arc<dyn Kind>, Error> {
         self.kinds.load().get(name).cloned().ok_or_else(|| ErrorKind::NoSuchKind { kind: name.to_owned() }.into())
+    }
+
+    /// What is kept on primaries alone.
+    pub(crate) fn unreplicated(&self) -> Vec<Unreplicated> {
+        let kinds = self.kinds.load();
+        let of = |kind: &Arc<dyn Kind>| Unreplicated {
+            kind: kind.name(),
+            fields: kind.unreplicated(),
+            whole: !kind.is_copied(),
+        };
+        kinds.values().map(of).filter(|what| what.whole || !what.fields.is_empty()).collect()
     }
 
     /// What this node tells the others that it can host.

@@ -39,6 +39,8 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn durability(&self) -> Durability;
     /// Whether its sessions are copied to the backups.
     fn is_copied(&self) -> bool;
+    /// Which fields of a session are not.
+    fn unreplicated(&self) -> &'static [&'static str];
     /// How long its sessions live, unless a command or a call says otherwise.
     fn lifespan(&self) -> Lifespan;
     /// Whether the program wants to hear of ended sessions.
@@ -299,6 +301,10 @@ impl<S: Session> Kind for TypedKind<S> {
 
     fn is_copied(&self) -> bool {
         self.copied
+    }
+
+    fn unreplicated(&self) -> &'static [&'static str] {
+        S::UNREPLICATED
     }
 
     fn lifespan(&self) -> Lifespan {

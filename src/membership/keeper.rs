@@ -179,6 +179,19 @@ impl Keeper {
         self.chain.vote()
     }
 
+    /// Whether this voter's own vote decides the next view: then nothing has to be said for it, only kept.
+    #[must_use]
+    pub fn decides_alone(&self) -> bool {
+        let voter = self.member.voter();
+        self.view().is_voter(voter) && self.view().is_quorum(&[voter].into(), voter, &self.dead)
+    }
+
+    /// What this voter decided last could not be kept, and was undone: it tries again after a while.
+    pub fn hold_off(&mut self, now: Moment) {
+        self.retry_at = self.retry_at.max(now + ASK_AROUND);
+        self.stirred = true;
+    }
+
     /// The newest decided view this node knows.
     #[must_use]
     pub fn view(&self) -> &Arc<View> {

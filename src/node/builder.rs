@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{ClusterFile, NodeConfig, OnStartupTimeout, Reads, WhenSolo},
     id::{ClusterId, Incarnation, NodeId, NodeName},
-    kinds::{Registry, Types},
+    kinds::{Registry, Types, Unreplicated},
     membership::{Founding, FoundingPlan, Role, Vote},
     memory_network::MemoryNetwork,
     replication::{FRAME_BYTES, ReplicationSettings, ReplyLimits},
@@ -134,6 +134,7 @@ impl NodeBuilder {
         self.check_found(&file)?;
         let registry = Arc::new(Registry::default());
         registry.register(std::mem::take(&mut self.types)).map_err(StartError::Clash)?;
+        say_unreplicated(&registry, |_| true);
         let patience = match file.cluster().on_startup_timeout {
             OnStartupTimeout::Exit => Patience::Until(clock::now() + file.cluster().startup_timeout),
             OnStartupTimeout::Wait => Patience::Endless,
@@ -263,6 +264,18 @@ impl NodeBuilder {
             member: Mutex::new(member),
         }));
         Ok(Starting { node, begun })
+    }
+}
+
+/// Lists what is not replicated, so that nobody counts on it after a failover.
+pub(super) fn say_unreplicated(registry: &Registry, which: impl Fn(&str) -> bool) {
+    for Unreplicated { kind, fields, whole } in registry.unreplicated().into_iter().filter(|what| which(what.kind)) {
+        let fields = fields.join(", ");
+        if whole {
+            tracing::warn!(kind, "not replicated: sessions of this kind are lost with their node");
+        } else {
+            tracing::info!(kind, fields, "not replicated: these fields are rebuilt where a session is taken over");
+        }
     }
 }
 

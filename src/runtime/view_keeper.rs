@@ -329,6 +329,8 @@ impl KeeperState {
         let jitter = chance::jitter(JITTER);
         let Stage::Serving(keeper) = &mut self.stage else { return };
         let mut effects = Vec::new();
+        // One that decides alone says nothing before its decision stands, so silence would not hold back what is not stored.
+        let before = (self.votes.is_some() && keeper.decides_alone()).then(|| keeper.clone());
         match input {
             KeeperInput::Message(from, KeeperMessage::Founding(message)) => {
                 if let Some(answer) = answer_as_serving(keeper.view(), &message) {
@@ -378,6 +380,14 @@ impl KeeperState {
                     keeper.ask_around(self.shared.connected(), now, &mut effects);
                 }
             }
+        }
+        if let Some(mut before) = before
+            && effects.iter().any(|effect| matches!(effect, KeeperEffect::Installed(_)))
+            && !self.keep_vote()
+        {
+            before.hold_off(now);
+            self.stage = Stage::Serving(before);
+            return;
         }
         self.follow(effects);
         self.watch();

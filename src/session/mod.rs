@@ -58,7 +58,7 @@ use crate::{
     wire::codec::{self, CodecFault},
 };
 
-/// The state of one session. What serde skips is not copied; `loaded` may rebuild it.
+/// The state of one session. What serde skips is not copied; say so in `UNREPLICATED`, and rebuild it in `loaded`.
 ///
 /// The state must nest no deeper than 64 levels of struct, list and enum: deeper ones fail the command that made them.
 pub trait Session: Serialize + DeserializeOwned + Send + Sized + 'static {
@@ -67,6 +67,10 @@ pub trait Session: Serialize + DeserializeOwned + Send + Sized + 'static {
     /// Raised when an older state needs `migrate` to be read. Added and removed fields do not: fields travel by name, and
     /// `#[serde(default)]` fills in what is new.
     const VERSION: u32 = 1;
+    /// The fields that serde skips, by name: each lives on the primary alone and is rebuilt by `loaded`. A node lists them when
+    /// the type is registered, so that nobody takes them for replicated. One that is named here and encoded all the same
+    /// fails the command that makes the session, as `Unencodable`.
+    const UNREPLICATED: &'static [&'static str] = &[];
 
     /// What a command finds under an id that never existed, or was deleted. `None`: only an explicit create makes one.
     ///

@@ -79,8 +79,8 @@ async fn a_retry_under_one_key_is_applied_once_and_told_the_same() {
         assert_eq!(client.get(CART).await.body, "2", "the retry did not write over what came between");
     }
     let old = client.ask(&put, &[("idempotency-key", &format!("{client_id}/3/3"))], "9").await;
-    assert_eq!(old.problem(), (504, "outcome-unknown".to_owned()), "older than what is remembered: never executed");
-    assert_eq!((&old.json()["changed"], &old.json()["retry"]), (&json!("unknown"), &json!("same_id")));
+    assert_eq!(old.problem(), (504, "too-old".to_owned()), "older than what is remembered: never executed");
+    assert_eq!((&old.json()["changed"], &old.json()["retry"]), (&json!("unknown"), &json!("useless")));
     assert_eq!(client.get(CART).await.body, "2");
 }
 

@@ -23,6 +23,83 @@ impl Handle<Add> for Late {
     }
 }
 
+/// A sum that keeps how often it was added to beside what is copied.
+#[derive(Default, Serialize, Deserialize)]
+struct Sum {
+    parts: Vec<u64>,
+    #[serde(skip)]
+    total: u64,
+}
+
+impl Session for Sum {
+    const KIND: &'static str = "sum";
+    const UNREPLICATED: &'static [&'static str] = &["total"];
+
+    fn absent(_: &SessionId) -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn loaded(&mut self, _: &mut Context<Self>) {
+        self.total = self.parts.iter().sum();
+    }
+}
+
+impl Handle<Add> for Sum {
+    fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> Result<u64, Refused> {
+        self.parts.push(n);
+        self.total += n;
+        Ok(self.total)
+    }
+}
+
+/// It says that its count is not replicated, and it is.
+#[derive(Default, Serialize, Deserialize)]
+struct Liar {
+    count: u64,
+}
+
+impl Session for Liar {
+    const KIND: &'static str = "liar";
+    const UNREPLICATED: &'static [&'static str] = &["count"];
+
+    fn absent(_: &SessionId) -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Handle<Add> for Liar {
+    fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> Result<u64, Refused> {
+        self.count += n;
+        Ok(self.count)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_replicated_is_listed_rebuilt_where_a_session_is_taken_over_and_never_said_falsely() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b", "c"], &network).await;
+    for node in &nodes {
+        let mut types = Types::new();
+        types.add::<Sum>().handles::<Add>();
+        types.add::<Liar>().handles::<Add>();
+        types.add::<Late>().handles::<Add>().not_copied();
+        node.register(types).expect("new kinds");
+    }
+    let listed: Vec<_> = nodes[0].unreplicated().iter().map(|what| (what.kind, what.fields, what.whole)).collect();
+    assert_eq!(listed, [("late", &[][..], true), ("liar", &["count"][..], false), ("sum", &["total"][..], false)]);
+
+    let id = id_served_by(&nodes[0], "a");
+    let sum = |node: &Node| node.session::<Sum>(id.as_str()).expect("an id");
+    assert_eq!(sum(&nodes[0]).call(Add(2)).await.expect("done"), 2);
+    assert_eq!(sum(&nodes[0]).call(Add(3)).await.expect("done"), 5);
+    let liar = nodes[0].session::<Liar>(id.as_str()).expect("an id").call(Add(1)).await.expect_err("it lies");
+    assert_eq!(*liar.kind(), ErrorKind::Unencodable);
+    let first = nodes[0].id();
+    let (victim, others) = split(nodes, first);
+    kill(&network, &victim);
+    assert_eq!(sum(&others[0]).call(Add(4)).await.expect("done"), 9, "the total was rebuilt");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_type_registered_on_running_nodes_is_served_and_guarded_without_a_restart() {
     let network = MemoryNetwork::new();

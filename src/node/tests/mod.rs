@@ -15,6 +15,7 @@ mod slow;
 mod starting;
 mod surviving;
 mod timely;
+mod voting;
 
 use std::time::Duration;
 
