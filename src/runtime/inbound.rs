@@ -136,10 +136,7 @@ fn seek_proof(shared: Weak<Shared>, node: NodeId, lock: LockName) {
             }
             match life_lock::proved_dead(&lock) {
                 life_lock::Proof::Dead => {
-                    tracing::info!(%node, "proved dead: its life lock is free");
-                    node_shared.tell(EventKind::ProvedDead { node });
-                    node_shared.tell_keeper(KeeperInput::Proof(node));
-                    node_shared.tell_workers(|| WorkerInput::Proof(node));
+                    node_shared.prove_dead(node);
                     return;
                 }
                 life_lock::Proof::CannotTell => return,

@@ -216,6 +216,14 @@ impl Shared {
         }
     }
 
+    /// A process's life lock was found free: keeper, workers and listeners learn of it.
+    pub(crate) fn prove_dead(&self, node: NodeId) {
+        tracing::info!(%node, "proved dead: its life lock is free");
+        self.tell(EventKind::ProvedDead { node });
+        self.tell_keeper(KeeperInput::Proof(node));
+        self.tell_workers(|| WorkerInput::Proof(node));
+    }
+
     /// Tells whoever listens.
     pub(crate) fn tell(&self, what: EventKind) {
         let at_ms = u64::try_from(clock::now().since(self.started).as_millis()).unwrap_or(u64::MAX);

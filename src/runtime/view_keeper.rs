@@ -292,7 +292,8 @@ impl KeeperState {
         let view = &view;
         self.stage = Stage::Serving(Box::new(keeper));
         self.install(view);
-        self.follow(effects);
+        let is_kept = self.keep_vote(&effects);
+        self.follow(effects, is_kept);
         self.watch();
         if !view.is_member(self.shared.me) {
             let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -381,20 +382,20 @@ impl KeeperState {
                 }
             }
         }
+        let is_kept = self.keep_vote(&effects);
         if let Some(mut before) = before
             && effects.iter().any(|effect| matches!(effect, KeeperEffect::Installed(_)))
-            && !self.keep_vote()
+            && !is_kept
         {
             before.hold_off(now);
             self.stage = Stage::Serving(before);
             return;
         }
-        self.follow(effects);
+        self.follow(effects, is_kept);
         self.watch();
     }
 
-    fn follow(&self, effects: Vec<KeeperEffect>) {
-        let is_kept = !effects.contains(&KeeperEffect::Keep) || self.keep_vote();
+    fn follow(&self, effects: Vec<KeeperEffect>, is_kept: bool) {
         for effect in effects {
             match effect {
                 KeeperEffect::Keep => {}
@@ -414,8 +415,11 @@ impl KeeperState {
         }
     }
 
-    /// Stores the vote, if it outlives the process. It waits for the disk: a view is rare, and a vote that is not on it is none.
-    fn keep_vote(&self) -> bool {
+    /// Stores the vote where these effects ask for it, if it outlives the process. It waits for the disk: a view is rare, and a vote that is not on it is none.
+    fn keep_vote(&self, effects: &[KeeperEffect]) -> bool {
+        if !effects.contains(&KeeperEffect::Keep) {
+            return true;
+        }
         let (Some(file), Stage::Serving(keeper)) = (&self.votes, &self.stage) else { return true };
         let stored = file.store(self.member.voter().incarnation, keeper.vote());
         if let Err(why) = &stored {
@@ -428,10 +432,7 @@ impl KeeperState {
     fn seek(&self, node: NodeId) {
         let found = self.shared.run_dir.get().map(|dir| life_lock::look_for(dir, node));
         if found == Some(Proof::Dead) {
-            tracing::info!(%node, "proved dead: its life lock is free");
-            self.shared.tell(EventKind::ProvedDead { node });
-            self.shared.tell_keeper(KeeperInput::Proof(node));
-            self.shared.tell_workers(|| WorkerInput::Proof(node));
+            self.shared.prove_dead(node);
         }
     }
 
