@@ -146,6 +146,22 @@ pub enum Bound {
         /// `limits.clients_per_session`.
         limit: usize,
     },
+    /// The calls that wait while their session, which has an actor of its own, computes. Call it less.
+    Session {
+        /// `limits.queue`.
+        limit: usize,
+    },
+    /// The sessions with an actor of their own that are in use on a part of the node. Wait until some were not used for
+    /// `limits.idle_after`, or spread them over more nodes.
+    Dedicated {
+        /// How many.
+        limit: usize,
+    },
+    /// The work that commands left behind by `Context::spawn` and that is not done yet. Wait until some of it is.
+    Tasks {
+        /// `limits.tasks`.
+        limit: usize,
+    },
 }
 
 impl Bound {
@@ -158,6 +174,9 @@ impl Bound {
             Self::Arc => "arc",
             Self::RepliesPerClient { .. } => "replies_per_client",
             Self::ClientsPerSession { .. } => "clients_per_session",
+            Self::Session { .. } => "session",
+            Self::Dedicated { .. } => "dedicated",
+            Self::Tasks { .. } => "tasks",
         }
     }
 
@@ -165,7 +184,12 @@ impl Bound {
     #[must_use]
     pub const fn limit(self) -> Option<usize> {
         match self {
-            Self::Calls { limit } | Self::RepliesPerClient { limit } | Self::ClientsPerSession { limit } => Some(limit),
+            Self::Calls { limit }
+            | Self::RepliesPerClient { limit }
+            | Self::ClientsPerSession { limit }
+            | Self::Session { limit }
+            | Self::Dedicated { limit }
+            | Self::Tasks { limit } => Some(limit),
             Self::Link | Self::Arc => None,
         }
     }
@@ -305,6 +329,15 @@ impl fmt::Display for Bound {
                  {limit}), each until it was idle for reply_keep; number the requests of one client instead \
                  (<client, 32 hex digits>/<sequence>/<first unanswered>), which tells what may be forgotten, or wait"
             ),
+            Self::Session { limit } => {
+                write!(f, "more calls wait for the session, which computes, than it takes (limits.queue = {limit})")
+            }
+            Self::Dedicated { limit } => {
+                write!(f, "{limit} sessions with an actor of their own are in use on this part of the node")
+            }
+            Self::Tasks { limit } => {
+                write!(f, "as much spawned work is under way on the node as it takes (limits.tasks = {limit})")
+            }
         }
     }
 }

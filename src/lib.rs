@@ -5,6 +5,7 @@
 //! become primaries, and the links close round the gap.
 
 mod blob;
+mod changes;
 pub mod config;
 pub mod error;
 mod event;
@@ -34,6 +35,7 @@ pub(crate) mod wire;
 #[cfg(feature = "http")]
 pub use kinds::json;
 pub use {
+    changes::{Change, Changes},
     error::{Bound, Error, ErrorKind},
     event::{Event, EventKind},
     kinds::{Clash, Registration, Types, Unreplicated},

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     blob::Blob,
+    changes::Changes,
     error::{Error, ErrorKind},
     id::{ClientId, NodeId, RequestId, SessionKey},
     kinds::Failure,
@@ -24,6 +25,9 @@ use crate::{
 
 /// A call gives up after this unless told otherwise; shorter than replies are kept, so that a retry is never too old.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a command of several counts at least, in bytes.
+const MANY_LEAST: usize = 64;
 
 /// How one call is to be made.
 #[derive(Clone, Debug, Default)]
@@ -190,6 +194,53 @@ impl<S: Session> SessionRef<S> {
         Ok(Answered { reply: decode_reply::<C>(&answered.reply)?, version: answered.version, node: answered.node })
     }
 
+    /// Runs commands of one name, one after the other, each finding what those before it did: all in one commit, or none.
+    /// For what belongs together, and for what is cheaper together: one way there and back, one state to copy.
+    ///
+    /// # Errors
+    /// As [`SessionRef::call`]; that of the first command that fails, and then none of them was done. `TooLarge` if their
+    /// bodies, of which each counts at least 64 bytes, together are larger than `limits.value`.
+    pub async fn call_many<C: Command, W>(&self, commands: impl IntoIterator<Item = C>) -> Result<Vec<C::Reply>, Error>
+    where
+        S: Runs<C, W>,
+    {
+        Ok(self.call_many_with(commands, CallOptions::new()).await?.reply)
+    }
+
+    /// Runs commands of one name with options, under one request identity, and tells the session's version too.
+    ///
+    /// # Errors
+    /// As [`SessionRef::call_many`].
+    pub async fn call_many_with<C: Command, W>(
+        &self,
+        commands: impl IntoIterator<Item = C>,
+        options: CallOptions,
+    ) -> Result<Answered<Vec<C::Reply>>, Error>
+    where
+        S: Runs<C, W>,
+    {
+        let limit = self.shared.settings.value_max;
+        let mut left = limit;
+        let mut payloads = Vec::new();
+        for command in commands {
+            let payload = encode_command(&command, limit)?;
+            left = left.checked_sub(payload.len().max(MANY_LEAST)).ok_or(ErrorKind::TooLarge { limit })?;
+            payloads.push(payload);
+        }
+        let answered = self.carry(Operation::Many(C::NAME.into(), payloads), options).await?;
+        let replies: Vec<Blob> =
+            codec::decode(&answered.reply, usize::MAX).map_err(|_| Error::from(ErrorKind::UnreadableReply))?;
+        let reply = replies.iter().map(|reply| decode_reply::<C>(reply)).collect::<Result<_, _>>()?;
+        Ok(Answered { reply, version: answered.version, node: answered.node })
+    }
+
+    /// The session's changes from now on, its present state first: for a page that shows it, for a cache in front of it.
+    /// This asks nobody yet.
+    #[must_use]
+    pub fn changes(&self) -> Changes<S> {
+        Changes::new(self.clone())
+    }
+
     /// Asks the session a question, answered by its primary: as new as the newest acknowledged command.
     ///
     /// # Errors
@@ -317,7 +368,7 @@ impl<S: Session> SessionRef<S> {
         }
     }
 
-    async fn carry(&self, operation: Operation, options: CallOptions) -> Result<router::Routed, Error> {
+    pub(crate) async fn carry(&self, operation: Operation, options: CallOptions) -> Result<router::Routed, Error> {
         let request = self.request(operation, &options);
         let deadline: Moment = clock::now() + options.deadline.unwrap_or(DEADLINE);
         router::call(&self.shared, Arc::new(request), deadline).await

@@ -77,6 +77,8 @@ fn ranges(cluster: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<W
         ("frame", number(l.frame)),
         ("window_bytes", number(l.window_bytes)),
         ("queue", number(l.queue)),
+        ("dedicated", number(l.dedicated)),
+        ("tasks", number(l.tasks)),
         ("connections", number(l.connections)),
         ("unauthenticated", number(l.unauthenticated)),
         ("handshake", millis(l.handshake)),

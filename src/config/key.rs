@@ -370,7 +370,21 @@ pub(super) const KEYS: &[Key] = &{
             "queue",
             "4096",
             Count { min: 16, max: MIB },
-            "Kept, not yet used: the bounds of most queues are fixed; what waits for one worker is bounded by `calls`.",
+            "Calls that wait for one session with an actor of its own while it computes; beyond it the answer is `Busy`.",
+        ),
+        key(
+            Limits,
+            "dedicated",
+            "8",
+            Count { min: 1, max: 512 },
+            "Sessions with an actor of their own that compute at once on one node; the others wait for their turn.",
+        ),
+        key(
+            Limits,
+            "tasks",
+            "4096",
+            Count { min: 1, max: MIB },
+            "Work that commands left behind and that is under way on one node; a command that would leave more is `Busy`.",
         ),
         key(
             Limits,

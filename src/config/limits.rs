@@ -24,8 +24,19 @@ pub struct Limits {
     ///
     /// Bandwidth times round trip, several times over. At least `frame`, or a large commit could never leave; at most 1 GiB.
     pub window_bytes: usize,
-    /// Kept, not yet used: lanes have fixed bounds, and what waits for one worker is bounded by `calls`. 16 to 1,048,576.
+    /// Calls that wait for one session with an actor of its own while that computes; beyond it a call is `Busy`.
+    ///
+    /// 16 to 1,048,576.
     pub queue: usize,
+    /// Sessions with an actor of their own that compute at once on one node; the others wait for their turn.
+    ///
+    /// About as many as the machine has cores to spare; more where commands rather wait than compute. 1 to 512.
+    pub dedicated: usize,
+    /// Pieces of work that commands left behind with `Context::spawn` and that are under way on one node; a command that would
+    /// leave more is `Busy`.
+    ///
+    /// 1 to 1,048,576.
+    pub tasks: usize,
     /// Connections of callers and of other nodes together. Three for each other node are left to those, the rest (at least 8)
     /// is what the node's HTTP accepts.
     ///
@@ -93,6 +104,8 @@ impl Default for Limits {
             frame: 4 << 20,
             window_bytes: 8 << 20,
             queue: 4_096,
+            dedicated: 8,
+            tasks: 4_096,
             connections: 1_024,
             unauthenticated: 64,
             handshake: Duration::from_secs(2),

@@ -284,6 +284,8 @@ impl Draft {
             frame: self.count(table, "frame", defaults.frame),
             window_bytes: self.count(table, "window_bytes", defaults.window_bytes),
             queue: self.count(table, "queue", defaults.queue),
+            dedicated: self.count(table, "dedicated", defaults.dedicated),
+            tasks: self.count(table, "tasks", defaults.tasks),
             connections: self.count(table, "connections", defaults.connections),
             unauthenticated: self.count(table, "unauthenticated", defaults.unauthenticated),
             handshake: self.time(table, "handshake", defaults.handshake),

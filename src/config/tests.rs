@@ -76,7 +76,7 @@ fn every_default_written_out_gives_what_its_absence_gives() {
         KEYS.iter().filter(written).map(line).collect::<String>()
     };
     let spelled = format!("{}[cluster.limits]\n{}", of(Section::Cluster), of(Section::Limits));
-    assert_eq!(spelled.matches(" = ").count(), 35, "{spelled}");
+    assert_eq!(spelled.matches(" = ").count(), 37, "{spelled}");
     assert_eq!(good(&with(&spelled)), good(&with("")));
 }
 
@@ -108,6 +108,8 @@ fn every_key_is_read_into_its_field() {
         frame = "3MiB"
         window_bytes = "5MiB"
         queue = 17
+        dedicated = 29
+        tasks = 30
         connections = 18
         unauthenticated = 5
         handshake = "3s"
@@ -150,6 +152,8 @@ fn every_key_is_read_into_its_field() {
         frame: 3 << 20,
         window_bytes: 5 << 20,
         queue: 17,
+        dedicated: 29,
+        tasks: 30,
         connections: 18,
         unauthenticated: 5,
         handshake: Duration::from_secs(3),

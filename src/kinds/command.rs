@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A reply may carry a whole state and needs a few bytes of its own.
-const REPLY_SLACK: usize = 4096;
+pub(super) const REPLY_SLACK: usize = 4096;
 
 /// A failure, and whether user code may have changed the object before it.
 pub(super) struct Fault {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::Stored;
-use crate::blob::Blob;
+use crate::{blob::Blob, session::Task};
 
 /// What an event weighs besides its bytes, roughly: the handle that a replica keeps for it.
 const EVENT_OVERHEAD: usize = 32;
@@ -33,12 +33,22 @@ pub(crate) struct LiveSession {
     events: usize,
     last_event: Option<Blob>,
     events_weight: usize,
+    /// What its code wants started and no operation has taken with it yet.
+    plans: Vec<Task>,
 }
 
 impl LiveSession {
     /// One that holds nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { object: None, stands_for: None, state_version: 0, events: 0, last_event: None, events_weight: 0 }
+        Self {
+            object: None,
+            stands_for: None,
+            state_version: 0,
+            events: 0,
+            last_event: None,
+            events_weight: 0,
+            plans: Vec::new(),
+        }
     }
 
     /// Whether there is a decoded object in it.
@@ -59,6 +69,20 @@ impl LiveSession {
         }
         self.stands_for = None;
         self.last_event = None;
+        let plans = std::mem::take(&mut self.plans);
+        if !plans.is_empty() && catch_unwind(AssertUnwindSafe(|| drop(plans))).is_err() {
+            tracing::error!("a task of a session panicked while it was dropped, before it was started");
+        }
+    }
+
+    /// Keeps what is to be started, until an operation succeeds.
+    pub(super) fn plan(&mut self, tasks: Vec<Task>) {
+        self.plans.extend(tasks);
+    }
+
+    /// What is to be started now.
+    pub(super) fn take_plans(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.plans)
     }
 
     /// The object, if it is one of type `S`.

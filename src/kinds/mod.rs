@@ -8,6 +8,7 @@
 //!                                          run(LiveSession, Stored, Op, Occasion) -> Run { change, outcome }
 //! ```
 
+mod calling;
 mod command;
 mod failure;
 #[cfg(feature = "http")]
@@ -23,9 +24,9 @@ mod types;
 pub(crate) use self::{
     failure::Failure,
     live::LiveSession,
-    operation::{Change, Occasion, Op, Run, Stored},
+    operation::{Change, Occasion, Op, Payload, Run, Stored},
     registry::Registry,
-    typed::Kind,
+    typed::{Kind, decode_image},
 };
 pub use self::{
     registry::Unreplicated,

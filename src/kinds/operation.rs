@@ -6,7 +6,7 @@ use crate::{
     id::RequestId,
     moment::Moment,
     replication::{Events, Lifespan},
-    session::SessionId,
+    session::{SessionId, Task},
 };
 
 /// What the replica of the arc holds of one session.
@@ -46,7 +46,7 @@ pub(crate) struct Occasion<'a> {
 pub(crate) enum Op<'a> {
     /// Run a command. `may_create`: where there is no session, what `Session::absent` gives may become one; without it
     /// `NoSuchSession` (a worker whose arc was lost says no for all but an explicit create).
-    Call { command: &'a str, payload: &'a [u8], may_create: bool },
+    Call { command: &'a str, payload: Payload<'a>, may_create: bool },
     /// Make the session, from the state given (encoded as it is stored) or else from `Session::absent`. Replies `()`.
     Create { initial: Option<&'a [u8]> },
     /// The same unless it exists. Replies a `bool`: whether it was made.
@@ -55,6 +55,15 @@ pub(crate) enum Op<'a> {
     Delete,
     /// Ask a question. Where there is no session it is asked of what `Session::absent` gives, which is then forgotten.
     Answer { question: &'a str, payload: &'a [u8] },
+}
+
+/// The body of a command, or of several of one name that are run one after the other, all or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload<'a> {
+    /// One; its reply is the reply.
+    One(&'a [u8]),
+    /// Several; the reply is the list of their encoded replies.
+    Many(&'a [Blob]),
 }
 
 /// What the operation changed in the stored bytes.
@@ -71,10 +80,12 @@ pub(crate) enum Change {
     Deleted,
 }
 
-/// What running an operation came to. A failure comes with `Change::None`, always.
+/// What running an operation came to. A failure comes with `Change::None` and no tasks, always.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub change: Change,
+    /// What is to be started once the change is committed.
+    pub tasks: Vec<Task>,
     /// How long the session is to live from now on, if the command said so.
     pub life: Option<Lifespan>,
     /// The encoded reply.

@@ -16,7 +16,6 @@ use std::{
 use super::{
     Change, Failure, LiveSession, Occasion, Op, Run, Stored,
     command::{self, Does, Fault, ReplayFn, touched},
-    live::weight,
 };
 use crate::{
     blob::Blob,
@@ -48,10 +47,11 @@ pub(crate) trait Kind: Any + Send + Sync {
     /// Tells the program that a session has ended, and what it was.
     fn tell_end(&self, stored: Stored<'_>, id: &SessionId, why: End);
     /// Whether each live session gets an actor of its own.
-    #[cfg_attr(not(test), expect(dead_code, reason = "hosting on an actor of its own is not there yet"))]
     fn is_dedicated(&self) -> bool;
     /// Runs an operation on the primary.
     fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run;
+    /// The whole state as it is stored, encoded, and the version of the type that encoded it.
+    fn state(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<(u32, Blob), Failure>;
     /// Answers a question from stored bytes alone: on a backup, or beside the primary's own object.
     fn answer_stored(
         &self,
@@ -79,7 +79,8 @@ pub(super) struct TypedKind<S> {
 /// What a program does when a session has ended.
 pub(super) type Hook<S> = Box<dyn Fn(Ended<S>) + Send + Sync>;
 
-type Done = (Change, Blob, Option<Lifespan>);
+/// What an operation came to that did not fail: what changed, what to reply, how long to live.
+pub(super) type Done = (Change, Blob, Option<Lifespan>);
 
 impl<S: Session> TypedKind<S> {
     pub(super) const fn new() -> Self {
@@ -94,7 +95,7 @@ impl<S: Session> TypedKind<S> {
         }
     }
 
-    fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
+    pub(super) fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
         let version = if stored.image.is_some() { occasion.version } else { 0 };
         Context::new(occasion.id.clone(), occasion.request, occasion.now, version, occasion.lifespan)
     }
@@ -114,7 +115,7 @@ impl<S: Session> TypedKind<S> {
     }
 
     /// The object these bytes stand for: the one in use, or else a new one made from them.
-    fn recall<'l>(
+    pub(super) fn recall<'l>(
         &self,
         live: &'l mut LiveSession,
         stored: &Stored<'_>,
@@ -134,68 +135,15 @@ impl<S: Session> TypedKind<S> {
             }
             session.loaded(cx);
             live.is_decoded_from(stored);
+            live.plan(cx.take_tasks());
         }
         Ok(live.object::<S>().expect("it was there, or was just put there"))
     }
 
     /// The object that a command finds where nothing is stored.
-    fn imagine<'l>(live: &'l mut LiveSession, occasion: &Occasion<'_>) -> Result<&'l mut S, Failure> {
+    pub(super) fn imagine<'l>(live: &'l mut LiveSession, occasion: &Occasion<'_>) -> Result<&'l mut S, Failure> {
         live.hold(Box::new(S::absent(occasion.id).ok_or(Failure::NoSuchSession)?));
         Ok(live.object::<S>().expect("it was just put there"))
-    }
-
-    fn call(
-        &self,
-        live: &mut LiveSession,
-        stored: &Stored<'_>,
-        (command, payload, may_create): (&str, &[u8], bool),
-        occasion: &Occasion<'_>,
-    ) -> Result<Done, Fault> {
-        let does = self.does.get(command).filter(|does| !matches!(does, Does::Answer(_)));
-        let does = does.ok_or_else(|| Failure::NoSuchCommand { command: command.to_owned() })?;
-        let mut cx = Self::context(stored, occasion);
-        let session = match stored.image {
-            Some(_) => self.recall(live, stored, &mut Self::context(stored, occasion)).map_err(touched)?,
-            None if may_create => Self::imagine(live, occasion)?,
-            None => return Err(Failure::NoSuchSession.into()),
-        };
-        match does {
-            Does::Handle(handle) => {
-                let reply = handle(session, payload, &mut cx, occasion.value_max)?;
-                let image = new_image(session, stored, occasion).map_err(touched)?;
-                let unchanged = stored.events.is_empty()
-                    && stored.state_version == S::VERSION
-                    && stored.image.is_some_and(|stored| *stored == image);
-                if unchanged {
-                    return Ok((Change::None, reply, cx.set_lifespan()));
-                }
-                live.is_image(&image, S::VERSION);
-                Ok((Change::Image { bytes: image, state_version: S::VERSION }, reply, cx.set_lifespan()))
-            }
-            Does::Decide(decide) => {
-                let decided = decide(session, payload, &mut cx, occasion.value_max)?;
-                if decided.events.is_empty() {
-                    return Ok((Change::None, decided.reply, cx.set_lifespan()));
-                }
-                let since_image: usize = decided.events.iter().map(weight).sum();
-                // A fresh image as soon as the events outweigh the last one: what is kept and what is replayed stays
-                // within twice the state, and the image's cost is spread over events that weigh as much.
-                let due = stored.state_version != S::VERSION
-                    || stored.image.is_none_or(|image| live.events_weight() + since_image > image.len());
-                let image = if due {
-                    let session = live.object::<S>().expect("it was there a moment ago");
-                    let image = new_image(session, stored, occasion).map_err(touched)?;
-                    live.is_image(&image, S::VERSION);
-                    Some(image)
-                } else {
-                    live.gained(&decided.events);
-                    None
-                };
-                let change = Change::Events { bytes: decided.events, image, state_version: S::VERSION };
-                Ok((change, decided.reply, cx.set_lifespan()))
-            }
-            Does::Answer(_) => unreachable!("filtered out above"),
-        }
     }
 
     fn create(
@@ -208,9 +156,10 @@ impl<S: Session> TypedKind<S> {
             None => Self::imagine(live, occasion)?,
             Some(bytes) => {
                 live.hold(Box::new(codec::decode::<S>(bytes, occasion.value_max).map_err(Failure::of_input)?));
-                let session = live.object::<S>().expect("it was just put there");
-                session.loaded(&mut Self::context(stored, occasion));
-                session
+                let mut cx = Self::context(stored, occasion);
+                live.object::<S>().expect("it was just put there").loaded(&mut cx);
+                live.plan(cx.take_tasks());
+                live.object::<S>().expect("it was put there before")
             }
         };
         let image = new_image(session, stored, occasion)?;
@@ -265,7 +214,8 @@ impl<S: Session> TypedKind<S> {
     }
 }
 
-fn decode_image<S: Session>(image: &Blob, written_by: u32) -> Result<S, Failure> {
+/// An object from its encoded state, which that version of the type wrote.
+pub(crate) fn decode_image<S: Session>(image: &Blob, written_by: u32) -> Result<S, Failure> {
     let unreadable = |reason: String| Failure::Undecodable { theirs: written_by, ours: S::VERSION, reason };
     if written_by > S::VERSION {
         return Err(unreadable("a newer version of the type wrote it".to_owned()));
@@ -276,7 +226,11 @@ fn decode_image<S: Session>(image: &Blob, written_by: u32) -> Result<S, Failure>
     codec::decode(image, usize::MAX).map_err(|fault| unreadable(format!("state: {fault}")))
 }
 
-fn new_image<S: Session>(session: &S, stored: &Stored<'_>, occasion: &Occasion<'_>) -> Result<Blob, Failure> {
+pub(super) fn new_image<S: Session>(
+    session: &S,
+    stored: &Stored<'_>,
+    occasion: &Occasion<'_>,
+) -> Result<Blob, Failure> {
     let first = stored.image.is_none() || stored.state_version != S::VERSION;
     command::encode_image(session, occasion.value_max, first)
 }
@@ -351,9 +305,24 @@ impl<S: Session> Kind for TypedKind<S> {
             live.forget();
         }
         match done {
-            Ok((change, reply, life)) => Run { change, life, outcome: Ok(reply) },
-            Err(Fault { failure, .. }) => Run { change: Change::None, life: None, outcome: Err(failure) },
+            Ok((change, reply, life)) => Run { change, tasks: live.take_plans(), life, outcome: Ok(reply) },
+            Err(Fault { failure, .. }) => {
+                Run { change: Change::None, tasks: Vec::new(), life: None, outcome: Err(failure) }
+            }
         }
+    }
+
+    fn state(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<(u32, Blob), Failure> {
+        let image = stored.image.ok_or(Failure::NoSuchSession)?;
+        if stored.events.is_empty() {
+            return Ok((stored.state_version, image.clone()));
+        }
+        let mut once = LiveSession::new();
+        let encoded = self.guarded("(state)", || {
+            let session = self.recall(&mut once, &stored, &mut Self::context(&stored, occasion)).map_err(touched)?;
+            Ok(command::encode_image(session, occasion.value_max, false)?)
+        });
+        encoded.map(|image| (S::VERSION, image)).map_err(|fault| fault.failure)
     }
 
     fn answer_stored(

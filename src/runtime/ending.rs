@@ -10,6 +10,8 @@ use thin_vec::ThinVec;
 
 use super::{
     message::CallOutcome,
+    tasks::After,
+    watchers,
     worker::{ReplyTo, Waiting, WorkerState},
 };
 use crate::{
@@ -59,7 +61,10 @@ impl Farewell {
 /// Ends what has come to its end without being asked for.
 pub(super) fn end_what_is_over(state: &mut WorkerState, host: &mut Host, now: Moment) {
     for (arc, key, lapse) in host.over(ENDED_MAX, now) {
-        end(state, host, arc, &key, lapse, now);
+        // A command that came in time has its time; what it does counts as a use of when it began.
+        if !state.dedicated.is_busy(&key) {
+            end(state, host, arc, &key, lapse, now);
+        }
     }
 }
 
@@ -80,5 +85,7 @@ pub(super) fn end(state: &mut WorkerState, host: &mut Host, arc: ArcId, key: &Se
     host.append(arc, smallvec![change], token, Durability::Sync, now, &mut state.effects);
     state.live.forget(arc, key);
     let outcome = CallOutcome::Done(Blob::default(), 0);
-    state.waiting.insert(token, Waiting { reply_to: ReplyTo::Nobody, outcome, farewell });
+    let after = After::of(farewell, key, Vec::new());
+    state.waiting.insert(token, Waiting { reply_to: ReplyTo::Nobody, outcome, after });
+    watchers::wake(state, host, key, now);
 }

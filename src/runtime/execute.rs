@@ -3,26 +3,28 @@
 //! The order is what makes it safe: nothing runs before a bound is checked, nothing is appended that could not be encoded, and
 //! every answer, refusals included, leaves only through the host, when the copies or a lease vouch for it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use smallvec::smallvec;
 
 use super::{
+    dedicated,
     ending::{self, Farewell},
+    inbox::Call,
     router::BUSY_FOR,
     shared::Shared,
+    tasks::{After, Place},
+    watchers,
     worker::{ReplyTo, StaleFailure, StaleRead, Waiting, WorkerState},
 };
 use crate::{
     error::Bound,
-    id::{ArcId, CommitNumber, SessionKey},
-    kinds::{Change, Kind, Occasion, Op, Run, Stored},
-    membership::View,
+    id::{ArcId, CommitNumber, SessionKey, ViewNumber},
+    kinds::{Change, Kind, LiveSession, Occasion, Op, Payload, Run, Stored},
     moment::Moment,
     replication::{
         Body, Events, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange, Use,
     },
-    report::{ArcPart, ArcReport},
     runtime::message::{CallOutcome, CallRequest, Operation},
     session::{End, SessionId},
 };
@@ -30,67 +32,145 @@ use crate::{
 /// A command that was lost with two primaries is not given a third.
 const ATTEMPTS_MAX: u8 = 2;
 
+/// What a session was when an operation on it was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    since: ViewNumber,
+    exists: bool,
+    version: CommitNumber,
+}
+
+/// An operation that was run elsewhere, and on what.
+pub(super) struct Ran {
+    pub(super) run: Run,
+    pub(super) standing: Standing,
+    pub(super) began: Moment,
+}
+
+/// What stands between a request and its session's code.
+enum Gate {
+    /// Nothing.
+    Open(Arc<dyn Kind>),
+    /// It is answered without running anything.
+    Shut(CallOutcome),
+    /// The same, once what the answer shows is committed.
+    Known(CommitNumber, CallOutcome),
+}
+
 /// Runs one command or question on the arc's primary, if that is here.
-pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallRequest, reply_to: ReplyTo, now: Moment) {
+pub(super) fn run(state: &mut WorkerState, host: &mut Host, call: Call, now: Moment) {
+    go(state, host, call, None, now);
+}
+
+/// Goes on with one that a session's own actor has run.
+pub(super) fn resume(state: &mut WorkerState, host: &mut Host, call: Call, ran: Ran, now: Moment) {
+    go(state, host, call, Some(ran), now);
+}
+
+fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, now: Moment) {
+    let request = &call.request;
     let arc = request.key.arc(host.surroundings().view.shape.arcs);
-    let (limits, value_max) = (state.shared.settings.replication.replies, state.shared.settings.value_max);
     let primary = match host.serve(arc, now) {
         Ok(primary) => primary,
         Err(not_here) => {
-            state.reply(reply_to, not_served(not_here));
+            call.reply_to.give(not_served(not_here));
             return;
         }
     };
     let record = primary.store().get(&request.key);
-    if let Some(lapse) = record.and_then(|record| record.lapse(now)) {
+    // One that came in time is not late because it took its time.
+    let came = ran.as_ref().map_or(now, |ran| ran.began);
+    if let Some(lapse) = record.and_then(|record| record.lapse(came)) {
         // Whoever asks for a session that is over finds it ended, however soon they ask. It is over once only.
         ending::end(state, host, arc, &request.key, lapse, now);
-        run(state, host, request, reply_to, now);
+        go(state, host, call, None, now);
         return;
     }
-    let Ok(kind) = state.shared.registry.kind(request.key.kind()) else {
-        state.reply(reply_to, CallOutcome::NoSuchKind);
-        return;
+    let kind = match gate(&state.shared, primary, record, request, now) {
+        Gate::Open(kind) => kind,
+        Gate::Shut(outcome) => {
+            call.reply_to.give(outcome);
+            return;
+        }
+        Gate::Known(depends_on, outcome) => {
+            wait(state, host, arc, depends_on, call.reply_to, outcome, now);
+            return;
+        }
     };
+    if matches!(request.operation, Operation::Watch(..)) {
+        watchers::look(state, host, arc, call, now);
+        return;
+    }
+    let standing = Standing {
+        since: primary.since(),
+        exists: record.is_some_and(Record::exists),
+        version: record.map(|r| r.version).unwrap_or_default(),
+    };
+    let run = match ran.filter(|ran| ran.standing == standing) {
+        Some(ran) => ran.run,
+        None if kind.is_dedicated() => {
+            dedicated::begin(state, &kind, arc, call, (record, standing), now);
+            return;
+        }
+        None => {
+            let id = SessionId::of(&request.key);
+            let occasion = occasion_of(&state.shared, &*kind, &id, request, record, now);
+            let stored = stored_of(record);
+            state.live.with(arc, &request.key, now, |live| perform(&*kind, live, stored, request, &occasion))
+        }
+    };
+    conclude(state, host, arc, &kind, call, (run, standing), now);
+}
+
+/// Whether the session's code is to be run, or what is answered instead.
+fn gate(shared: &Shared, primary: &Primary, record: Option<&Record>, request: &CallRequest, now: Moment) -> Gate {
+    let limits = shared.settings.replication.replies;
+    let Ok(kind) = shared.registry.kind(request.key.kind()) else { return Gate::Shut(CallOutcome::NoSuchKind) };
     let known = match (&request.request, record.and_then(|r| r.replies.as_ref())) {
         (Some(id), Some(table)) if !request.operation.is_question() => table.look_up(id, &limits, now),
         _ => Known::New,
     };
-    let lost = primary.lost_at().is_some() && record.is_none_or(|r| !r.exists());
     match known {
         Known::Answered(number, reply) => {
             // A command that changed nothing left the version as it was.
             let version = record.map_or(number, |r| r.version.min(number));
-            wait(state, host, arc, number, reply_to, CallOutcome::Done(reply, version.0), now);
-            return;
+            return Gate::Known(number, CallOutcome::Done(reply, version.0));
         }
-        Known::TooOld => {
-            state.reply(reply_to, CallOutcome::TooOld);
-            return;
-        }
+        Known::TooOld => return Gate::Shut(CallOutcome::TooOld),
         Known::FullOfReplies => {
-            state.reply(reply_to, CallOutcome::Busy(Bound::RepliesPerClient { limit: limits.per_client }, BUSY_FOR));
-            return;
+            let bound = Bound::RepliesPerClient { limit: limits.per_client };
+            return Gate::Shut(CallOutcome::Busy(bound, BUSY_FOR));
         }
         Known::FullOfClients(left) => {
             let bound = Bound::ClientsPerSession { limit: limits.clients };
-            state.reply(reply_to, CallOutcome::Busy(bound, whole_millis(left)));
-            return;
+            return Gate::Shut(CallOutcome::Busy(bound, whole_millis(left)));
         }
         Known::New => {}
     }
     if request.attempts >= ATTEMPTS_MAX && !request.operation.is_question() {
-        state.reply(reply_to, CallOutcome::Poisoned);
-        return;
+        return Gate::Shut(CallOutcome::Poisoned);
     }
-    let depends_on = record.map(|r| r.version).unwrap_or_default();
+    let lost = primary.lost_at().is_some() && record.is_none_or(|r| !r.exists());
     if lost && !may_begin_on_lost(request) {
         // "Lost" is a reading of the state too: it leaves under the lease.
-        wait(state, host, arc, depends_on, reply_to, CallOutcome::Lost, now);
-        return;
+        return Gate::Known(record.map(|r| r.version).unwrap_or_default(), CallOutcome::Lost);
     }
-    let exists = record.is_some_and(Record::exists);
-    let Run { change, life, outcome } = execute(state, &*kind, arc, request, record, now, value_max);
+    Gate::Open(kind)
+}
+
+/// Appends what an operation changed, and lets its reply leave when it may.
+fn conclude(
+    state: &mut WorkerState,
+    host: &mut Host,
+    arc: ArcId,
+    kind: &Arc<dyn Kind>,
+    call: Call,
+    (run, standing): (Run, Standing),
+    now: Moment,
+) {
+    let Call { request, reply_to } = call;
+    let Standing { exists, version: depends_on, .. } = standing;
+    let Run { change, tasks, life, outcome } = run;
     let reply = match outcome {
         Ok(reply) => reply,
         Err(failure) => {
@@ -98,12 +178,26 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
             return;
         }
     };
-    let is_question = request.operation.is_question();
-    let said = life.or(request.life.filter(|_| !is_question));
+    let places = match Place::take(&state.shared, tasks.len()) {
+        Ok(places) => places,
+        Err(bound) => {
+            // The object may be one that planned this when it was loaded: it has to be loaded again.
+            state.live.forget(arc, &request.key);
+            state.dedicated.forget(&request.key);
+            reply_to.give(CallOutcome::Busy(bound, BUSY_FOR));
+            return;
+        }
+    };
     let farewell = match change {
-        Change::Deleted => record.and_then(|record| Farewell::of(&kind, &request.key, record, End::Deleted)),
+        Change::Deleted => {
+            let record = host.serve(arc, now).ok().and_then(|primary| primary.store().get(&request.key));
+            record.and_then(|record| Farewell::of(kind, &request.key, record, End::Deleted))
+        }
         _ => None,
     };
+    let after = After::of(farewell, &request.key, tasks.into_iter().zip(places).collect());
+    let is_question = request.operation.is_question();
+    let said = life.or(request.life.filter(|_| !is_question));
     if change == Change::None {
         let must_be_known = request.request.is_some() && !is_question;
         // A use is noted here either way; now and then the copies have to hear of it before its user is answered.
@@ -112,7 +206,8 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
             && !must_be_known
             && !(exists && said.is_some())
         {
-            wait(state, host, arc, depends_on.max(told), reply_to, CallOutcome::Done(reply, depends_on.0), now);
+            let outcome = CallOutcome::Done(reply, depends_on.0);
+            wait_and(state, host, arc, depends_on.max(told), Waiting { reply_to, outcome, after }, now);
             return;
         }
     }
@@ -135,7 +230,10 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, request: &CallReques
     let durability = request.durability.unwrap_or_else(|| kind.durability());
     let number = host.append(arc, smallvec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
-    state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0), farewell });
+    state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0), after });
+    if !unchanged {
+        watchers::wake(state, host, &request.key, now);
+    }
 }
 
 fn not_served(not_here: NotHere) -> CallOutcome {
@@ -160,7 +258,7 @@ fn may_begin_on_lost(request: &CallRequest) -> bool {
 }
 
 /// Lets an answer leave when everything it shows is committed and the leases run.
-fn wait(
+pub(super) fn wait(
     state: &mut WorkerState,
     host: &mut Host,
     arc: ArcId,
@@ -169,42 +267,65 @@ fn wait(
     outcome: CallOutcome,
     now: Moment,
 ) {
+    wait_and(state, host, arc, depends_on, Waiting { reply_to, outcome, after: None }, now);
+}
+
+fn wait_and(
+    state: &mut WorkerState,
+    host: &mut Host,
+    arc: ArcId,
+    depends_on: CommitNumber,
+    waiting: Waiting,
+    now: Moment,
+) {
     let token = state.draw_token();
-    state.waiting.insert(token, Waiting { reply_to, outcome, farewell: None });
+    state.waiting.insert(token, waiting);
     host.answer(arc, depends_on, token, now, &mut state.effects);
 }
 
-fn execute(
-    state: &mut WorkerState,
+/// Runs a request's operation on a session.
+pub(super) fn perform(
     kind: &dyn Kind,
-    arc: ArcId,
+    live: &mut LiveSession,
+    stored: Stored<'_>,
     request: &CallRequest,
-    record: Option<&Record>,
-    now: Moment,
-    value_max: usize,
+    occasion: &Occasion<'_>,
 ) -> Run {
-    let id = SessionId::of(&request.key);
-    let stored = stored_of(record);
-    let occasion = Occasion {
-        id: &id,
-        request: request.request,
-        now,
-        version: record.filter(|r| r.exists()).map_or(0, |r| r.version.0),
-        lifespan: record.filter(|r| r.exists()).map_or(kind.lifespan(), |r| r.lifespan(now)),
-        expected: request.expected,
-        value_max,
-    };
+    let call = |command, payload| Op::Call { command, payload, may_create: true };
     let op = match &request.operation {
-        Operation::Call(command, payload) => Op::Call { command, payload, may_create: true },
+        Operation::Call(command, payload) => call(command, Payload::One(payload)),
+        Operation::Many(command, payloads) => call(command, Payload::Many(payloads)),
         Operation::Ask(question, payload) => Op::Answer { question, payload },
         Operation::Create(initial) => Op::Create { initial: initial.as_deref() },
         Operation::GetOrCreate(initial) => Op::GetOrCreate { initial: initial.as_deref() },
         Operation::Delete => Op::Delete,
+        Operation::Watch(..) => unreachable!("told by the worker from what is stored"),
     };
-    state.live.with(arc, &request.key, now, |live| kind.run(live, stored, op, &occasion))
+    kind.run(live, stored, op, occasion)
 }
 
-fn stored_of(record: Option<&Record>) -> Stored<'_> {
+/// The circumstances of a request, on what is stored.
+pub(super) fn occasion_of<'a>(
+    shared: &Shared,
+    kind: &dyn Kind,
+    id: &'a SessionId,
+    request: &CallRequest,
+    record: Option<&Record>,
+    now: Moment,
+) -> Occasion<'a> {
+    let existing = record.filter(|r| r.exists());
+    Occasion {
+        id,
+        request: request.request,
+        now,
+        version: existing.map_or(0, |r| r.version.0),
+        lifespan: existing.map_or(kind.lifespan(), |r| r.lifespan(now)),
+        expected: request.expected,
+        value_max: shared.settings.value_max,
+    }
+}
+
+pub(super) fn stored_of(record: Option<&Record>) -> Stored<'_> {
     record.filter(|r| r.exists()).map_or(Stored::ABSENT, |r| Stored {
         image: r.image.as_ref(),
         events: &r.events,
@@ -245,42 +366,4 @@ pub(super) fn read_stale(shared: &Shared, host: &Host, request: &CallRequest, no
 
 fn shows_only_committed(primary: &Primary, key: &SessionKey) -> bool {
     primary.store().get(key).is_none_or(|record| record.version <= primary.committed())
-}
-
-/// What a worker holds, arc by arc.
-pub(super) fn report(host: &Host) -> Vec<ArcReport> {
-    let view = &host.surroundings().view;
-    host.replicas().filter_map(|(arc, replica)| report_one(view, arc, replica)).collect()
-}
-
-fn report_one(view: &View, arc: ArcId, replica: &Replica) -> Option<ArcReport> {
-    let entry = view.arc(arc)?;
-    let (part, sessions, last, committed) = match replica {
-        Replica::Primary(primary) => (part_of(primary), primary.store().len(), primary.last(), primary.committed()),
-        Replica::Backup(backup) => (ArcPart::Backup, backup.store().len(), backup.last(), backup.committed()),
-        Replica::Learner(learner) => {
-            (ArcPart::CatchingUp, learner.sessions(), CommitNumber::default(), CommitNumber::default())
-        }
-    };
-    Some(ArcReport {
-        arc: arc.0,
-        part,
-        since: entry.since.0,
-        primary: entry.primary,
-        in_sync: entry.in_sync.clone(),
-        catching_up: entry.catching_up,
-        lost_at: entry.lost_at.map(|v| v.0),
-        sessions: sessions as u64,
-        last: last.0,
-        committed: committed.0,
-        lag: last.0.saturating_sub(committed.0),
-    })
-}
-
-fn part_of(primary: &Primary) -> ArcPart {
-    match (primary.is_serving(), primary.lost_at()) {
-        (false, _) => ArcPart::Promoting,
-        (true, None) => ArcPart::Active,
-        (true, Some(_)) => ArcPart::Lost,
-    }
 }

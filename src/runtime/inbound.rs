@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    forwarded::Forwarded,
     monitor::Orders,
     router::BUSY_FOR,
     shared::Shared,
@@ -22,8 +23,8 @@ use crate::{
     error::Bound,
     event::EventKind,
     id::{ArcId, NodeId},
-    runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedCall, ForwardedReply},
-    transport::{Class, Inbound, Lane, LockName, Peer, Refusal, life_lock},
+    runtime::message::{CallOutcome, ControlMessage, DataMessage, ForwardedCall},
+    transport::{Inbound, Lane, LockName, Peer, Refusal, life_lock},
 };
 
 /// A lost peer's life lock is tried this often, and this many times, before only heartbeats speak for it.
@@ -58,19 +59,20 @@ impl Gateway {
         }
     }
 
-    fn handle_control(shared: &Shared, from: NodeId, message: &[u8]) {
+    fn handle_control(shared: &Arc<Shared>, from: NodeId, message: &[u8]) {
         match ControlMessage::decode(message, shared.settings.message_max) {
             Ok(Some(ControlMessage::Keeper(message))) => shared.tell_keeper(KeeperInput::Message(from, message)),
             Ok(Some(ControlMessage::Call(forwarded))) => {
                 let ForwardedCall { call, request } = forwarded;
-                let arc = shared.arc_of(&request.key);
-                let refused = match arc {
-                    Some(arc) if shared.call_worker(arc, request, ReplyTo::There(from, call)) => return,
-                    Some(_) => CallOutcome::Busy(Bound::Calls { limit: shared.settings.calls_max }, BUSY_FOR),
-                    None => CallOutcome::Starting,
+                let reply_to = ReplyTo::There(Forwarded::new(shared, from, call));
+                let Some(arc) = shared.arc_of(&request.key) else {
+                    reply_to.give(CallOutcome::Starting);
+                    return;
                 };
-                let reply = ControlMessage::Reply(ForwardedReply { call, outcome: refused });
-                let _ = shared.send_control(from, Class::Reply, &reply);
+                if let Err(reply_to) = shared.call_worker(arc, request, reply_to) {
+                    let bound = Bound::Calls { limit: shared.settings.calls_max };
+                    reply_to.give(CallOutcome::Busy(bound, BUSY_FOR));
+                }
             }
             Ok(Some(ControlMessage::Reply(reply))) => shared.calls.handle_reply(from, reply),
             Ok(None) => {}

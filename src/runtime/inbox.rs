@@ -36,8 +36,6 @@ pub(crate) enum Put {
     First,
     /// It waits behind others.
     Behind,
-    /// There is no room; nothing will come of it.
-    Full,
 }
 
 /// One worker's calls.
@@ -51,17 +49,18 @@ impl Inbox {
         Self { queue: Mutex::default(), max }
     }
 
-    /// Puts a call in. A closed inbox drops it, and its caller learns that no outcome will come.
-    pub(crate) fn put(&self, call: Call) -> Put {
+    /// Puts a call in, or gives it back if there is no room. A closed inbox drops it, and its caller learns that no outcome
+    /// will come.
+    pub(crate) fn put(&self, call: Call) -> Result<Put, Call> {
         let mut queue = self.queue();
         if queue.closed {
-            return Put::Behind;
+            return Ok(Put::Behind);
         }
         if queue.calls.len() >= self.max {
-            return Put::Full;
+            return Err(call);
         }
         queue.calls.push_back(call);
-        if std::mem::replace(&mut queue.signalled, true) { Put::Behind } else { Put::First }
+        Ok(if std::mem::replace(&mut queue.signalled, true) { Put::Behind } else { Put::First })
     }
 
     /// Takes the next calls; true if more are left, for which the worker signals itself.
@@ -118,23 +117,25 @@ mod tests {
     fn one_signal_stands_for_all_that_wait_and_the_next_one_comes_after_the_last_was_taken() {
         let inbox = Inbox::new(1_000);
         let mut taken = VecDeque::new();
-        let puts: Vec<Put> = (0..=BATCH).map(|_| inbox.put(call().0)).collect();
-        assert_eq!(puts.iter().filter(|p| **p == Put::First).count(), 1);
+        let put = |call| inbox.put(call).ok();
+        let puts: Vec<_> = (0..=BATCH).map(|_| put(call().0)).collect();
+        assert_eq!(puts.iter().filter(|p| **p == Some(Put::First)).count(), 1);
         assert!(inbox.take(&mut taken), "one is left");
-        assert_eq!((taken.len(), inbox.put(call().0)), (BATCH, Put::Behind));
+        assert_eq!((taken.len(), put(call().0)), (BATCH, Some(Put::Behind)));
         assert!(!inbox.take(&mut taken));
-        assert_eq!((taken.len(), inbox.put(call().0)), (BATCH + 2, Put::First));
+        assert_eq!((taken.len(), put(call().0)), (BATCH + 2, Some(Put::First)));
     }
 
     #[test]
     fn a_full_inbox_refuses_and_a_closed_one_lets_its_callers_go() {
         let inbox = Inbox::new(2);
         let (first, mut waiting) = call();
-        assert_eq!([inbox.put(first), inbox.put(call().0), inbox.put(call().0)], [Put::First, Put::Behind, Put::Full]);
+        let puts = [first, call().0, call().0].map(|call| inbox.put(call).ok());
+        assert_eq!(puts, [Some(Put::First), Some(Put::Behind), None]);
         inbox.close();
         assert!(waiting.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed));
         let (late, mut answered) = call();
-        inbox.put(late);
+        assert!(inbox.put(late).is_ok());
         assert!(answered.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed));
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct CallRequest {
 pub(crate) enum Operation {
     /// A command that may change it: name and encoded body.
     Call(Cow<'static, str>, Blob),
+    /// Several commands of one name, one after the other, all or none: their encoded bodies.
+    Many(Cow<'static, str>, Vec<Blob>),
     /// A question.
     Ask(Cow<'static, str>, Blob),
     /// Make it; it must not exist. With its encoded first state, or the type's own.
@@ -99,13 +101,35 @@ pub(crate) enum Operation {
     GetOrCreate(Option<Blob>),
     /// Remove it.
     Delete,
+    /// Tell its state as soon as it has another version than this one (0: there is none), or after so many milliseconds that
+    /// nothing is new.
+    Watch(u64, u32),
 }
 
 impl Operation {
-    /// Whether it can change anything.
+    /// Whether it changes nothing.
     pub(crate) const fn is_question(&self) -> bool {
-        matches!(self, Self::Ask(..))
+        matches!(self, Self::Ask(..) | Self::Watch(..))
     }
+
+    /// What it is called where people read.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Call(name, _) | Self::Many(name, _) | Self::Ask(name, _) => name,
+            Self::Create(_) | Self::GetOrCreate(_) => "(create)",
+            Self::Delete => "(delete)",
+            Self::Watch(..) => "(watch)",
+        }
+    }
+}
+
+/// What a watched session is now; the reply to `Operation::Watch`, if anything is new.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// Its version; 0: there is no session.
+    pub(crate) version: u64,
+    /// The version of its type that encoded the state, and the state; none: there is no session.
+    pub(crate) state: Option<(u32, Blob)>,
 }
 
 /// What a primary, or a node that is none, says to a call.

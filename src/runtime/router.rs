@@ -214,7 +214,7 @@ pub(crate) fn failed(failure: Failure, key: &SessionKey, operation: &Operation) 
         Operation::Create(_) | Operation::GetOrCreate(_) => {
             "its type has no first state of its own: use create_with, or implement Session::absent"
         }
-        Operation::Call(..) | Operation::Ask(..) | Operation::Delete => {
+        Operation::Call(..) | Operation::Many(..) | Operation::Ask(..) | Operation::Watch(..) | Operation::Delete => {
             "create it first, or let its type begin with a state of its own (Session::absent)"
         }
     };
@@ -252,7 +252,7 @@ enum Tried {
 async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, arc: ArcId, left: Duration) -> Tried {
     if primary == shared.me {
         let (answer, answered) = oneshot::channel();
-        if !shared.call_worker(arc, Arc::clone(request), ReplyTo::Here(answer)) {
+        if shared.call_worker(arc, Arc::clone(request), ReplyTo::Here(answer)).is_err() {
             return Tried::NoRoom(Bound::Calls { limit: shared.settings.calls_max });
         }
         return match time::timeout(left, answered).await {

@@ -8,14 +8,14 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ractor::ActorRef;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::{
     calls::Calls,
@@ -67,6 +67,9 @@ pub(crate) struct NodeSettings {
     pub(crate) message_max: usize,
     pub(crate) value_max: usize,
     pub(crate) calls_max: usize,
+    pub(crate) queue_max: usize,
+    pub(crate) tasks_max: usize,
+    pub(crate) dedicated_max: usize,
     pub(crate) idle_after: Duration,
     pub(crate) live_bytes: usize,
     pub(crate) max_hops: u32,
@@ -103,6 +106,10 @@ pub(crate) struct Shared {
     /// Where the life locks of this host's processes lie; nowhere, if this node has none.
     pub(crate) run_dir: OnceLock<PathBuf>,
     pub(crate) calls: Calls,
+    /// Work that commands left behind, not done yet.
+    pub(crate) tasks: AtomicUsize,
+    /// Places for sessions with an actor of their own that compute.
+    pub(crate) computing: Arc<Semaphore>,
     pub(crate) events: broadcast::Sender<Event>,
     /// Addresses where a node was reached that cannot be linked before somebody mends something, until it is linked.
     refused: Mutex<BTreeMap<String, Refusal>>,
@@ -138,6 +145,8 @@ impl Shared {
             orders: Orders::default(),
             transport: OnceLock::new(),
             calls: Calls::new(me, settings.calls_max, settings.replication.replies.per_client),
+            tasks: AtomicUsize::new(0),
+            computing: Arc::new(Semaphore::new(settings.dedicated_max)),
             events: broadcast::Sender::new(1024),
             refused: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -171,14 +180,18 @@ impl Shared {
         workers.get(self.worker_number(arc)).is_some_and(|worker| worker.cast(input).is_ok())
     }
 
-    /// Hands a call to the worker that has its arc; false if that has too many, and nothing was handed on.
-    pub(crate) fn call_worker(&self, arc: ArcId, request: Arc<CallRequest>, reply_to: ReplyTo) -> bool {
-        let put = self.inboxes[self.worker_number(arc)].put(Call { request, reply_to });
+    /// Hands a call to the worker that has its arc.
+    ///
+    /// # Errors
+    /// That has too many: nothing was handed on, and the way back is the caller's again.
+    pub(crate) fn call_worker(&self, arc: ArcId, request: Arc<CallRequest>, reply_to: ReplyTo) -> Result<(), ReplyTo> {
+        let put =
+            self.inboxes[self.worker_number(arc)].put(Call { request, reply_to }).map_err(|call| call.reply_to)?;
         if put == Put::First {
             // A worker that cannot be told now is being started again, and then looks.
             self.tell_worker(arc, WorkerInput::Calls);
         }
-        put != Put::Full
+        Ok(())
     }
 
     /// Hands something to every worker.

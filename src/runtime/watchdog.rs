@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    message::{CallRequest, Operation},
-    shared::Shared,
-};
+use super::{message::CallRequest, shared::Shared};
 use crate::{event::EventKind, moment::Moment, wire::codec::cut};
 
 /// Slow is what takes this part of `suspect_after`: half of what silences the node.
@@ -45,11 +42,7 @@ pub(crate) fn slow_after(shared: &Shared) -> Duration {
 
 /// Tells of a command that took long.
 pub(crate) fn tell(shared: &Shared, request: &CallRequest, took: Duration, ended: bool) {
-    let command = match &request.operation {
-        Operation::Call(name, _) | Operation::Ask(name, _) => name,
-        Operation::Create(_) | Operation::GetOrCreate(_) => "(create)",
-        Operation::Delete => "(delete)",
-    };
+    let command = request.operation.name();
     let kind = request.key.kind().to_owned();
     let session = cut(String::from_utf8_lossy(request.key.id()).into_owned(), ID_SHOWN);
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

@@ -15,24 +15,31 @@ use std::{
     time::Duration,
 };
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use super::{
-    clock, ending, ending::Farewell, execute, inbox::Call, live_cache::LiveCache, shared::Shared,
-    view_keeper::KeeperInput, watchdog,
+    clock,
+    dedicated::{self, Dedicated, Finished},
+    ending, execute,
+    forwarded::Forwarded,
+    inbox::Call,
+    live_cache::LiveCache,
+    reporting,
+    shared::Shared,
+    tasks::After,
+    watchdog,
+    watchers::{self, Watchers},
 };
 use crate::{
     blob::Blob,
-    event::EventKind,
-    id::{ArcId, NodeId, ViewNumber},
+    id::{NodeId, ViewNumber},
     kinds::Failure,
     membership::{Target, View},
     moment::Moment,
-    replication::{Broken, Effect, Frame, Host, LinkAck, Token},
+    replication::{Effect, Frame, Host, LinkAck, Token},
     report::ArcReport,
-    runtime::message::{CallOutcome, CallRequest, ControlMessage, DataMessage, ForwardedReply},
-    transport::{Class, Lane},
+    runtime::message::{CallOutcome, CallRequest},
 };
 
 /// Frames kept until the first view is installed here. Peers that installed it sooner have begun to send; what is dropped they
@@ -49,6 +56,8 @@ const IN_DOUBT: &str = "a panic inside the host left its arcs in doubt";
 pub(crate) enum WorkerInput {
     /// Calls wait in its inbox.
     Calls,
+    /// A session with an actor of its own has run an operation.
+    Finished(Box<Finished>),
     /// A read of this node's copy, wherever the primary is.
     ReadStale(Arc<CallRequest>, oneshot::Sender<StaleRead>),
     /// A frame of a peer's link.
@@ -84,9 +93,22 @@ pub(crate) enum ReplyTo {
     /// To a caller in this process.
     Here(oneshot::Sender<CallOutcome>),
     /// To another node's router.
-    There(NodeId, u64),
+    There(Forwarded),
     /// To nobody: no caller asked for it.
     Nobody,
+}
+
+impl ReplyTo {
+    /// Gives the outcome to whoever waits for it.
+    pub(super) fn give(self, outcome: CallOutcome) {
+        match self {
+            Self::Here(answer) => {
+                let _ = answer.send(outcome);
+            }
+            Self::There(forwarded) => forwarded.answer(outcome),
+            Self::Nobody => {}
+        }
+    }
 }
 
 /// What a copy says, and since when it may have been outrun.
@@ -112,8 +134,8 @@ pub(crate) struct Worker;
 pub(super) struct Waiting {
     pub(super) reply_to: ReplyTo,
     pub(super) outcome: CallOutcome,
-    /// What the program is told besides, when a session ends.
-    pub(super) farewell: Option<Box<Farewell>>,
+    /// What is to be done besides.
+    pub(super) after: Option<Box<After>>,
 }
 
 /// Hashes tokens, which are drawn one after the other by this node itself: spreading them is all there is to do.
@@ -141,7 +163,10 @@ pub(crate) struct WorkerState {
     pub(super) shared: Arc<Shared>,
     host: Arc<Mutex<Option<Host>>>,
     pub(super) number: u16,
+    pub(super) myself: ActorRef<WorkerInput>,
     pub(super) live: LiveCache,
+    pub(super) dedicated: Dedicated,
+    pub(super) watchers: Watchers,
     pub(super) waiting: HashMap<Token, Waiting, ByToken>,
     pub(super) next_token: u64,
     pub(super) effects: Vec<Effect>,
@@ -172,8 +197,11 @@ impl Actor for Worker {
                 shared.settings.live_bytes / usize::from(shared.settings.workers),
                 shared.settings.idle_after,
             ),
+            dedicated: Dedicated::new(&shared.settings),
+            watchers: Watchers::new(shared.settings.calls_max),
             shared,
             number,
+            myself,
             waiting: HashMap::default(),
             // Tokens of a worker that was started again must not be taken for those of the one before it.
             next_token: clock::now().as_nanos(),
@@ -208,6 +236,21 @@ impl Actor for Worker {
         }
         Ok(())
     }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<WorkerInput>,
+        event: SupervisionEvent,
+        state: &mut WorkerState,
+    ) -> Result<(), ActorProcessingErr> {
+        // A session's own actor never fails by its type's code, which is caught where it runs.
+        if let SupervisionEvent::ActorFailed(who, why) = event
+            && let Some(finished) = state.dedicated.failed(who.get_id(), &why)
+        {
+            state.myself.cast(WorkerInput::Finished(finished))?;
+        }
+        Ok(())
+    }
 }
 
 impl WorkerState {
@@ -229,10 +272,10 @@ impl WorkerState {
                     match slot.as_mut() {
                         Some(host) => {
                             shared.running[number].begin(&request, now);
-                            execute::run(self, host, &request, reply_to, now);
+                            execute::run(self, host, Call { request: Arc::clone(&request), reply_to }, now);
                             shared.running[number].end();
                         }
-                        None => self.reply(reply_to, CallOutcome::Starting),
+                        None => reply_to.give(CallOutcome::Starting),
                     }
                     // Each call has its own moment: a lease may run out between two.
                     let (began, ended) = (now, clock::now());
@@ -287,6 +330,7 @@ impl WorkerState {
             WorkerInput::ReadStale(request, answer) => {
                 let _ = answer.send(execute::read_stale(&self.shared, host, &request, now));
             }
+            WorkerInput::Finished(finished) => dedicated::finish(self, host, *finished, now),
             WorkerInput::Frame(from, frame) => {
                 host.handle_frame(from, frame, now, &mut self.effects);
             }
@@ -298,10 +342,12 @@ impl WorkerState {
             WorkerInput::Tick => {
                 host.tick(now, &mut self.effects);
                 ending::end_what_is_over(self, host, now);
+                watchers::let_go(self, now);
                 self.live.step(now);
                 self.ticks += 1;
                 if self.ticks.is_multiple_of(10) {
                     host.sweep(now, SWEPT);
+                    self.dedicated.step(now);
                 }
                 self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
             }
@@ -310,7 +356,7 @@ impl WorkerState {
                 host.flush(now, &mut self.effects);
             }
             WorkerInput::Report(answer) => {
-                let _ = answer.send(execute::report(host));
+                let _ = answer.send(reporting::report(host));
             }
             WorkerInput::Install(..) | WorkerInput::Calls => {}
             #[cfg(test)]
@@ -340,90 +386,6 @@ impl WorkerState {
         installed.store(view.number.0, Ordering::Release);
         for (from, frame) in self.early.drain(..) {
             host.handle_frame(from, frame, now, &mut self.effects);
-        }
-    }
-
-    /// Carries out what the host asked for.
-    fn follow(&mut self) {
-        let mut promoted: Vec<ArcId> = Vec::new();
-        let mut wishes = Vec::new();
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Frame { to, frame } => self.send_frame(to, frame),
-                Effect::Ack { to, stream, mut ack } => {
-                    let mut granting = self.shared.granting();
-                    // Another worker may have installed a newer view: what this one grants would be of the older.
-                    if granting.stamp == ack.stamp {
-                        granting.grants.give(to, clock::now(), self.shared.settings.replication.lease);
-                    } else {
-                        ack.stamp = ViewNumber::default();
-                    }
-                    drop(granting);
-                    self.send_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
-                }
-                Effect::Release(token) => {
-                    if let Some(waiting) = self.waiting.remove(&token) {
-                        self.reply(waiting.reply_to, waiting.outcome);
-                        if let Some(farewell) = waiting.farewell {
-                            farewell.tell();
-                        }
-                    }
-                }
-                Effect::Fail(token, Broken::Deposed) => {
-                    if let Some(waiting) = self.waiting.remove(&token) {
-                        self.reply(waiting.reply_to, CallOutcome::Unknown);
-                    }
-                }
-                Effect::Wish(wish) => wishes.push(*wish),
-                Effect::NeedsView { of, .. } => self.shared.tell_keeper(KeeperInput::Fetch(of)),
-                Effect::Serving { arc, .. } => {
-                    self.live.forget_arc(arc);
-                    promoted.push(arc);
-                }
-                Effect::SteppedDown(arc) => self.live.forget_arc(arc),
-                Effect::Confirm(voter) => self.shared.orders.ask(voter),
-                Effect::ToBackup { .. } => {}
-            }
-        }
-        self.effects = effects;
-        if !wishes.is_empty() {
-            self.shared.tell_keeper(KeeperInput::Wishes(wishes));
-        }
-        if !promoted.is_empty() {
-            let view = self.shared.installed[usize::from(self.number)].load(Ordering::Acquire);
-            self.shared.tell(EventKind::Promoted { arcs: promoted.iter().map(|a| a.0).collect(), view });
-        }
-    }
-
-    fn send_frame(&self, to: NodeId, frame: Frame) {
-        // Chunks share their stream's numbers with commits, so they share its class: held back, they would hold commits up.
-        // Their credit, a few chunks for each peer, bounds how long a commit waits behind them.
-        self.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
-    }
-
-    /// Sends on the data lane. What cannot be sent now is in the link's window and is sent again.
-    fn send_data(&self, to: NodeId, class: Class, message: &DataMessage) {
-        let Some(transport) = self.shared.transport.get() else { return };
-        match message.encode(self.shared.settings.message_max) {
-            Ok(bytes) => {
-                let _ = transport.send(to, Lane::Data, class, bytes);
-            }
-            Err(fault) => tracing::error!(%to, %fault, "a frame could not be encoded; its backup will be dropped"),
-        }
-    }
-
-    pub(super) fn reply(&self, reply_to: ReplyTo, outcome: CallOutcome) {
-        match reply_to {
-            ReplyTo::Here(answer) => {
-                let _ = answer.send(outcome);
-            }
-            ReplyTo::There(node, call) => {
-                let reply = ControlMessage::Reply(ForwardedReply { call, outcome });
-                // If it cannot be sent, its caller asks again with the same identity.
-                let _ = self.shared.send_control(node, Class::Reply, &reply);
-            }
-            ReplyTo::Nobody => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
-use super::{Session, SessionId};
+use super::{Command, Runs, Session, SessionId, Task};
 use crate::{id::RequestId, moment::Moment, replication::Lifespan};
 
 /// Handed to a command by the node that runs it.
@@ -16,7 +16,8 @@ pub struct Context<S> {
     lifespan: Lifespan,
     /// Whether the command said how long the session is to live.
     is_lifespan_set: bool,
-    /// Timers and sends will be typed by the session that gets them.
+    /// What is to be started once the command is committed.
+    tasks: Vec<Task>,
     session: PhantomData<fn(S)>,
 }
 
@@ -28,7 +29,7 @@ impl<S: Session> Context<S> {
         version: u64,
         lifespan: Lifespan,
     ) -> Self {
-        Self { id, request, now, version, lifespan, is_lifespan_set: false, session: PhantomData }
+        Self { id, request, now, version, lifespan, is_lifespan_set: false, tasks: Vec::new(), session: PhantomData }
     }
 
     /// The session's id.
@@ -88,6 +89,29 @@ impl<S: Session> Context<S> {
         self.is_lifespan_set = true;
     }
 
+    /// Does work outside the session and brings its result back as a command of the same session: asking another service,
+    /// waiting for a time. It begins when this command is committed and answered, on the node that ran it, and not at all if
+    /// the command fails; meanwhile the session serves others. Its command is then applied once, wherever the session is by
+    /// then, and as any other: it may be refused, which is told to the log only.
+    ///
+    /// The work lives in this node's memory, so it is lost with the node: keep in the session what is under way, and plan it
+    /// again in [`Session::loaded`], which may plan work as well. That runs on the primary whenever the session is decoded,
+    /// after a failover and after a time without use, so work planned there may be under way already.
+    ///
+    /// Where more is under way on the node than `limits.tasks`, the command is not done and answers
+    /// [`crate::ErrorKind::Busy`].
+    pub fn spawn<C: Command, W>(&mut self, work: impl Future<Output = C> + Send + 'static)
+    where
+        S: Runs<C, W>,
+    {
+        self.tasks.push(Task::new(work));
+    }
+
+    /// What is to be started.
+    pub(crate) fn take_tasks(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.tasks)
+    }
+
     /// What the command set, if it set anything.
     pub(crate) fn set_lifespan(&self) -> Option<Lifespan> {
         self.is_lifespan_set.then_some(self.lifespan)
@@ -96,13 +120,14 @@ impl<S: Session> Context<S> {
 
 impl<S> fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, request, now, version, lifespan, is_lifespan_set: _, session: _ } = self;
+        let Self { id, request, now, version, lifespan, is_lifespan_set: _, tasks, session: _ } = self;
         f.debug_struct("Context")
             .field("id", id)
             .field("request", request)
             .field("now", now)
             .field("version", version)
             .field("lifespan", lifespan)
+            .field("tasks", &tasks.len())
             .finish()
     }
 }

@@ -42,9 +42,11 @@ mod ended;
 mod id;
 mod old;
 mod refused;
+mod task;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub(crate) use self::task::Task;
 pub use self::{
     context::Context,
     ended::{End, Ended},
@@ -89,7 +91,8 @@ pub trait Session: Serialize + DeserializeOwned + Send + Sized + 'static {
     }
 
     /// Called each time the object was made from its stored bytes: after a promotion, an idle time, a failed command.
-    /// It rebuilds what serde skips and must leave the rest alone: what it changed would not be copied.
+    /// It rebuilds what serde skips and must leave the rest alone: what it changed would not be copied. On the primary it may
+    /// plan work ([`Context::spawn`]).
     fn loaded(&mut self, _cx: &mut Context<Self>) {}
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     id::{ClientId, CommitNumber, NodeId, NodeName, RequestId},
     json::{Document, Get, Json, Patch, Put, PutReply},
-    kinds::{Change, Kind, LiveSession, Occasion, Op, Registry, Stored, Types},
+    kinds::{Change, Kind, LiveSession, Occasion, Op, Payload, Registry, Stored, Types},
     membership::{Outlook, View, test_views},
     moment::Moment,
     replication::{Known, Lifespan, ReplyEntry, ReplyLimits, ReplyTable},
@@ -158,7 +158,7 @@ impl Local {
 
     fn call<C: Command>(&self, id: &SessionId, command: &C, terms: &Terms) -> Outcome<C::Reply> {
         let payload = codec::encode_named(command, usize::MAX).expect("a command can be encoded");
-        let op = Op::Call { command: C::NAME, payload: &payload, may_create: true };
+        let op = Op::Call { command: C::NAME, payload: Payload::One(&payload), may_create: true };
         self.run(id, op, terms).map(decoded)
     }
 }

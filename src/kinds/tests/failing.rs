@@ -140,7 +140,7 @@ fn a_state_over_the_limit_is_too_large_and_the_session_unchanged() {
     let before = bench.stored();
     bench.value_max = 100;
     let payload = codec::encode_named(&Say("w".repeat(90)), 100).expect("the command itself is small enough");
-    let run = bench.run(Op::Call { command: "say", payload: &payload, may_create: true });
+    let run = bench.run(Op::Call { command: "say", payload: Payload::One(&payload), may_create: true });
     assert_eq!(run.outcome, Err(Failure::TooLarge { limit: 100 }));
     is_still(&mut bench, &before, &Word {}, "calm".into());
     assert_eq!(bench.call(&Say("w".repeat(200))), Err(Failure::TooLarge { limit: 100 }), "the command itself");
@@ -227,7 +227,7 @@ fn bytes_that_are_no_such_command_are_malformed_however_deep() {
     let before = bench.stored();
     let deep = vec![0x91; VALUE_MAX];
     for bad in [&b"\xa1x"[..], b"", &deep] {
-        let run = bench.run(Op::Call { command: "add", payload: bad, may_create: true });
+        let run = bench.run(Op::Call { command: "add", payload: Payload::One(bad), may_create: true });
         assert!(matches!(run.outcome, Err(Failure::Malformed { .. })));
         let run = bench.run(Op::Create { initial: Some(bad) });
         assert_eq!(run.outcome, Err(Failure::AlreadyExists));

@@ -73,10 +73,10 @@ fn text_that_is_no_json_or_nests_too_deep_is_malformed() {
     let mut bench = bench();
     for text in ["{".to_owned(), "1 2".to_owned(), String::new(), "[".repeat(200) + &"]".repeat(200)] {
         let payload = codec::encode_named(&Raw { document: text }, 1024).expect("small");
-        let run = bench.run(Op::Call { command: "put", payload: &payload, may_create: true });
+        let run = bench.run(Op::Call { command: "put", payload: Payload::One(&payload), may_create: true });
         assert!(matches!(run.outcome, Err(Failure::Malformed { .. })), "{run:?}");
     }
     let deepest = "[".repeat(127) + &"]".repeat(127);
     let payload = codec::encode_named(&Raw { document: deepest }, 1024).expect("small");
-    assert!(bench.run(Op::Call { command: "put", payload: &payload, may_create: true }).outcome.is_ok());
+    assert!(bench.run(Op::Call { command: "put", payload: Payload::One(&payload), may_create: true }).outcome.is_ok());
 }

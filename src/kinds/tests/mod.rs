@@ -9,7 +9,7 @@ mod types;
 
 use std::sync::Arc;
 
-use super::{Change, Failure, Kind, LiveSession, Occasion, Op, Registry, Run, Stored, Types};
+use super::{Change, Failure, Kind, LiveSession, Occasion, Op, Payload, Registry, Run, Stored, Types};
 use crate::{
     blob::Blob,
     moment::Moment,
@@ -103,7 +103,7 @@ impl Bench {
 
     fn call<C: Command>(&mut self, command: &C) -> Result<C::Reply, Failure> {
         let payload = codec::encode_named(command, usize::MAX).expect("encodable");
-        let run = self.run(Op::Call { command: C::NAME, payload: &payload, may_create: true });
+        let run = self.run(Op::Call { command: C::NAME, payload: Payload::One(&payload), may_create: true });
         run.outcome.map(|reply| codec::decode(&reply, usize::MAX).expect("a reply"))
     }
 

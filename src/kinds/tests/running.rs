@@ -30,7 +30,7 @@ fn the_first_command_makes_a_session_that_has_an_absent_state() {
 fn a_command_that_must_not_create_finds_no_session() {
     let mut bench = counter();
     let payload = codec::encode_named(&Add(1), 64).expect("small");
-    let run = bench.run(Op::Call { command: "add", payload: &payload, may_create: false });
+    let run = bench.run(Op::Call { command: "add", payload: Payload::One(&payload), may_create: false });
     assert_eq!(run.outcome, Err(Failure::NoSuchSession));
 }
 
@@ -72,14 +72,14 @@ fn a_command_that_changes_no_byte_changes_nothing() {
     let mut bench = counter();
     bench.call(&Add(3)).expect("positive");
     let payload = codec::encode_named(&Add(0), 64).expect("small");
-    let run = bench.run(Op::Call { command: "add", payload: &payload, may_create: true });
+    let run = bench.run(Op::Call { command: "add", payload: Payload::One(&payload), may_create: true });
     assert_eq!(run.change, Change::None);
     assert!(run.outcome.is_ok());
     let mut bench = cart();
     bench.create(&Cart::default()).expect("new");
     let payload = codec::encode_named(&Empty {}, 64).expect("small");
     assert_eq!(
-        bench.run(Op::Call { command: "empty", payload: &payload, may_create: true }).change,
+        bench.run(Op::Call { command: "empty", payload: Payload::One(&payload), may_create: true }).change,
         Change::None,
         "no events"
     );
@@ -110,7 +110,7 @@ fn a_small_event_on_a_large_session_costs_its_own_size_until_events_outweigh_the
     for n in 1..=8_000 {
         let payload = codec::encode_named(&PutIn(sku.clone(), n), 1024).expect("small");
         bench.value_max = 4 << 20;
-        let run = bench.run(Op::Call { command: "put-in", payload: &payload, may_create: false });
+        let run = bench.run(Op::Call { command: "put-in", payload: Payload::One(&payload), may_create: false });
         let Change::Events { bytes, image, .. } = run.change else { panic!("events travel, not {:?}", run.outcome) };
         let events: usize = bytes.iter().map(|b| b.len()).sum();
         assert!(events < 1024);
@@ -154,13 +154,15 @@ fn a_change_that_was_never_appended_is_forgotten() {
     let mut bench = counter();
     bench.call(&Add(3)).expect("positive");
     let payload = codec::encode_named(&Add(100), 64).expect("small");
-    assert!(bench.run_only(Op::Call { command: "add", payload: &payload, may_create: true }).outcome.is_ok());
+    assert!(
+        bench.run_only(Op::Call { command: "add", payload: Payload::One(&payload), may_create: true }).outcome.is_ok()
+    );
     assert_eq!(bench.call(&Add(1)), Ok(4));
     let mut bench = cart();
     bench.create(&Cart { lines: Vec::new(), ballast: "x".repeat(500) }).expect("new");
     bench.call(&PutIn("tea".into(), 1)).expect("one");
     let payload = codec::encode_named(&PutIn("ghost".into(), 1), 64).expect("small");
-    let run = bench.run_only(Op::Call { command: "put-in", payload: &payload, may_create: true });
+    let run = bench.run_only(Op::Call { command: "put-in", payload: Payload::One(&payload), may_create: true });
     assert!(matches!(run.change, Change::Events { image: None, .. }));
     assert_eq!(bench.ask(&Lines {}), Ok(1));
 }

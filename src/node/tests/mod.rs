@@ -2,9 +2,11 @@
 //! two session types, a ring, and its loss.
 
 mod crowding;
+mod dedicated;
 mod draining;
 mod expiry;
 mod guarding;
+mod hosting;
 mod kinds;
 mod ring;
 mod roles;

@@ -1,0 +1,99 @@
+//! Carrying out what a worker's host asked for: frames, acknowledgements, replies, words to the view keeper.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    clock,
+    message::{CallOutcome, DataMessage},
+    tasks::After,
+    view_keeper::KeeperInput,
+    watchers,
+    worker::WorkerState,
+};
+use crate::{
+    event::EventKind,
+    id::{ArcId, NodeId, ViewNumber},
+    replication::{Broken, Effect, Frame},
+    transport::{Class, Lane},
+};
+
+impl WorkerState {
+    /// Carries out what the host asked for.
+    pub(super) fn follow(&mut self) {
+        let mut promoted: Vec<ArcId> = Vec::new();
+        let mut wishes = Vec::new();
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Frame { to, frame } => self.send_frame(to, frame),
+                Effect::Ack { to, stream, mut ack } => {
+                    let mut granting = self.shared.granting();
+                    // Another worker may have installed a newer view: what this one grants would be of the older.
+                    if granting.stamp == ack.stamp {
+                        granting.grants.give(to, clock::now(), self.shared.settings.replication.lease);
+                    } else {
+                        ack.stamp = ViewNumber::default();
+                    }
+                    drop(granting);
+                    self.send_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
+                }
+                Effect::Release(token) => {
+                    if let Some(waiting) = self.waiting.remove(&token) {
+                        waiting.reply_to.give(waiting.outcome);
+                        if let Some(after) = waiting.after {
+                            After::begin(*after, &self.shared);
+                        }
+                    }
+                }
+                Effect::Fail(token, Broken::Deposed) => {
+                    if let Some(waiting) = self.waiting.remove(&token) {
+                        waiting.reply_to.give(CallOutcome::Unknown);
+                    }
+                }
+                Effect::Wish(wish) => wishes.push(*wish),
+                Effect::NeedsView { of, .. } => self.shared.tell_keeper(KeeperInput::Fetch(of)),
+                Effect::Serving { arc, .. } => {
+                    self.forget_objects(arc);
+                    promoted.push(arc);
+                }
+                Effect::SteppedDown(arc) => {
+                    self.forget_objects(arc);
+                    watchers::send_on(self, arc);
+                }
+                Effect::Confirm(voter) => self.shared.orders.ask(voter),
+                Effect::ToBackup { .. } => {}
+            }
+        }
+        self.effects = effects;
+        if !wishes.is_empty() {
+            self.shared.tell_keeper(KeeperInput::Wishes(wishes));
+        }
+        if !promoted.is_empty() {
+            let view = self.shared.installed[usize::from(self.number)].load(Ordering::Acquire);
+            self.shared.tell(EventKind::Promoted { arcs: promoted.iter().map(|a| a.0).collect(), view });
+        }
+    }
+
+    /// An arc changes hands: what is decoded of it may not be what it will be.
+    fn forget_objects(&mut self, arc: ArcId) {
+        self.live.forget_arc(arc);
+        self.dedicated.forget_arc(arc);
+    }
+
+    fn send_frame(&self, to: NodeId, frame: Frame) {
+        // Chunks share their stream's numbers with commits, so they share its class: held back, they would hold commits up.
+        // Their credit, a few chunks for each peer, bounds how long a commit waits behind them.
+        self.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
+    }
+
+    /// Sends on the data lane. What cannot be sent now is in the link's window and is sent again.
+    fn send_data(&self, to: NodeId, class: Class, message: &DataMessage) {
+        let Some(transport) = self.shared.transport.get() else { return };
+        match message.encode(self.shared.settings.message_max) {
+            Ok(bytes) => {
+                let _ = transport.send(to, Lane::Data, class, bytes);
+            }
+            Err(fault) => tracing::error!(%to, %fault, "a frame could not be encoded; its backup will be dropped"),
+        }
+    }
+}
