@@ -30,6 +30,7 @@ pub use crate::runtime::shared::Readiness;
 
 mod builder;
 mod drain;
+mod recovery;
 mod start_error;
 mod starting;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod tests;
 
 pub use builder::NodeBuilder;
 pub use drain::{Drain, DrainError};
+pub use recovery::Recovery;
 pub use start_error::StartError;
 
 /// A fresh id is drawn at most so often for one that this node serves: with a hundredth of the arcs, it fails once in 20,000.

@@ -3,15 +3,15 @@
 //! It is narrow on purpose: the JSON kind, a look at the view, and nothing of how sessions are hosted or copied. `Node`
 //! implements it over `SessionRef`; tests implement it over one local map that runs the same session type.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Drain, DrainError, Lifespan, Readiness,
+    Answered, Drain, DrainError, Lifespan, Readiness, Recovery, RecoveryFault,
     error::Error,
-    id::NodeName,
+    id::{NodeId, NodeName},
     json::{Document, PutReply},
     membership::{Outlook, View},
     session::SessionId,
@@ -76,6 +76,13 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn uncordon(&self);
     /// Hands over all that is here and leaves the ring.
     fn drain(&self, how: Drain) -> impl Future<Output = Result<(), DrainError>> + Send;
+
+    /// What going on with these nodes alone would come to.
+    fn plan_recovery(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault>;
+    /// Goes on with them alone.
+    fn recover(&self, named: &BTreeSet<NodeName>) -> impl Future<Output = Result<Recovery, RecoveryFault>> + Send;
+    /// Takes the word that a node's process has ended.
+    fn declare_dead(&self, name: NodeName) -> impl Future<Output = Result<Vec<NodeId>, RecoveryFault>> + Send;
 
     /// The document; `None`: there is none.
     fn get(&self, id: SessionId, terms: Terms) -> impl Future<Output = Outcome<Option<Document>>> + Send;

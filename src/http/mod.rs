@@ -22,6 +22,7 @@ mod node;
 mod order;
 mod patience;
 mod problem;
+mod recovery;
 mod request_key;
 mod server;
 mod session;
@@ -52,6 +53,7 @@ fn routes<D: Door>(shared: Arc<Shared<D>>) -> Router {
         .route("/v1/arcs", get(look::arcs::<D>))
         .route("/v1/events", get(stream::events::<D>))
         .route("/v1/node/{name}/{order}", post(order::order::<D>))
+        .route("/v1/recovery", get(recovery::plan::<D>).post(recovery::recover::<D>))
         .route("/v1/session/{kind}/{id}", session)
         .fallback(async || Problem::no_such_page())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -1,6 +1,6 @@
 //! The HTTP of a `Node`: the door over `SessionRef`, and `HttpServer`, which is what a program starts.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use super::{
     door::{Door, Events, Heard, Outcome, Terms},
@@ -9,10 +9,11 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, Node, Readiness, SessionId, SessionRef,
+    ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, Node, Readiness, Recovery, RecoveryFault,
+    SessionId, SessionRef,
     config::{ClusterFile, NodeConfig},
     error::Error,
-    id::NodeName,
+    id::{NodeId, NodeName},
     json::{Document, Get, Json, Patch, Put, PutReply},
     membership::{Outlook, View},
 };
@@ -116,6 +117,18 @@ impl Door for Node {
 
     async fn drain(&self, how: Drain) -> Result<(), DrainError> {
         Self::drain(self, how).await
+    }
+
+    fn plan_recovery(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {
+        Self::plan_recovery(self, named)
+    }
+
+    async fn recover(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {
+        Self::recover(self, named).await
+    }
+
+    async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
+        Self::declare_dead(self, name).await
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

@@ -38,10 +38,7 @@ pub(super) async fn order<D: Door>(
     terms: Result<Query<Terms>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if !matches!(site, None | Some(b"none" | b"same-origin")) {
-        return Err(Problem::bad_request("orders are not taken from pages of another origin"));
-    }
+    refuse_other_origins(&headers)?;
     if !matches!(order.as_str(), "cordon" | "uncordon" | "drain") {
         return Err(Problem::no_such_page());
     }
@@ -63,6 +60,16 @@ pub(super) async fn order<D: Door>(
     }
     let standing = if order == "cordon" { "cordoned" } else { "open" };
     Ok(Json(json!({ "node": name, "standing": standing })).into_response())
+}
+
+/// Refuses what a browser sends for a page of another origin.
+pub(super) fn refuse_other_origins(headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if matches!(site, None | Some(b"none" | b"same-origin")) {
+        Ok(())
+    } else {
+        Err(Problem::bad_request("orders are not taken from pages of another origin"))
+    }
 }
 
 /// Where the order has to go.

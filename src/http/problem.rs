@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::condition::etag;
 use crate::{
-    DrainError,
+    DrainError, RecoveryFault,
     error::{Changed, Error, ErrorKind, Retry},
 };
 
@@ -118,6 +118,18 @@ impl Problem {
             _ => (StatusCode::CONFLICT, Retry::Useless),
         };
         Self { retry, ..Self::new(status, "not-drained", "The node has not left the ring", why.to_string()) }
+    }
+
+    /// A recovery that was not begun, or came to nothing.
+    pub(super) fn not_recovered(why: &RecoveryFault) -> Self {
+        let (status, retry) = match why {
+            RecoveryFault::UnderWay | RecoveryFault::Starting | RecoveryFault::Stopped => {
+                (StatusCode::SERVICE_UNAVAILABLE, Retry::Safe)
+            }
+            RecoveryFault::NotReached(_) => (StatusCode::GATEWAY_TIMEOUT, Retry::Safe),
+            _ => (StatusCode::CONFLICT, Retry::Useless),
+        };
+        Self { retry, ..Self::new(status, "not-recovered", "Nothing was recovered", why.to_string()) }
     }
 
     /// No node of that name.

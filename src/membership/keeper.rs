@@ -9,6 +9,8 @@
 
 mod asking;
 mod newcomers;
+mod proving;
+mod recovering;
 mod settings;
 
 use std::{
@@ -20,13 +22,15 @@ use std::{
 pub use settings::KeeperSettings;
 
 use newcomers::Joining;
+use recovering::Recovery;
 
 use super::{
-    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, View, Vote, Wish, WishedChange,
+    Chain, ChainEffect, ChainMessage, JoinRefusal, KeeperMessage, Member, Outlook, RecoveryFault, View, Vote, Wish,
+    WishedChange,
     next_view::{Knowledge, next_view},
 };
 use crate::{
-    id::{ArcId, NodeId, ViewNumber},
+    id::{ArcId, ClusterId, NodeId, ViewNumber},
     moment::Moment,
 };
 
@@ -76,6 +80,10 @@ pub enum KeeperEffect {
     Installed(Arc<View>),
     /// This node is not let in; it should stop and say why.
     Refused(JoinRefusal),
+    /// The recovery that this node was asked for: the first view of the successor, or why there is none.
+    RecoveryEnded(Result<Arc<View>, RecoveryFault>),
+    /// An operator had this cluster go on as another, without this process.
+    LeftBehind(ClusterId),
 }
 
 /// One node's part in keeping the view.
@@ -111,6 +119,14 @@ pub struct Keeper {
     collisions: u32,
     timeouts: u32,
     unfinished_since: Option<Moment>,
+    /// The recovery that this node was asked for.
+    recovery: Option<Recovery>,
+    /// Its word for a recovery, and since when.
+    pledged: Option<(ClusterId, Moment)>,
+    /// Processes that went on as a successor of its cluster: they are heard, and never vote here again.
+    gone_over: BTreeSet<NodeId>,
+    /// A successor of its cluster that it is not in.
+    left_behind_by: Option<ClusterId>,
     /// Something changed since it was last asked whether a view is wanted.
     stirred: bool,
 }
@@ -146,6 +162,10 @@ impl Keeper {
             collisions: 0,
             timeouts: 0,
             unfinished_since: None,
+            recovery: None,
+            pledged: None,
+            gone_over: BTreeSet::new(),
+            left_behind_by: None,
             stirred: true,
         }
     }
@@ -219,31 +239,6 @@ impl Keeper {
         self.hearing = hearing;
     }
 
-    /// A process is proved dead. Proof is a fact, so it holds whoever else still seems to hear the process.
-    pub fn handle_proof(&mut self, node: NodeId, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
-        if !self.note_proof(node) {
-            return;
-        }
-        let mut effects = Vec::new();
-        self.chain.handle_proof(&self.dead, &mut effects);
-        self.follow(effects, now, out);
-        self.choose_if_free(now, out);
-        self.tick(now, jitter, out);
-    }
-
-    fn note_proof(&mut self, node: NodeId) -> bool {
-        if !self.dead.insert(node) {
-            return false;
-        }
-        self.fresh_proofs.push_back(node);
-        if self.fresh_proofs.len() > FRESH_PROOFS_MAX {
-            self.fresh_proofs.pop_front();
-        }
-        self.ended_told = None;
-        self.stirred = true;
-        true
-    }
-
     /// A primary of this node wishes for a change of its arc. One wish an arc; a newer one replaces it.
     pub fn wish(&mut self, wish: Wish) {
         if wish.base == self.view().number {
@@ -285,8 +280,12 @@ impl Keeper {
         out: &mut Vec<KeeperEffect>,
     ) {
         match message {
+            KeeperMessage::Chain(message) if !self.may_heed(&message) => return,
+            KeeperMessage::Chain(ChainMessage::Decided(view)) if view.cluster != self.view().cluster => {
+                self.handle_successor(view, now, out);
+            }
             KeeperMessage::Chain(ChainMessage::Prepare { .. } | ChainMessage::Accept { .. })
-                if now < self.mute_until => {}
+                if now < self.mute_until || self.is_pledged(now) => {}
             KeeperMessage::Chain(message) => {
                 let heard = self.heard(now);
                 let was_proposing = self.chain.proposing_since().is_some();
@@ -334,6 +333,8 @@ impl Keeper {
                     out.push(KeeperEffect::Refused(refusal));
                 }
             }
+            KeeperMessage::Recovery(message) => self.handle_recovery(from, message, now, out),
+            KeeperMessage::Word(nodes) => self.handle_word(&nodes, now, jitter, out),
             KeeperMessage::Founding(_) => {}
         }
         self.tick(now, jitter, out);
@@ -349,13 +350,14 @@ impl Keeper {
         self.say_ended(now, out);
         self.seek_proofs(now, out);
         self.refuse_joins(now, out);
+        self.look_after_recovery(now, out);
         self.leaving.retain(|_, asked_last| now.since(*asked_last) <= JOIN_KEPT);
         let heard = self.heard(now);
         self.note_cut_off(&heard, now);
         // A voter that is no member answers proposals and makes none: it has to be let in first. Only one that came back may
         // find that nobody is left who could let it in.
         let may_propose = self.view().is_member(me) || !self.earlier.is_empty();
-        if !self.view().is_voter(voter) || !may_propose || now < self.mute_until {
+        if !self.view().is_voter(voter) || !may_propose || now < self.mute_until || self.is_pledged(now) {
             return;
         }
         if heard != self.heard_before {
@@ -421,7 +423,8 @@ impl Keeper {
         };
         let members = self.view().members.iter().map(|m| m.node).filter(|n| !self.hearing.suspects.contains(n));
         let known = members.chain(self.hearing.hears.iter().copied());
-        let mut heard: BTreeSet<NodeId> = known.filter(|n| !self.dead.contains(n) && !stuck(n)).collect();
+        let mut heard: BTreeSet<NodeId> =
+            known.filter(|n| !self.dead.contains(n) && !self.gone_over.contains(n) && !stuck(n)).collect();
         heard.insert(self.member.node);
         heard
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArcEntry, Member, Shape, View};
+use super::{ArcEntry, Member, RecoveryMessage, Shape, View};
 use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
 
 /// The order of proposals for one view: round first, then who proposes.
@@ -193,6 +193,10 @@ pub enum KeeperMessage {
     Ended(Vec<NodeId>),
     /// You cannot come in.
     JoinRefused(JoinRefusal),
+    /// Going on without a quorum, on an operator's word.
+    Recovery(RecoveryMessage),
+    /// An operator says that these processes have ended, whatever else is known of them.
+    Word(Vec<NodeId>),
 }
 
 /// Why a node is not let in. The asker's state is unchanged.

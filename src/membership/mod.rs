@@ -14,6 +14,7 @@ mod next_view;
 mod outlook;
 mod packed_view;
 mod placement;
+mod recovery;
 mod ring;
 #[cfg(test)]
 pub(crate) mod test_views;
@@ -29,5 +30,6 @@ pub use monitor::{Answered, Beat, Monitor, MonitorSettings, OUTSTANDING_MAX, Pin
 pub use next_view::{Knowledge, founding_view, next_view};
 pub use outlook::Outlook;
 pub use placement::{Target, deal_homes, rehome, target, targets};
+pub use recovery::{Declined, RecoveryFault, RecoveryMessage, successor_view};
 pub use transition::{Part, Turn, transition};
 pub use view::{Agreement, ArcEntry, ArcState, KindVersion, Member, Role, Shape, Standing, View, ViewFault};

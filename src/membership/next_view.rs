@@ -69,6 +69,7 @@ pub fn founding_view(cluster: ClusterId, shape: super::Shape, mut members: Vec<M
         members: members.into_iter().map(Arc::new).collect(),
         voters: voting,
         arcs,
+        succeeds: None,
     };
     // Nothing has been acknowledged yet, so every backup holds all there is: the first view is born protected.
     for (entry, target) in placement::targets(&view).into_iter().enumerate() {

@@ -28,6 +28,9 @@ struct PackedView {
     voters: Vec<Place>,
     entries: Vec<PackedEntry>,
     arcs: Vec<Place>,
+    /// Absent from what older versions stored.
+    #[serde(default)]
+    succeeds: Option<ClusterId>,
 }
 
 /// An entry, with places in the tables for names.
@@ -123,6 +126,7 @@ fn pack(view: &View) -> Result<PackedView, TooMany> {
         voters,
         entries: entries.listed,
         arcs,
+        succeeds: view.succeeds,
     })
 }
 
@@ -149,6 +153,7 @@ fn unpack(packed: PackedView) -> Result<View, Unpackable> {
         arcs: packed.arcs.iter().map(arc).collect::<Result<_, _>>()?,
         shape: packed.shape,
         members: packed.members,
+        succeeds: packed.succeeds,
     };
     view.check().map_err(Unpackable::Fault)?;
     Ok(view)

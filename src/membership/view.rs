@@ -215,6 +215,8 @@ pub struct View {
     pub voters: Vec<NodeId>,
     /// By `ArcId`.
     pub arcs: Vec<Arc<ArcEntry>>,
+    /// The cluster that this one goes on for, if an operator had it recovered.
+    pub succeeds: Option<ClusterId>,
 }
 
 impl fmt::Debug for View {

@@ -4,6 +4,8 @@
 //! It is the only writer of the node's view. Its order on a new view matters: first it stops granting leases under older
 //! views, then it publishes the view, then it hands it to the workers.
 
+mod beginning;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -11,7 +13,9 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+use beginning::Reminder;
 
 use super::{
     chance, clock,
@@ -24,8 +28,8 @@ use crate::{
     event::EventKind,
     id::{ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
-        ChainMessage, Change, Difference, Founding, FoundingEffect, Hearing, JoinRefusal, Keeper, KeeperEffect,
-        KeeperMessage, KeeperSettings, Member, View, Vote, Wish, answer_as_serving, targets,
+        ChainMessage, Change, Difference, Founding, Hearing, JoinRefusal, Keeper, KeeperEffect, KeeperMessage, Member,
+        RecoveryFault, View, Vote, Wish, answer_as_serving, targets,
     },
     moment::Moment,
     runtime::message::ControlMessage,
@@ -35,11 +39,6 @@ use crate::{
     },
 };
 
-/// A starting node says for whom it waits once it has waited this long: most are let in or founded sooner.
-const SAY_AWAITED_AFTER: Duration = Duration::from_millis(200);
-/// And again after this, each time twice as long up to the longest: a node that waits for days shall not fill its log.
-const SAY_AGAIN: Duration = Duration::from_secs(5);
-const SAY_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// Jitter of proposals; below the stagger.
 const JITTER: Duration = Duration::from_millis(20);
 
@@ -59,6 +58,10 @@ pub(crate) enum KeeperInput {
     Proof(NodeId),
     /// What this node is has changed.
     Describe(Member),
+    /// An operator has these nodes go on without a quorum.
+    Recover(BTreeSet<NodeName>, oneshot::Sender<Result<Arc<View>, RecoveryFault>>),
+    /// An operator says that the processes of this name have ended; of which that is believed, is told.
+    Word(NodeName, oneshot::Sender<Vec<NodeId>>),
     /// Time passed.
     Tick,
 }
@@ -121,27 +124,6 @@ enum Stage {
     Serving(Box<Keeper>),
 }
 
-/// When what is waited for is said again.
-struct Reminder {
-    due: Moment,
-    pause: Duration,
-}
-
-impl Reminder {
-    fn new(now: Moment) -> Self {
-        Self { due: now + SAY_AGAIN, pause: SAY_AGAIN }
-    }
-
-    fn is_due(&mut self, now: Moment) -> bool {
-        let is_due = now >= self.due;
-        if is_due {
-            self.pause = (self.pause * 2).min(SAY_AGAIN_MAX);
-            self.due = now + self.pause;
-        }
-        is_due
-    }
-}
-
 /// What it keeps.
 pub(crate) struct KeeperState {
     shared: Arc<Shared>,
@@ -160,6 +142,8 @@ pub(crate) struct KeeperState {
     /// How many arcs are, and whether all is protected, as it was last told.
     protection: Option<(usize, bool)>,
     watched: BTreeSet<NodeId>,
+    /// Who waits for the end of a recovery.
+    recovering: Option<oneshot::Sender<Result<Arc<View>, RecoveryFault>>>,
 }
 
 impl Actor for ViewKeeper {
@@ -183,6 +167,7 @@ impl Actor for ViewKeeper {
             unlisted: BTreeMap::new(),
             protection: None,
             watched: BTreeSet::new(),
+            recovering: None,
         })
     }
 
@@ -206,126 +191,6 @@ impl Actor for ViewKeeper {
 }
 
 impl KeeperState {
-    fn found(&mut self, input: KeeperInput, now: Moment) {
-        if let Some(left) = self.left.take() {
-            self.go_on(left, now);
-            return;
-        }
-        let Stage::Founding(founding) = &mut self.stage else { return };
-        let mut effects = Vec::new();
-        match input {
-            KeeperInput::Message(from, KeeperMessage::Founding(message)) => {
-                founding.handle(from, message, now, &mut effects);
-            }
-            KeeperInput::Message(from, KeeperMessage::Chain(ChainMessage::Decided(view))) => {
-                founding.handle_decided(from, view, &mut effects);
-            }
-            KeeperInput::Tick => {
-                founding.tick(&self.shared.connected(), now, &mut effects);
-                let awaited = Awaited { missing: founding.missing(now), differing: founding.differing(now) };
-                if now.since(self.began) >= SAY_AWAITED_AFTER {
-                    let again = self.reminder.is_due(now);
-                    self.say_awaited(awaited, again);
-                }
-            }
-            KeeperInput::Describe(member) => self.member = member,
-            _ => {}
-        }
-        for effect in effects {
-            match effect {
-                FoundingEffect::Send(to, message) => self.send(to, message),
-                FoundingEffect::Founded(view) | FoundingEffect::Join(view) => {
-                    self.begin_to_serve(&view, now);
-                    return;
-                }
-                FoundingEffect::TwoClusters(one, other) => {
-                    let _ = self.beginning.try_send(Beginning::TwoClusters(one, other));
-                }
-                FoundingEffect::Differs(difference) => {
-                    let _ = self.beginning.try_send(Beginning::Differs(difference));
-                }
-                FoundingEffect::StartAnew => {
-                    let _ = self.beginning.try_send(Beginning::StartAnew);
-                }
-            }
-        }
-    }
-
-    fn say_awaited(&mut self, awaited: Awaited, again: bool) {
-        if again || awaited != self.told_awaited {
-            self.told_awaited.clone_from(&awaited);
-            let _ = self.beginning.try_send(Beginning::Waiting(awaited));
-        }
-    }
-
-    fn begin_to_serve(&mut self, view: &Arc<View>, now: Moment) {
-        self.say_awaited(Awaited::default(), false);
-        if let Err(fault) = view.check() {
-            tracing::error!(%fault, "a view was refused");
-            return;
-        }
-        let settings = self.keeper_settings();
-        let keeper = Keeper::new(self.member.clone(), Arc::clone(view), settings, now);
-        self.serve(keeper, vec![KeeperEffect::Keep], now);
-    }
-
-    fn keeper_settings(&self) -> KeeperSettings {
-        let suspect_after = self.shared.settings.suspect_after;
-        let defaults = KeeperSettings::default();
-        // Two round trips of a slow network must fit in, or no view would ever be decided.
-        let proposal_timeout = defaults.proposal_timeout.max(suspect_after / 4);
-        KeeperSettings { suspect_after, proposal_timeout, ..defaults }
-    }
-
-    /// Takes up the vote of earlier processes: no founding, for the ring that they were in may still be.
-    fn go_on(&mut self, left: Left, now: Moment) {
-        let Left { vote, processes } = left;
-        tracing::info!(view = vote.view.number.0, "going on with the vote that an earlier process left");
-        let mut effects = vec![KeeperEffect::Keep];
-        let settings = self.keeper_settings();
-        let keeper = Keeper::restored(self.member.clone(), vote, processes, settings, now, &mut effects);
-        self.serve(keeper, effects, now);
-    }
-
-    fn serve(&mut self, keeper: Keeper, effects: Vec<KeeperEffect>, now: Moment) {
-        let view = Arc::clone(keeper.view());
-        let view = &view;
-        self.stage = Stage::Serving(Box::new(keeper));
-        self.install(view);
-        let is_kept = self.keep_vote(&effects);
-        self.follow(effects, is_kept);
-        self.watch();
-        if !view.is_member(self.shared.me) {
-            let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
-            tracing::info!("asking to be let in by {members}");
-            self.reminder = Reminder::new(now);
-        }
-        self.keep(KeeperInput::Tick, now);
-    }
-
-    /// While this node is not let in: why, every now and then.
-    fn say_what_it_asks(&mut self, now: Moment) {
-        let Stage::Serving(keeper) = &self.stage else { return };
-        if *self.shared.readiness.borrow() != Readiness::Starting || !self.reminder.is_due(now) {
-            return;
-        }
-        let outlook = keeper.outlook(now);
-        let names = |names: &[NodeName]| names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
-        if outlook.has_quorum() {
-            let unheard = names(&outlook.unheard);
-            tracing::info!(
-                unheard,
-                "still asking to be let in: a majority of the ring's voters is heard, and has not decided it yet"
-            );
-        } else {
-            let awaited = names(&outlook.awaited);
-            tracing::info!(
-                awaited,
-                "still asking to be let in: too few of the ring's voters are heard from here to decide it"
-            );
-        }
-    }
-
     fn keep(&mut self, input: KeeperInput, now: Moment) {
         let jitter = chance::jitter(JITTER);
         let Stage::Serving(keeper) = &mut self.stage else { return };
@@ -341,7 +206,7 @@ impl KeeperState {
             }
             KeeperInput::Message(from, message) => {
                 if let KeeperMessage::Chain(message) = &message
-                    && message.views().any(|view| view.cluster != keeper.view().cluster || view.check().is_err())
+                    && (!keeper.may_heed(message) || message.views().any(|view| view.check().is_err()))
                 {
                     let other = message.views().map(|view| view.cluster).find(|c| *c != keeper.view().cluster);
                     let is_outside = *self.shared.readiness.borrow() == Readiness::Starting;
@@ -375,6 +240,18 @@ impl KeeperState {
                 self.member = member.clone();
                 keeper.describe(member);
             }
+            KeeperInput::Recover(named, answer) => {
+                if self.recovering.is_some() {
+                    let _ = answer.send(Err(RecoveryFault::UnderWay));
+                    return;
+                }
+                self.recovering = Some(answer);
+                let successor = ClusterId(chance::draw());
+                keeper.recover(&named, successor, self.shared.connected(), now, &mut effects);
+            }
+            KeeperInput::Word(name, answer) => {
+                let _ = answer.send(keeper.take_word(name, now, jitter, &mut effects));
+            }
             KeeperInput::Tick => {
                 keeper.tick(now, jitter, &mut effects);
                 if keeper.asks_around(now) {
@@ -395,7 +272,7 @@ impl KeeperState {
         self.watch();
     }
 
-    fn follow(&self, effects: Vec<KeeperEffect>, is_kept: bool) {
+    fn follow(&mut self, effects: Vec<KeeperEffect>, is_kept: bool) {
         for effect in effects {
             match effect {
                 KeeperEffect::Keep => {}
@@ -408,6 +285,21 @@ impl KeeperState {
                 KeeperEffect::Send(to, message) => self.send(to, message),
                 KeeperEffect::Seek(node) => self.seek(node),
                 KeeperEffect::Installed(view) => self.install(&view),
+                KeeperEffect::RecoveryEnded(ended) => {
+                    if let Ok(view) = &ended {
+                        self.say_recovered(view);
+                    }
+                    if let Some(answer) = self.recovering.take() {
+                        let _ = answer.send(ended);
+                    }
+                }
+                KeeperEffect::LeftBehind(by) => {
+                    tracing::error!(
+                        cluster = %by,
+                        "on an operator's word the ring went on without this process, which serves nothing any more and keeps what it \
+                         holds: look whether anything of it was lost there, then stop it and start it anew"
+                    );
+                }
                 KeeperEffect::Refused(refusal) => {
                     let _ = self.beginning.try_send(Beginning::Refused(refusal));
                 }
@@ -426,6 +318,12 @@ impl KeeperState {
             tracing::error!(%why, "the vote cannot be stored: this node does not vote until it can");
         }
         stored.is_ok()
+    }
+
+    fn say_recovered(&self, view: &View) {
+        let lost = view.arcs.iter().filter(|e| e.lost_at == Some(view.number)).count();
+        let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
+        tracing::warn!(cluster = %view.cluster, members, lost, "recovered on an operator's word: the ring goes on as another cluster");
     }
 
     /// Looks, once, whether a process of this host is dead. The keeper asks again.

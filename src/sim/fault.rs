@@ -65,6 +65,8 @@ pub(crate) enum Fault {
         /// Whether connections close with it.
         told: bool,
     },
+    /// An operator looks, and where the ring stands still for good has the living go on as a successor of their cluster.
+    Recover,
     /// Every cut is mended.
     Mend,
     /// Everything that is wrong ends; dead nodes are started, paused ones resumed.

@@ -15,7 +15,7 @@ use super::{
     serving::{Asked, Serving},
 };
 use crate::{
-    id::{ClusterId, NodeId},
+    id::{ClusterId, NodeId, NodeName},
     membership::{
         ChainMessage, Founding, FoundingEffect, FoundingPlan, Keeper, KeeperEffect, KeeperMessage, KeeperSettings,
         Member, Monitor, MonitorSettings, Standing, View, Vote, targets,
@@ -153,6 +153,21 @@ impl SimNode {
         self.flush(now, out);
     }
 
+    /// An operator has it go on with these nodes alone.
+    pub(crate) fn recover(
+        &mut self,
+        named: &BTreeSet<NodeName>,
+        successor: ClusterId,
+        connected: &BTreeSet<NodeId>,
+        now: Moment,
+        out: &mut Vec<Output>,
+    ) {
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        let mut effects = Vec::new();
+        serving.keeper.recover(named, successor, connected.iter().copied(), now, &mut effects);
+        self.follow_keeper(effects, now, out);
+    }
+
     /// A connection to a peer was closed.
     pub(crate) fn handle_closed(&mut self, node: NodeId, now: Moment) {
         if let Stage::Serving(serving) = &mut self.stage {
@@ -263,6 +278,8 @@ impl SimNode {
                 KeeperEffect::Send(to, message) => out.push(Output::Send(to, Packet::Keeper(message))),
                 KeeperEffect::Installed(view) => self.install(&view, now, out),
                 KeeperEffect::Refused(_) => out.push(Output::Stopped("refused")),
+                KeeperEffect::RecoveryEnded(ended) => out.push(Output::Recovered(ended)),
+                KeeperEffect::LeftBehind(_) => out.push(Output::Stopped("left behind")),
             }
         }
     }

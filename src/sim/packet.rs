@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::check::{Action, Reply};
 use crate::{
     id::{NodeId, RequestId},
-    membership::{KeeperMessage, Ping, Pong, View, Vote, WishedChange},
+    membership::{KeeperMessage, Ping, Pong, RecoveryFault, View, Vote, WishedChange},
     replication::{Frame, LinkAck, Token},
 };
 
@@ -73,6 +73,8 @@ pub(crate) enum Output {
     Keep(Box<Vote>),
     /// It looks whether a process is dead.
     Seek(NodeId),
+    /// The recovery that it was asked for has ended.
+    Recovered(Result<Arc<View>, RecoveryFault>),
     /// It cannot go on under this id: it starts anew, or was refused.
     Stopped(&'static str),
 }

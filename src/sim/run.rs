@@ -39,11 +39,12 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 22] = [
+pub const MARKS: [&str; 23] = [
     "a backup caught up",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
     "a client's try timed out",
+    "a cluster went on as its successor",
     "a deposed primary said: outcome unknown",
     "a frame of a deposed primary was refused",
     "a kill",

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     id::{ClusterId, Incarnation, NodeId, NodeName},
-    membership::{ChainMessage, FoundingMessage, KeeperMessage, View, Vote, WishedChange},
+    membership::{ChainMessage, FoundingMessage, KeeperMessage, RecoveryFault, View, Vote, WishedChange},
     moment::Moment,
     replication::Token,
 };
@@ -122,6 +122,8 @@ pub(crate) struct World {
     decisions: OneDecision,
     /// The clusters that any process was in: who, and whether a caller was answered there.
     clusters: BTreeMap<ClusterId, BTreeSet<NodeId>>,
+    /// Which cluster went on as which.
+    successors: BTreeMap<ClusterId, ClusterId>,
     answered: bool,
     /// Processes that gave up their founding and started anew.
     gave_up: BTreeSet<NodeId>,
@@ -158,6 +160,7 @@ impl World {
             endings: BTreeMap::new(),
             decisions: OneDecision::default(),
             clusters: BTreeMap::new(),
+            successors: BTreeMap::new(),
             answered: false,
             gave_up: BTreeSet::new(),
             newest: None,
@@ -323,6 +326,14 @@ impl World {
                 Output::Installed(view) => self.installed(from, view),
                 Output::Keep(vote) => self.keep(from, *vote),
                 Output::Seek(of) => self.look_for(from, of),
+                Output::Recovered(Ok(_)) => self.mark("a cluster went on as its successor"),
+                Output::Recovered(Err(why)) => self.mark(match why {
+                    RecoveryFault::Declined(..) => "a recovery was declined: there is a quorum",
+                    RecoveryFault::NotReached(_) => "a recovery was not answered",
+                    RecoveryFault::UnderWay => "a recovery was under way",
+                    RecoveryFault::NotNamed(_) => "a recovery without whom it was asked of",
+                    _ => "a recovery came to nothing",
+                }),
                 Output::Stopped(why) => {
                     self.mark(why);
                     self.gave_up.insert(from);

@@ -70,6 +70,7 @@ fn backed_by(file: &ClusterFile) -> Vec<Vec<NodeName>> {
         members: members.map(Arc::new).collect(),
         voters: file.voters().into_iter().map(process).collect(),
         arcs: homes.iter().map(|home| Arc::new(entry(*home))).collect(),
+        succeeds: None,
     };
     let mut backed: BTreeMap<NodeName, Vec<NodeName>> = BTreeMap::new();
     for (home, target) in homes.iter().zip(targets(&view)) {

@@ -17,6 +17,7 @@ mod node;
 mod order;
 mod plan;
 mod ports;
+mod recover;
 #[cfg(feature = "sim")]
 mod sim;
 mod spread;
@@ -68,6 +69,8 @@ enum Command {
     Uncordon(order::Order),
     /// Tells a node to hand over all it has and leave the ring.
     Drain(order::DrainOrder),
+    /// Looks why a ring stands still, and has it go on without its majority, on your word.
+    Recover(recover::Recover),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Cordon(arguments) => arguments.run(order::Told::Cordon),
         Command::Uncordon(arguments) => arguments.run(order::Told::Uncordon),
         Command::Drain(arguments) => arguments.run(),
+        Command::Recover(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Plan(arguments) => arguments.run(),

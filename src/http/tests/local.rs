@@ -2,7 +2,7 @@
 //! reply table that replicas keep. What it lacks is other nodes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Drain, DrainError, Readiness,
+    Answered, Drain, DrainError, Readiness, Recovery, RecoveryFault,
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
@@ -202,6 +202,18 @@ impl Door for Local {
 
     async fn drain(&self, _: Drain) -> Result<(), DrainError> {
         Err(DrainError::NobodyElse)
+    }
+
+    fn plan_recovery(&self, _: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {
+        Err(RecoveryFault::NoHost)
+    }
+
+    async fn recover(&self, _: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {
+        Err(RecoveryFault::NoHost)
+    }
+
+    async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
+        Err(RecoveryFault::NotDead(name))
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

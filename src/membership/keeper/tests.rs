@@ -6,6 +6,8 @@ use crate::membership::{
     test_views::{chance, founded, member, name, node},
 };
 
+mod recovering;
+
 const STEP: Duration = Duration::from_millis(5);
 
 struct Cluster {
@@ -18,6 +20,8 @@ struct Cluster {
     installed: Vec<(Moment, NodeId, Arc<View>)>,
     refused: Vec<(NodeId, JoinRefusal)>,
     proposers: Vec<NodeId>,
+    recoveries: Vec<Result<Arc<View>, RecoveryFault>>,
+    left_behind: Vec<(NodeId, ClusterId)>,
 }
 
 impl Cluster {
@@ -33,6 +37,8 @@ impl Cluster {
             installed: Vec::new(),
             refused: Vec::new(),
             proposers: Vec::new(),
+            recoveries: Vec::new(),
+            left_behind: Vec::new(),
         };
         for n in names {
             cluster.start(node(n, 1), &view);
@@ -73,6 +79,8 @@ impl Cluster {
                     self.installed.push((self.now, me, view));
                 }
                 KeeperEffect::Refused(refusal) => self.refused.push((me, refusal)),
+                KeeperEffect::RecoveryEnded(ended) => self.recoveries.push(ended),
+                KeeperEffect::LeftBehind(by) => self.left_behind.push((me, by)),
             }
         }
     }

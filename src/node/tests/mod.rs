@@ -8,6 +8,7 @@ mod expiry;
 mod guarding;
 mod hosting;
 mod kinds;
+mod recovering;
 mod ring;
 mod roles;
 mod routing;

@@ -41,13 +41,15 @@ pub enum Mix {
     Expiries,
     /// Votes that outlive their processes: several killed at once, all of them now and then.
     Stops,
+    /// A quorum killed for good, and an operator who has the others go on without it.
+    Recoveries,
     /// Faults before there is a cluster: starts in any order, halves apart, blank restarts.
     Founding,
 }
 
 impl Mix {
     /// Every mix.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Storm,
         Self::Voters,
         Self::Pauses,
@@ -60,6 +62,7 @@ impl Mix {
         Self::Drains,
         Self::Expiries,
         Self::Stops,
+        Self::Recoveries,
         Self::Founding,
     ];
 
@@ -79,6 +82,7 @@ impl Mix {
             Self::Drains => "drains",
             Self::Expiries => "expiries",
             Self::Stops => "stops",
+            Self::Recoveries => "recoveries",
             Self::Founding => "founding",
         }
     }
@@ -135,6 +139,10 @@ impl Mix {
             Self::Stops => {
                 setting.keeps_votes = true;
                 setting.kill_on_vote = if chance.chance(0.5) { 0.03 } else { 0.0 };
+                setting.may_lose = true;
+            }
+            Self::Recoveries => {
+                setting.recovers = true;
                 setting.may_lose = true;
             }
             Self::Founding => {
@@ -303,6 +311,24 @@ impl Drawing {
                 for name in names.into_iter().take(some) {
                     let at = at + self.chance.duration(Duration::ZERO, ms(200));
                     self.faults.push((at, Fault::Kill(Whom::Named(name), self.chance.duration(ms(5), ms(1_500)))));
+                }
+            }
+            Mix::Recoveries => {
+                let mut names = self.names.clone();
+                self.chance.shuffle(&mut names);
+                for name in names.iter().take(names.len().div_ceil(2)) {
+                    let at = at + self.chance.duration(Duration::ZERO, ms(60));
+                    self.faults.push((at, Fault::Kill(Whom::Named(*name), self.chance.duration(ms(50), ms(2_500)))));
+                }
+                let looks = at + self.chance.duration(ms(400), ms(2_000));
+                self.faults.push((looks, Fault::Recover));
+                // Now and then somebody dies while it is under way.
+                if self.chance.chance(0.4) {
+                    let soon = looks + self.chance.duration(Duration::ZERO, ms(20));
+                    let down = self.chance.duration(ms(50), ms(600));
+                    let name = self.name();
+                    self.faults.push((soon, Fault::Kill(Whom::Named(name), down)));
+                    self.faults.push((soon + ms(900), Fault::Recover));
                 }
             }
             Mix::Expiries => {

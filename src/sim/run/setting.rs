@@ -52,6 +52,8 @@ pub(crate) struct Setting {
     pub(crate) kill_on_vote: f64,
     /// Whether votes outlive their processes.
     pub(crate) keeps_votes: bool,
+    /// Whether faults may take the quorum, and an operator has the ring go on without it.
+    pub(crate) recovers: bool,
     /// Planted: of a vote, only the view is kept.
     pub(crate) forget_votes: bool,
     /// Planted: a restarted process keeps its id.
@@ -89,6 +91,7 @@ impl Setting {
             kill_on_founding: 0.0,
             kill_on_vote: 0.0,
             keeps_votes: false,
+            recovers: false,
             forget_votes: false,
             reuse_ids: false,
             replication: ReplicationSettings { chunk_bytes: 64, chunks_in_flight: 2, ..ReplicationSettings::default() },

@@ -1,6 +1,6 @@
 //! What goes wrong in a world, and how it ends.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Disk, Event, Process, World};
 use crate::{
@@ -58,6 +58,7 @@ impl World {
             }
             Fault::StandUp(name) => self.stand_up(name),
             Fault::Cut { cut, told } => self.cut(&cut, told),
+            Fault::Recover => self.recover(),
             Fault::Mend => self.network.heal(),
             Fault::Heal => {
                 self.network.heal();
@@ -72,8 +73,42 @@ impl World {
                     self.stand_up(name);
                     self.start(name);
                 }
+                if self.setting.recovers {
+                    for later in [900, 5_000] {
+                        self.at(Duration::from_millis(later), Event::Fault(Fault::Recover));
+                    }
+                }
             }
         }
+    }
+
+    /// The operator's word must be true, or nothing can be judged: whoever is not named is dead, and the newest view is known to
+    /// one who is. Nobody is named who has not been in the newest cluster.
+    fn recover(&mut self) {
+        let Some(newest) = self.newest.clone() else { return };
+        let named: BTreeSet<NodeName> = self
+            .processes
+            .iter()
+            .filter(|(_, p)| p.node.view().is_some_and(|view| view.cluster == newest.cluster))
+            .map(|(name, _)| *name)
+            .collect();
+        let knows = |p: &Process| p.node.view().is_some_and(|view| view.number == newest.number);
+        let asked = self.processes.values().find(|p| knows(p) && newest.is_member(p.node.id())).map(|p| p.node.id());
+        let some_sleep = self.processes.values().any(|p| p.paused);
+        let Some(asked) = asked.filter(|_| !some_sleep) else { return };
+        let connected = self.reachable_from(asked);
+        let all_reached = named.iter().all(|name| *name == asked.name || connected.iter().any(|n| n.name == *name));
+        let left_out = newest.members.iter().any(|m| self.alive.contains(&m.node) && !named.contains(&m.node.name));
+        if !all_reached || left_out {
+            return;
+        }
+        let successor = ClusterId(u128::from(self.chance.bits()));
+        let mut out = Vec::new();
+        if let Some(process) = self.processes.get_mut(&asked.name) {
+            let now = process.local(self.now);
+            process.node.recover(&named, successor, &connected, now, &mut out);
+        }
+        self.follow(asked, out);
     }
 
     /// Who that is now.
@@ -94,11 +129,19 @@ impl World {
         let stays = |n: &NodeId| n.name != name && self.alive.contains(n);
         // Votes that outlive their processes come back.
         let goes_on = |view: &View| {
-            self.setting.keeps_votes || view.voters.iter().filter(|v| stays(v)).count() * 2 > view.voters.len()
+            self.setting.keeps_votes
+                || self.setting.recovers
+                || view.voters.iter().filter(|v| stays(v)).count() * 2 > view.voters.len()
         };
         let copy_stays = newest.arcs.iter().all(|e| stays(&e.primary) || e.in_sync.iter().any(stays));
         let others_go_on = self.newest_known(|n| n.name != name).is_none_or(|view| goes_on(view));
-        goes_on(newest) && others_go_on && (copy_stays || self.setting.may_lose)
+        // A ring that is to be recovered needs somebody who knows what it was last.
+        let is_known = !self.setting.recovers
+            || self.processes.values().any(|p| {
+                let (node, view) = (p.node.id(), p.node.view());
+                node.name != name && newest.is_member(node) && view.is_some_and(|view| view.number == newest.number)
+            });
+        goes_on(newest) && others_go_on && (copy_stays || self.setting.may_lose) && is_known
     }
 
     fn start(&mut self, name: NodeName) {

@@ -41,6 +41,12 @@ impl World {
         if known || self.clusters.len() == 1 {
             return;
         }
+        if let Some(before) = view.succeeds.filter(|before| self.clusters.contains_key(before)) {
+            if let Some(other) = self.successors.insert(before, view.cluster) {
+                self.wrong.push(format!("{before:?} went on as {other:?} and as {:?}", view.cluster));
+            }
+            return;
+        }
         let others = self.clusters.iter().filter(|(cluster, _)| **cluster != view.cluster);
         let living: Vec<NodeId> =
             others.flat_map(|(_, nodes)| nodes).copied().filter(|n| self.alive.contains(n)).collect();
@@ -118,7 +124,7 @@ impl World {
     pub(crate) fn is_beyond_healing(&self) -> bool {
         let Some(view) = self.newest_known(|_| true) else { return false };
         let living = view.voters.iter().filter(|v| self.alive.contains(v)).count();
-        !self.setting.keeps_votes && living * 2 <= view.voters.len()
+        !self.setting.keeps_votes && !self.setting.recovers && living * 2 <= view.voters.len()
     }
 
     /// A short description of what does not stand, for a liveness failure.

@@ -1,0 +1,78 @@
+//! Operators' words where the ring cannot go on by itself: `/v1/recovery?with=a,b` and `?dead=a`.
+//!
+//! GET says what going on with those nodes alone would come to; POST does it, or takes the word that a node's process has
+//! ended. The node that is asked does it: it is not sent on.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{door::Door, order::refuse_other_origins, problem::Problem, state::Shared};
+use crate::{Recovery, id::NodeName};
+
+/// What may stand in the query.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Words {
+    /// With whom to go on.
+    with: Option<String>,
+    /// Whose process has ended.
+    dead: Option<String>,
+}
+
+fn name(word: &str) -> Result<NodeName, Problem> {
+    NodeName::new(word).ok_or_else(|| Problem::bad_request(format!("{word:?} is no name of a node")))
+}
+
+fn names(words: &str) -> Result<BTreeSet<NodeName>, Problem> {
+    words.split(',').map(name).collect()
+}
+
+fn shown(recovery: &Recovery) -> Response {
+    let Recovery { cluster, view, members, kept, lost } = recovery;
+    let lost: Vec<u16> = lost.iter().map(|arc| arc.0).collect();
+    let members: Vec<&str> = members.iter().map(NodeName::as_str).collect();
+    Json(json!({ "cluster": cluster, "view": view.0, "members": members, "kept": kept, "lost": lost })).into_response()
+}
+
+/// What it would come to.
+pub(super) async fn plan<D: Door>(
+    State(shared): State<Arc<Shared<D>>>,
+    words: Result<Query<Words>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(words) = words.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
+    let (Some(with), None) = (words.with, words.dead) else {
+        return Err(Problem::bad_request("say with whom to go on: ?with=a,b"));
+    };
+    let planned = shared.door()?.plan_recovery(&names(&with)?).map_err(|why| Problem::not_recovered(&why))?;
+    Ok(shown(&planned))
+}
+
+/// Does it.
+pub(super) async fn recover<D: Door>(
+    State(shared): State<Arc<Shared<D>>>,
+    words: Result<Query<Words>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    refuse_other_origins(&headers)?;
+    let Query(words) = words.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
+    let door = shared.door()?;
+    match (words.with, words.dead) {
+        (Some(with), None) => {
+            let done = door.recover(&names(&with)?).await.map_err(|why| Problem::not_recovered(&why))?;
+            Ok(shown(&done))
+        }
+        (None, Some(dead)) => {
+            let ended = door.declare_dead(name(&dead)?).await.map_err(|why| Problem::not_recovered(&why))?;
+            Ok(Json(json!({ "dead": ended })).into_response())
+        }
+        _ => Err(Problem::bad_request("say with whom to go on, ?with=a,b, or whose process has ended, ?dead=a")),
+    }
+}
