@@ -30,6 +30,7 @@ pub use crate::runtime::shared::Readiness;
 
 mod builder;
 mod drain;
+mod hand_back;
 mod start_error;
 mod starting;
 #[cfg(test)]
@@ -37,6 +38,8 @@ mod tests;
 
 pub use builder::NodeBuilder;
 pub use drain::{Drain, DrainError};
+use hand_back::Claims;
+pub use hand_back::{HandBackError, Missing};
 pub use start_error::StartError;
 
 /// A fresh id is drawn at most so often for one that this node serves: with a hundredth of the arcs, it fails once in 20,000.
@@ -49,6 +52,7 @@ struct Inner {
     config: NodeConfig,
     /// What it says of itself.
     member: Mutex<Member>,
+    claims: Mutex<Claims>,
 }
 
 impl Drop for Inner {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Drain, DrainError, Lifespan, Readiness,
+    Answered, Drain, DrainError, HandBackError, Lifespan, Readiness,
     error::Error,
     id::NodeName,
     json::{Document, PutReply},
@@ -76,6 +76,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn uncordon(&self);
     /// Hands over all that is here and leaves the ring.
     fn drain(&self, how: Drain) -> impl Future<Output = Result<(), DrainError>> + Send;
+    /// Gets back all that is at home with it.
+    fn hand_back(&self, within: Duration) -> impl Future<Output = Result<(), HandBackError>> + Send;
 
     /// The document; `None`: there is none.
     fn get(&self, id: SessionId, terms: Terms) -> impl Future<Output = Outcome<Option<Document>>> + Send;

@@ -68,6 +68,8 @@ enum Command {
     Uncordon(order::Order),
     /// Tells a node to hand over all it has and leave the ring.
     Drain(order::DrainOrder),
+    /// Tells a node to get back, whatever the pin says, the arcs whose home it is.
+    Handback(order::HandBackOrder),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Cordon(arguments) => arguments.run(order::Told::Cordon),
         Command::Uncordon(arguments) => arguments.run(order::Told::Uncordon),
         Command::Drain(arguments) => arguments.run(),
+        Command::Handback(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Plan(arguments) => arguments.run(),

@@ -212,7 +212,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
 async fn drain(node: &Node, within: Duration) -> ExitCode {
     match node.drain(Drain::new().within(within).even_unprotected()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why @ (DrainError::NobodyElse | DrainError::NoQuorum { .. })) => {
+        Err(why @ (DrainError::NobodyElse | DrainError::NoQuorum { .. } | DrainError::Pinned { .. })) => {
             tracing::warn!(%why, "stopping without a drain");
             ExitCode::SUCCESS
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Drain, DrainError, Readiness,
+    Answered, Drain, DrainError, HandBackError, Missing, Readiness,
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
@@ -202,6 +202,12 @@ impl Door for Local {
 
     async fn drain(&self, _: Drain) -> Result<(), DrainError> {
         Err(DrainError::NobodyElse)
+    }
+
+    async fn hand_back(&self, within: Duration) -> Result<(), HandBackError> {
+        // Told by the time it was given, so that a test sees that the query arrived.
+        let missing = Missing { uncopied: within.as_millis() as usize, copied: 0, unreachable: 0 };
+        Err(HandBackError::TimedOut { missing })
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

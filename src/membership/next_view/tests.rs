@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::membership::{
-    Agreement, ArcState, Shape, Standing,
+    Agreement, ArcState, Pin, Shape, Standing,
     test_views::{chance, founded, founded_by, member, name, node},
 };
 
@@ -125,6 +125,7 @@ fn a_file_may_lack_names_and_add_new_ones_last_but_not_contradict_the_ring() {
         ("arcs", Shape { arcs: 12, ..ring.clone() }),
         ("backups", Shape { backups: 2, ..ring.clone() }),
         ("spread", Shape { spread: 2, ..ring.clone() }),
+        ("pin", Shape { pin: Pin::OnDrain, ..ring.clone() }),
         ("agreement", Shape { agreement: Agreement::MajorityOrProof, ..ring.clone() }),
         ("voters_max", Shape { voters_max: 1, ..ring.clone() }),
         ("lease", Shape { lease: ring.lease * 2, ..ring.clone() }),
@@ -364,6 +365,28 @@ fn a_name_never_seen_comes_last_and_becomes_home_of_its_share() {
 fn standing(base: &View, node: NodeId, standing: Standing) -> View {
     let described = Member { standing, ..member(node) };
     step(base, node, &Knowledge { joins: BTreeMap::from([(node, described)]), ..calm(base) })
+}
+
+#[test]
+fn a_name_that_returns_with_another_weight_takes_its_new_share_and_one_with_the_same_changes_nothing() {
+    let base = founded(&["a", "b", "c"], 12, 1);
+    let [a, b] = ids(["a", "b"]);
+    let homes = |view: &View| view.arcs.iter().map(|e| e.home).collect::<Vec<_>>();
+    let alone = next_view(&base, a, &lost(&base, &[b], &[b])).expect("b is gone");
+    let back = |view: &View, start: u128, weight: u16| {
+        let newcomer = Member { weight: weight.try_into().expect("not nothing"), ..member(node("b", start)) };
+        let joins = [(newcomer.node, newcomer)].into();
+        next_view(view, a, &Knowledge { joins, ..calm(view) }).expect("b is back")
+    };
+    assert_eq!(homes(&back(&alone, 2, 1)), homes(&base));
+    let heavy = back(&alone, 2, 4);
+    let of_b = |view: &View| homes(view).iter().filter(|home| **home == b.name).count();
+    let changed = homes(&base).iter().zip(homes(&heavy)).filter(|(old, new)| **old != *new).count();
+    assert_eq!((of_b(&heavy), changed, heavy.shape.weight_of(b.name).get()), (8, 4, 4));
+    // The view remembers what it dealt, so that the next return is compared with that.
+    let gone = next_view(&heavy, a, &lost(&heavy, &[node("b", 2)], &[node("b", 2)])).expect("b is gone again");
+    assert_eq!(homes(&back(&gone, 3, 4)), homes(&heavy));
+    assert_eq!(of_b(&back(&gone, 3, 1)), 4);
 }
 
 #[test]

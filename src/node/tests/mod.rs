@@ -6,6 +6,7 @@ mod draining;
 mod expiry;
 mod guarding;
 mod kinds;
+mod pinning;
 mod ring;
 mod roles;
 mod routing;
