@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time;
+use tokio::{sync::watch, time};
 
 use super::{Node, start_error::joined};
 use crate::{
@@ -118,8 +118,8 @@ impl std::error::Error for HandBackError {}
 /// Who waits for what is at home with a node. Changed only while what the node says of itself is.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    /// An order about the node's standing begins another: whoever waits from before it has no say any more.
-    round: u64,
+    /// An order about the node's standing begins another round: whoever waits from before it has no say any more.
+    rounds: watch::Sender<u64>,
     pub(super) waiting: usize,
 }
 
@@ -127,18 +127,28 @@ pub(super) struct Claims {
 struct Claim<'n> {
     node: &'n Node,
     round: u64,
+    rounds: watch::Receiver<u64>,
 }
 
 impl<'n> Claim<'n> {
-    fn of(node: &'n Node) -> Self {
-        let mut round = 0;
+    /// Nothing is claimed by a node that is not to be given anything.
+    fn of(node: &'n Node) -> Option<Self> {
+        let mut claim = None;
         node.describe(|member| {
+            if member.standing != Standing::Open {
+                return;
+            }
             let mut claims = node.claims();
             claims.waiting += 1;
-            round = claims.round;
             member.claims = true;
+            claim = Some((*claims.rounds.borrow(), claims.rounds.subscribe()));
         });
-        Self { node, round }
+        claim.map(|(round, rounds)| Self { node, round, rounds })
+    }
+
+    /// Waits until it is taken back by a new order.
+    async fn called_off(&self) {
+        let _ = self.rounds.clone().wait_for(|round| *round != self.round).await;
     }
 }
 
@@ -147,7 +157,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.node.describe(|member| {
             let mut claims = self.node.claims();
-            if claims.round == self.round {
+            if *claims.rounds.borrow() == self.round {
                 claims.waiting -= 1;
                 member.claims = claims.waiting > 0;
             }
@@ -171,24 +181,15 @@ impl Node {
             return Ok(());
         }
         let mut views = self.views();
-        let _claim = Claim::of(self);
-        let mut was_heard = false;
-        let settled = views.wait_for(|view| {
-            let Some(view) = view else { return false };
-            let claims = view.member(me).is_some_and(|member| member.claims);
-            let called_off = was_heard && !claims;
-            was_heard |= claims;
-            called_off || Missing::of(view, me).arcs() == 0
-        });
+        let Some(claim) = Claim::of(self) else { return Err(self.called_off()) };
+        let home = views.wait_for(|view| view.as_ref().is_some_and(|view| Missing::of(view, me).arcs() == 0));
         tokio::select! {
-            settled = time::timeout(within, settled) => match settled {
-                Ok(Ok(view)) => match view.as_ref().map(|view| Missing::of(view, me).arcs()) {
-                    Some(0) => Ok(()),
-                    _ => Err(self.standing_refusal().unwrap_or(HandBackError::CalledOff)),
-                },
+            home = time::timeout(within, home) => match home {
+                Ok(Ok(_)) => Ok(()),
                 Ok(Err(_)) => Err(HandBackError::Stopped),
                 Err(_) => Err(HandBackError::TimedOut { missing: Missing::of(&self.view(), me) }),
             },
+            () = claim.called_off() => Err(self.called_off()),
             () = self.stopped() => Err(HandBackError::Stopped),
         }
     }
@@ -201,26 +202,31 @@ impl Node {
     pub(super) fn stand(&self, standing: Standing) {
         self.describe(|member| {
             let mut claims = self.claims();
-            *claims = Claims { round: claims.round + 1, waiting: 0 };
+            claims.waiting = 0;
+            claims.rounds.send_modify(|round| *round += 1);
             (member.standing, member.claims) = (standing, false);
         });
     }
 
-    fn standing_refusal(&self) -> Option<HandBackError> {
-        match self.standing() {
-            Standing::Open => None,
-            Standing::Cordoned => Some(HandBackError::Cordoned),
-            Standing::Draining => Some(HandBackError::Draining),
+    /// What its standing has against it: as it says itself, which a view may not have yet.
+    fn refuse_by_standing(&self) -> Result<(), HandBackError> {
+        match self.0.member.lock().unwrap_or_else(PoisonError::into_inner).standing {
+            Standing::Open => Ok(()),
+            Standing::Cordoned => Err(HandBackError::Cordoned),
+            Standing::Draining => Err(HandBackError::Draining),
         }
+    }
+
+    /// Why an order does not hold any more.
+    fn called_off(&self) -> HandBackError {
+        self.refuse_by_standing().err().unwrap_or(HandBackError::CalledOff)
     }
 
     fn refuse_to_claim(&self) -> Result<(), HandBackError> {
         if self.config().role != Role::Host {
             return Err(HandBackError::NotAHost);
         }
-        if let Some(refusal) = self.standing_refusal() {
-            return Err(refusal);
-        }
+        self.refuse_by_standing()?;
         let outlook = self.outlook();
         if !outlook.has_quorum() {
             return Err(HandBackError::NoQuorum { awaited: outlook.awaited });

@@ -11,6 +11,7 @@ mod founding;
 mod http;
 mod load;
 mod misuse;
+mod pinning;
 mod ring;
 mod rolling;
 mod signals;
