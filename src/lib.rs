@@ -38,7 +38,7 @@ pub use {
     event::{Event, EventKind},
     kinds::{Clash, Registration, Types, Unreplicated},
     memory_network::MemoryNetwork,
-    node::{Drain, DrainError, EventReceiver, HandBackError, Missing, Node, NodeBuilder, Readiness, StartError},
+    node::{Drain, DrainError, EventReceiver, HandBackError, MissingArcs, Node, NodeBuilder, Readiness, StartError},
     replication::{Durability, Lifespan},
     report::{ArcPart, ArcReport},
     session::{Answer, Command, Context, Decide, End, Ended, EventSourced, Handle, Refused, Session, SessionId},

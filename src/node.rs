@@ -39,7 +39,7 @@ mod tests;
 pub use builder::NodeBuilder;
 pub use drain::{Drain, DrainError};
 use hand_back::Claims;
-pub use hand_back::{HandBackError, Missing};
+pub use hand_back::{HandBackError, MissingArcs};
 pub use start_error::StartError;
 
 /// A fresh id is drawn at most so often for one that this node serves: with a hundredth of the arcs, it fails once in 20,000.

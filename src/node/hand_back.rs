@@ -38,7 +38,7 @@ pub enum HandBackError {
     /// The time was over. What has not come stays where it is.
     TimedOut {
         /// What has not come.
-        missing: Missing,
+        missing: MissingArcs,
     },
     /// A new order about its standing took this one back, before everything had come.
     CalledOff,
@@ -48,7 +48,7 @@ pub enum HandBackError {
 
 /// Arcs whose home a node is and that it does not serve, by what they wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingArcs {
     /// Being copied to it, or waiting to be.
     pub uncopied: usize,
     /// Copied, and not yet handed over.
@@ -57,7 +57,7 @@ pub struct Missing {
     pub unreachable: usize,
 }
 
-impl Missing {
+impl MissingArcs {
     /// What a node misses, by a view.
     fn of(view: &View, me: NodeId) -> Self {
         let mut missing = Self::default();
@@ -80,7 +80,7 @@ impl Missing {
     }
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingArcs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = [
             (self.uncopied, "still being copied"),
@@ -177,17 +177,17 @@ impl Node {
     pub async fn hand_back(&self, within: Duration) -> Result<(), HandBackError> {
         self.refuse_to_claim()?;
         let me = self.id();
-        if Missing::of(&self.view(), me).arcs() == 0 {
+        if MissingArcs::of(&self.view(), me).arcs() == 0 {
             return Ok(());
         }
         let mut views = self.views();
         let Some(claim) = Claim::of(self) else { return Err(self.called_off()) };
-        let home = views.wait_for(|view| view.as_ref().is_some_and(|view| Missing::of(view, me).arcs() == 0));
+        let home = views.wait_for(|view| view.as_ref().is_some_and(|view| MissingArcs::of(view, me).arcs() == 0));
         tokio::select! {
             home = time::timeout(within, home) => match home {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(_)) => Err(HandBackError::Stopped),
-                Err(_) => Err(HandBackError::TimedOut { missing: Missing::of(&self.view(), me) }),
+                Err(_) => Err(HandBackError::TimedOut { missing: MissingArcs::of(&self.view(), me) }),
             },
             () = claim.called_off() => Err(self.called_off()),
             () = self.stopped() => Err(HandBackError::Stopped),
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_did_not_come_is_told_with_what_it_waits_for() {
-        let missing = Missing { uncopied: 2, copied: 0, unreachable: 1 };
+        let missing = MissingArcs { uncopied: 2, copied: 0, unreachable: 1 };
         let told = HandBackError::TimedOut { missing }.to_string();
         assert!(
             told.starts_with("3 arcs (2 still being copied, 1 on processes that nobody reaches) did not"),

@@ -268,6 +268,16 @@ mod tests {
     }
 
     #[test]
+    fn a_node_of_twice_the_weight_serves_twice_as_much() {
+        let text = "[cluster]\nname = \"t\"\nsecret = \"s\"\narcs = 12\n\
+                    [[node]]\nname = \"a\"\ncluster = \"127.0.0.1:7001\"\nweight = 2\n\
+                    [[node]]\nname = \"b\"\ncluster = \"127.0.0.1:7002\"\n";
+        let view = on_paper(&ClusterFile::from_str(text, "test").expect("a good file"));
+        let served: Vec<usize> = view.members.iter().map(|member| share(&view, member.node).0).collect();
+        assert_eq!(served, [8, 4]);
+    }
+
+    #[test]
     fn amounts_are_for_people() {
         assert_eq!([amount(999), amount(1_500), amount(2_000_000_000)], ["999 B", "1.5 kB", "2.0 GB"]);
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Drain, DrainError, HandBackError, Missing, Readiness,
+    Answered, Drain, DrainError, HandBackError, MissingArcs, Readiness,
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
@@ -206,7 +206,7 @@ impl Door for Local {
 
     async fn hand_back(&self, within: Duration) -> Result<(), HandBackError> {
         // Told by the time it was given, so that a test sees that the query arrived.
-        let missing = Missing { uncopied: within.as_millis() as usize, copied: 0, unreachable: 0 };
+        let missing = MissingArcs { uncopied: within.as_millis() as usize, copied: 0, unreachable: 0 };
         Err(HandBackError::TimedOut { missing })
     }
 

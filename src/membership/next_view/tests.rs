@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::membership::{
-    Agreement, ArcState, Pin, Shape, Standing,
+    Agreement, ArcState, Pin, Shape, Standing, WEIGHT,
     test_views::{chance, founded, founded_by, member, name, node},
 };
 
@@ -564,13 +564,15 @@ fn live_through(mut seed: u64, steps: usize) {
         2 => Role::Edge,
         _ => Role::Host,
     };
+    let weight = |draw: &mut u64| WEIGHT.saturating_add(u16::try_from(chance(draw, 3)).expect("small"));
     let mut members = vec![member(node("a", 1))];
     for text in &names[1..founders] {
-        members.push(Member { role: role(draw), ..member(node(text, 1)) });
+        members.push(Member { role: role(draw), weight: weight(draw), ..member(node(text, 1)) });
     }
     let backups = 1 + u8::try_from(chance(draw, 2)).expect("0 or 1");
     let spread = 1 + u8::try_from(chance(draw, 3)).expect("0 to 2");
     let mut view = founded_by(members, 12, backups, spread);
+    Arc::make_mut(&mut view.shape).pin = Pin::ALL[pick(draw, Pin::ALL.len())];
     let mut start = 1;
     let mut parted: Vec<NodeId> = Vec::new();
     for _ in 0..steps {
@@ -590,8 +592,13 @@ fn live_through(mut seed: u64, steps: usize) {
         parted.retain(|n| !known.dead.contains(n));
         if chance(draw, 2) == 0 {
             start += 1;
-            let newcomer = Member { role: role(draw), ..member(node(names[pick(draw, names.len())], start)) };
+            let newcomer = member(node(names[pick(draw, names.len())], start));
+            let newcomer = Member { role: role(draw), weight: weight(draw), ..newcomer };
             known.joins.insert(newcomer.node, newcomer);
+        }
+        if chance(draw, 4) == 0 {
+            let told = Member::clone(&view.members[pick(draw, view.members.len())]);
+            known.joins.insert(told.node, Member { claims: !told.claims, ..told });
         }
         if let Some(back) = parted.pop().filter(|n| !view.is_member(*n) && chance(draw, 2) == 0) {
             known.joins.insert(back, member(back));

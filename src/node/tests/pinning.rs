@@ -5,7 +5,7 @@ use super::{
     roles::file_of,
     *,
 };
-use crate::{Drain, DrainError, HandBackError, Missing, membership::Standing};
+use crate::{Drain, DrainError, HandBackError, MissingArcs, membership::Standing};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -108,7 +108,10 @@ async fn the_operators_word_is_refused_where_it_would_wait_for_nothing() {
     assert_eq!(nodes[0].hand_back(Node::HAND_BACK_WITHIN).await, Err(HandBackError::Cordoned));
     nodes[0].uncordon();
     let timed_out = nodes[0].hand_back(Duration::ZERO).await;
-    assert_eq!(timed_out, Err(HandBackError::TimedOut { missing: Missing { copied: 4, ..Missing::default() } }));
+    assert_eq!(
+        timed_out,
+        Err(HandBackError::TimedOut { missing: MissingArcs { copied: 4, ..MissingArcs::default() } })
+    );
     until("the claim is taken back", async || !claims(&nodes[0])).await;
     kill(&network, &nodes[1]);
     kill(&network, &nodes[2]);
@@ -146,7 +149,10 @@ async fn what_nobody_reaches_does_not_come_and_a_new_order_ends_the_wait_for_it(
     };
     // Its arcs were on its former process, which is not proved dead.
     let timed_out = soon(waits(Duration::from_millis(400)).await).await.expect("no panic");
-    assert_eq!(timed_out, Err(HandBackError::TimedOut { missing: Missing { unreachable: 4, ..Missing::default() } }));
+    assert_eq!(
+        timed_out,
+        Err(HandBackError::TimedOut { missing: MissingArcs { unreachable: 4, ..MissingArcs::default() } })
+    );
     until("the claim is taken back", async || !claims(&nodes[0])).await;
     let (one, other) = (waits(Node::HAND_BACK_WITHIN).await, waits(Node::HAND_BACK_WITHIN).await);
     nodes[0].uncordon();
