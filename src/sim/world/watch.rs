@@ -107,7 +107,8 @@ impl World {
         let gives = before.member(old.primary).is_some_and(|member| member.stays());
         match before.shape.pin {
             Pin::None => {}
-            _ if heir.may_claim() && entry.home == entry.primary.name => self.mark("a pinned arc came home by a claim"),
+            // The home of before: a newcomer of another weight may be given its share in the same view.
+            _ if heir.may_claim() && old.home == entry.primary.name => self.mark("a pinned arc came home by a claim"),
             Pin::OnOverload if gives => self.mark("a pinned arc was given up for overload"),
             Pin::OnDrain | Pin::NeverMove if gives => {
                 self.wrong.push(format!("after view {} the pinned arc {arc} left {}", before.number, old.primary));
