@@ -41,7 +41,10 @@ pub use {
     kinds::{Clash, Registration, Types, Unreplicated},
     membership::RecoveryFault,
     memory_network::MemoryNetwork,
-    node::{Drain, DrainError, EventReceiver, Node, NodeBuilder, Readiness, Recovery, StartError},
+    node::{
+        Drain, DrainError, EventReceiver, HandBackError, MissingArcs, Node, NodeBuilder, Readiness, Recovery,
+        StartError,
+    },
     replication::{Durability, Lifespan},
     report::{ArcPart, ArcReport},
     session::{Answer, Command, Context, Decide, End, Ended, EventSourced, Handle, Refused, Session, SessionId},

@@ -30,6 +30,7 @@ pub use crate::runtime::shared::Readiness;
 
 mod builder;
 mod drain;
+mod hand_back;
 mod recovery;
 mod start_error;
 mod starting;
@@ -38,6 +39,8 @@ mod tests;
 
 pub use builder::NodeBuilder;
 pub use drain::{Drain, DrainError};
+use hand_back::Claims;
+pub use hand_back::{HandBackError, MissingArcs};
 pub use recovery::Recovery;
 pub use start_error::StartError;
 
@@ -51,6 +54,7 @@ struct Inner {
     config: NodeConfig,
     /// What it says of itself.
     member: Mutex<Member>,
+    claims: Mutex<Claims>,
 }
 
 impl Drop for Inner {

@@ -88,6 +88,7 @@ fn ranges(cluster: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<W
         ("subscribers", number(l.subscribers)),
         ("catch_up_chunk", number(l.catch_up_chunk)),
         ("catch_up_chunks", number(l.catch_up_chunks)),
+        ("hand_backs", number(l.hand_backs)),
         ("uncommitted", number(l.uncommitted)),
         ("waiting", number(l.waiting)),
         ("idle_after", millis(l.idle_after)),
@@ -96,7 +97,9 @@ fn ranges(cluster: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<W
         ("shun", millis(l.shun)),
     ];
     let spotted = in_cluster.map(|(key, n)| (Spot::cluster(key), n));
-    for (spot, value) in spotted.into_iter().chain(in_limits.map(|(key, n)| (Spot::limits(key), n))) {
+    let in_nodes = nodes.iter().enumerate().map(|(i, node)| (Spot::node(i, "weight"), u64::from(node.weight)));
+    let in_limits = in_limits.map(|(key, n)| (Spot::limits(key), n));
+    for (spot, value) in spotted.into_iter().chain(in_limits).chain(in_nodes) {
         let rule = Key::find(spot.section, spot.key).expect("each of the names above is in KEYS").rule;
         if !rule.allows(value) {
             blame(found, &[spot], Wrong::NotAllowed { value: rule.spell(value) });

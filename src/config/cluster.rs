@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::membership::Agreement;
+use crate::membership::{Agreement, Pin};
 
 use super::{limits::Limits, secret::Secret};
 
@@ -63,6 +63,12 @@ pub struct ClusterConfig {
     /// 1 is the classic ring: the successor of a lost node carries double. With more each carries a part, and more pairs
     /// of nodes hold some session between them. 1 to 64.
     pub spread: u8,
+    /// When a live node gives up, live, arcs whose home is another.
+    ///
+    /// `None` has every node serve its own arcs whenever it is up. The others leave sessions where they are when a node comes
+    /// back, so that nothing moves at a bad moment and it stays idle, a backup, until a loss, a drain or an operator's word.
+    /// The same everywhere.
+    pub pin: Pin,
     /// Who may decide a new view.
     pub agreement: Agreement,
     /// How often a node shows that it lives.
@@ -123,6 +129,7 @@ impl ClusterConfig {
             arcs: 1_024,
             backups: 1,
             spread: 1,
+            pin: Pin::None,
             agreement: Agreement::Majority,
             heartbeat: Duration::from_millis(100),
             suspect_after: Duration::from_millis(600),

@@ -4,6 +4,7 @@
 //! fit each other. It never changes after that.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read},
     ops::Range,
@@ -14,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     id::{Incarnation, NodeName},
-    membership::{Agreement, KindVersion, Member, Role, Shape},
+    membership::{Agreement, KindVersion, Member, Pin, Role, Shape},
 };
 
 use super::{
@@ -197,11 +198,13 @@ impl ClusterFile {
             arcs: self.cluster.arcs,
             backups: self.cluster.backups,
             spread: self.cluster.spread,
+            pin: self.cluster.pin,
             voters_max: self.cluster.voters_max,
             agreement: self.cluster.agreement,
             lease: self.cluster.lease,
             reply_keep: self.cluster.reply_keep,
             ring: self.nodes.iter().map(|node| node.name).collect(),
+            weights: BTreeMap::new(),
         }
     }
 
@@ -217,9 +220,9 @@ impl ClusterFile {
         Some(self.node(name)?.member(incarnation, workers, kinds))
     }
 
-    /// What founders must agree on, as one number: the cluster's name, `arcs`, `backups`, `spread`, `agreement`,
-    /// `voters_max`, the two durations that a guarantee rests on (`lease`, `reply_keep`), and every node's name, role, zone
-    /// and cluster address, in order. Not the secret, and no duration that only decides how soon something happens.
+    /// What founders must agree on, as one number: the cluster's name, `arcs`, `backups`, `spread`, `pin`, `agreement`,
+    /// `voters_max`, the two durations that a guarantee rests on (`lease`, `reply_keep`), and every node's name, role, zone,
+    /// weight and cluster address, in order. Not the secret, and no duration that only decides how soon something happens.
     ///
     /// Frozen: nodes of different versions compare it.
     #[must_use]
@@ -252,6 +255,17 @@ impl ClusterFile {
             // A zone is never empty, so an empty part means none.
             part(node.zone.as_deref().unwrap_or_default().as_bytes());
             part(node.cluster.as_str().as_bytes());
+        }
+        // Keys that came later count only where they say something: a file without them keeps its digest. No node's name
+        // has a space in it, so these parts are not another node's.
+        if c.pin != Pin::None {
+            part(b"the pin");
+            part(c.pin.name().as_bytes());
+        }
+        for node in self.nodes.iter().filter(|node| node.weight != 1) {
+            part(b"the weight of");
+            part(node.name.as_str().as_bytes());
+            part(&node.weight.to_le_bytes());
         }
         hash.digest()
     }

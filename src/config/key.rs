@@ -253,6 +253,13 @@ pub(super) const KEYS: &[Key] = &{
         ),
         key(
             Cluster,
+            "pin",
+            "none",
+            Choice(&["none", "on_overload", "on_drain", "never_move"]),
+            "When a live node gives up, live, arcs whose home has come back: always; while it serves more than its share, or drains; when it drains; never. `ringheir handback` brings them home all the same.",
+        ),
+        key(
+            Cluster,
             "agreement",
             "majority",
             Choice(&["majority", "majority_or_proof"]),
@@ -451,6 +458,13 @@ pub(super) const KEYS: &[Key] = &{
         ),
         key(
             Limits,
+            "hand_backs",
+            "32",
+            Count { min: 1, max: 16_384 },
+            "Arcs of one worker that are handed over to other nodes at a time; each answers nothing for some milliseconds.",
+        ),
+        key(
+            Limits,
             "uncommitted",
             "65536",
             Count { min: 16, max: MIB },
@@ -522,6 +536,13 @@ pub(super) const KEYS: &[Key] = &{
             "host",
             Choice(&["host", "backup_only", "edge", "witness"]),
             "`host` holds primaries and backups, `backup_only` backups, `edge` nothing, `witness` nothing but votes.",
+        ),
+        key(
+            Node,
+            "weight",
+            "1",
+            Count { min: 1, max: 1_000 },
+            "How much a host is to serve beside the others: with 2 it is home to twice as many arcs as with 1. It may come back with another.",
         ),
         key(
             Node,

@@ -75,6 +75,11 @@ pub struct Limits {
     ///
     /// With `catch_up_chunk` it bounds what restoring protection takes from live commands. 1 to 256.
     pub catch_up_chunks: usize,
+    /// Arcs of one worker that are handed over to other nodes at a time: at a hand-back, a drain, a rebalance.
+    ///
+    /// Each of them answers nothing for some milliseconds. Fewer keep fewer callers waiting at once, more are done sooner.
+    /// 1 to 16,384.
+    pub hand_backs: usize,
     /// Commits of one arc that not every backup has acknowledged; beyond it the arc is `Busy`.
     ///
     /// What a backup may have to replay when it is promoted. 16 to 1,048,576.
@@ -115,6 +120,7 @@ impl Default for Limits {
             subscribers: 4_096,
             catch_up_chunk: 256 << 10,
             catch_up_chunks: 4,
+            hand_backs: 32,
             uncommitted: 65_536,
             waiting: 65_536,
             idle_after: Duration::from_secs(600),

@@ -6,11 +6,12 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
 };
 
 use crate::{
     id::{Incarnation, NodeId, NodeName},
-    membership::{KindVersion, Member, Role, Standing},
+    membership::{KindVersion, Member, Role, Standing, WEIGHT},
 };
 
 /// The longest address, in bytes: the longest DNS name and a port.
@@ -106,6 +107,11 @@ pub struct NodeConfig {
     pub zone: Option<String>,
     /// What it may hold. A cluster needs one `Host`; a `Witness` makes a cluster of two hosts safe.
     pub role: Role,
+    /// How much it is to serve beside the others: a host of weight 2 is home to twice as many arcs as one of weight 1.
+    ///
+    /// By memory and cores. It may have another weight whenever its process starts: as few arcs as can be change their home
+    /// then. 1 to 1,000.
+    pub weight: u16,
     /// Where the router may redirect a browser to, `http://` or `https://`. Kept, not yet used.
     pub public_url: Option<String>,
 }
@@ -114,7 +120,7 @@ impl NodeConfig {
     /// A host with nothing but what it must have.
     #[must_use]
     pub fn new(name: NodeName, cluster: Address) -> Self {
-        Self { name, cluster, http: None, redis: None, zone: None, role: Role::Host, public_url: None }
+        Self { name, cluster, http: None, redis: None, zone: None, role: Role::Host, weight: 1, public_url: None }
     }
 
     /// Whether it may hold copies of sessions.
@@ -135,6 +141,8 @@ impl NodeConfig {
             workers,
             votes_as: None,
             standing: Standing::Open,
+            weight: NonZeroU16::new(self.weight).unwrap_or(WEIGHT),
+            claims: false,
             kinds,
         }
     }

@@ -16,7 +16,7 @@ use toml::{
 
 use crate::{
     id::NodeName,
-    membership::{Agreement, Role},
+    membership::{Agreement, Pin, Role},
 };
 
 use super::{
@@ -215,6 +215,7 @@ impl Draft {
         self.cluster.arcs = self.count(table, "arcs", defaults.arcs);
         self.cluster.backups = self.count(table, "backups", defaults.backups);
         self.cluster.spread = self.count(table, "spread", defaults.spread);
+        self.cluster.pin = self.text(table, "pin").and_then(Pin::named).unwrap_or(defaults.pin);
         self.cluster.agreement = self.agreement(table);
         self.cluster.heartbeat = self.time(table, "heartbeat", defaults.heartbeat);
         self.cluster.suspect_after = self.time(table, "suspect_after", defaults.suspect_after);
@@ -295,6 +296,7 @@ impl Draft {
             subscribers: self.count(table, "subscribers", defaults.subscribers),
             catch_up_chunk: self.count(table, "catch_up_chunk", defaults.catch_up_chunk),
             catch_up_chunks: self.count(table, "catch_up_chunks", defaults.catch_up_chunks),
+            hand_backs: self.count(table, "hand_backs", defaults.hand_backs),
             uncommitted: self.count(table, "uncommitted", defaults.uncommitted),
             waiting: self.count(table, "waiting", defaults.waiting),
             idle_after: self.time(table, "idle_after", defaults.idle_after),
@@ -334,7 +336,9 @@ impl Draft {
             Some("witness") => Role::Witness,
             _ => Role::Host,
         };
+        let weight = self.count(table, "weight", 1);
         let node = NodeConfig {
+            weight,
             http: self.address(table, "http"),
             redis: self.address(table, "redis"),
             zone: self.text(table, "zone").map(str::to_owned),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::{Incarnation, NodeName},
-    membership::{Agreement, Role},
+    membership::{Agreement, Pin, Role},
 };
 
 const NODES: &str = "[[node]]\nname = \"a\"\ncluster = \"127.0.0.1:7101\"\n[[node]]\nname = \"b\"\ncluster = \"127.0.0.1:7102\"\n\
@@ -76,7 +76,7 @@ fn every_default_written_out_gives_what_its_absence_gives() {
         KEYS.iter().filter(written).map(line).collect::<String>()
     };
     let spelled = format!("{}[cluster.limits]\n{}", of(Section::Cluster), of(Section::Limits));
-    assert_eq!(spelled.matches(" = ").count(), 37, "{spelled}");
+    assert_eq!(spelled.matches(" = ").count(), 39, "{spelled}");
     assert_eq!(good(&with(&spelled)), good(&with("")));
 }
 
@@ -90,6 +90,7 @@ fn every_key_is_read_into_its_field() {
         arcs = 16384
         backups = 3
         spread = 2
+        pin = "on_drain"
         agreement = "majority_or_proof"
         heartbeat = "50ms"
         suspect_after = "1s"
@@ -119,6 +120,7 @@ fn every_key_is_read_into_its_field() {
         subscribers = 22
         catch_up_chunk = "4KiB"
         catch_up_chunks = 25
+        hand_backs = 31
         uncommitted = 26
         waiting = 27
         idle_after = "2m"
@@ -132,6 +134,7 @@ fn every_key_is_read_into_its_field() {
         redis = "10.0.0.1:7301"
         zone = "rack1"
         role = "host"
+        weight = 12
         public_url = "http://a.example"
         [[node]]
         name = "b"
@@ -163,6 +166,7 @@ fn every_key_is_read_into_its_field() {
         subscribers: 22,
         catch_up_chunk: 4 << 10,
         catch_up_chunks: 25,
+        hand_backs: 31,
         uncommitted: 26,
         waiting: 27,
         idle_after: Duration::from_secs(120),
@@ -176,6 +180,7 @@ fn every_key_is_read_into_its_field() {
         arcs: 16_384,
         backups: 3,
         spread: 2,
+        pin: Pin::OnDrain,
         agreement: Agreement::MajorityOrProof,
         heartbeat: millis(50),
         suspect_after: millis(1_000),
@@ -199,6 +204,7 @@ fn every_key_is_read_into_its_field() {
         redis: address("10.0.0.1:7301"),
         zone: Some("rack1".to_owned()),
         role: Role::Host,
+        weight: 12,
         public_url: Some("http://a.example".to_owned()),
     };
     assert_eq!(file.nodes()[0], a);
@@ -279,9 +285,14 @@ fn every_number_is_refused_just_outside_its_range() {
                 Rule::Time { .. } => (format!("\"{number}ms\""), format!("\"{number}ms\"")),
                 _ => (number.to_string(), number.to_string()),
             };
-            let (header, line) = if key.section == Section::Limits { ("[cluster.limits]", 5) } else { ("#", 5) };
-            let found = faults(&with(&format!("{header}\n{} = {value}", key.name)));
-            assert_eq!(found, one(&format!("{line}:{}", key.name.len() + 4), not_allowed(&shown)), "{}", key.name);
+            let written = format!("{} = {value}", key.name);
+            let (text, line) = match key.section {
+                Section::Limits => (with(&format!("[cluster.limits]\n{written}")), 5),
+                Section::Node => (format!("{}{written}", with("")), 14),
+                _ => (with(&format!("#\n{written}")), 5),
+            };
+            let place = format!("{line}:{}", key.name.len() + 4);
+            assert_eq!(faults(&text), one(&place, not_allowed(&shown)), "{}", key.name);
         }
     }
 }
@@ -645,6 +656,11 @@ fn the_digest_tells_what_founders_must_agree_on_and_nothing_else() {
         with("reply_keep = \"9m\""),
         with("backups = 2"),
         with("spread = 2"),
+        with("pin = \"on_drain\""),
+        with("pin = \"never_move\""),
+        format!("{}weight = 2", with("")),
+        format!("{}weight = 3", with("")),
+        with("").replace("7102\"", "7102\"\nweight = 2"),
         with("voters_max = 3"),
         with("agreement = \"majority_or_proof\""),
         with("").replace("shop", "shed"),

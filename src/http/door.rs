@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Drain, DrainError, Lifespan, Readiness, Recovery, RecoveryFault,
+    Answered, Drain, DrainError, HandBackError, Lifespan, Readiness, Recovery, RecoveryFault,
     error::Error,
     id::{NodeId, NodeName},
     json::{Document, PutReply},
@@ -76,6 +76,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn uncordon(&self);
     /// Hands over all that is here and leaves the ring.
     fn drain(&self, how: Drain) -> impl Future<Output = Result<(), DrainError>> + Send;
+    /// Gets back all that is at home with it.
+    fn hand_back(&self, within: Duration) -> impl Future<Output = Result<(), HandBackError>> + Send;
 
     /// What going on with these nodes alone would come to.
     fn plan_recovery(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault>;

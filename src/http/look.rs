@@ -1,6 +1,6 @@
 //! Looking at a node: `/healthz`, `/readyz`, `/v1/view`, `/v1/arcs`. Nothing here changes anything.
 
-use std::sync::Arc;
+use std::{num::NonZeroU16, sync::Arc};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{door::Door, problem::Problem, state::Shared};
 use crate::{
     id::{NodeId, NodeName},
-    membership::{ArcState, Outlook, Role, Standing, View},
+    membership::{ArcState, Outlook, Pin, Role, Standing, View},
 };
 
 /// A view as people and programs outside the cluster read it: names where the ring has ids.
@@ -23,6 +23,7 @@ pub(super) struct ShownView<'a> {
     cluster: String,
     number: u64,
     fully_protected: bool,
+    pin: Pin,
     quorum: bool,
     unheard: Vec<NodeName>,
     absent_voter: Option<NodeName>,
@@ -40,6 +41,8 @@ struct ShownMember<'a> {
     cluster: &'a str,
     voter: bool,
     standing: Standing,
+    weight: NonZeroU16,
+    claims: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +69,8 @@ impl<'a> ShownView<'a> {
             cluster: &member.cluster_address,
             voter: view.votes(member.node),
             standing: member.standing,
+            weight: member.weight,
+            claims: member.claims,
         });
         let arcs = view.entries().map(|(arc, entry)| ShownArc {
             arc: arc.0,
@@ -82,6 +87,7 @@ impl<'a> ShownView<'a> {
             cluster: view.cluster.to_string(),
             number: view.number.0,
             fully_protected: outlook.fully_protected,
+            pin: view.shape.pin,
             quorum: outlook.has_quorum(),
             unheard: outlook.unheard.clone(),
             absent_voter: view.absent_voter().as_ref().map(name),

@@ -1,6 +1,6 @@
 //! The HTTP of a `Node`: the door over `SessionRef`, and `HttpServer`, which is what a program starts.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     door::{Door, Events, Heard, Outcome, Terms},
@@ -9,8 +9,8 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, Node, Readiness, Recovery, RecoveryFault,
-    SessionId, SessionRef,
+    ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, HandBackError, Node, Readiness, Recovery,
+    RecoveryFault, SessionId, SessionRef,
     config::{ClusterFile, NodeConfig},
     error::Error,
     id::{NodeId, NodeName},
@@ -117,6 +117,10 @@ impl Door for Node {
 
     async fn drain(&self, how: Drain) -> Result<(), DrainError> {
         Self::drain(self, how).await
+    }
+
+    async fn hand_back(&self, within: Duration) -> Result<(), HandBackError> {
+        Self::hand_back(self, within).await
     }
 
     fn plan_recovery(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {

@@ -1,4 +1,4 @@
-//! Operators' words to a node: `POST /v1/node/{name}/{cordon|uncordon|drain}`.
+//! Operators' words to a node: `POST /v1/node/{name}/{cordon|uncordon|drain|handback}`.
 //!
 //! Any node takes them; what is meant for another is sent on there (307). A page of another origin cannot give them: browsers
 //! say where a request comes from, and those that come from elsewhere are refused.
@@ -15,16 +15,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{door::Door, problem::Problem, state::Shared};
-use crate::{Drain, id::NodeName};
+use crate::{Drain, Node, id::NodeName};
 
-/// No drain over HTTP takes longer than this: a client that asks for more asks again.
+/// No drain and no hand-back over HTTP takes longer than this: a client that asks for more asks again.
 const WITHIN_MAX: Duration = Duration::from_secs(600);
 
 /// What may stand behind the path.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Terms {
-    /// How long a drain may take, in milliseconds.
+    /// How long a drain or a hand-back may take, in milliseconds.
     within_ms: Option<u64>,
     /// Drain although sessions will lack backups then.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub(super) async fn order<D: Door>(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     refuse_other_origins(&headers)?;
-    if !matches!(order.as_str(), "cordon" | "uncordon" | "drain") {
+    if !matches!(order.as_str(), "cordon" | "uncordon" | "drain" | "handback") {
         return Err(Problem::no_such_page());
     }
     let Query(terms) = terms.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
@@ -47,12 +47,15 @@ pub(super) async fn order<D: Door>(
     if door.name().as_str() != name {
         return elsewhere(door, &name, &order, &terms);
     }
+    let within = |unsaid| terms.within_ms.map_or(unsaid, Duration::from_millis).min(WITHIN_MAX);
     match order.as_str() {
         "cordon" => door.cordon(),
         "uncordon" => door.uncordon(),
+        "handback" => {
+            door.hand_back(within(Node::HAND_BACK_WITHIN)).await.map_err(|why| Problem::not_handed_back(&why))?;
+        }
         _ => {
-            let within = terms.within_ms.map_or(Drain::DEFAULT_WITHIN, Duration::from_millis).min(WITHIN_MAX);
-            let how = Drain::new().within(within);
+            let how = Drain::new().within(within(Drain::DEFAULT_WITHIN));
             let how = if terms.unprotected { how.even_unprotected() } else { how };
             door.drain(how).await.map_err(|why| Problem::not_drained(&why))?;
             return Ok(Json(json!({ "node": name, "standing": "drained" })).into_response());

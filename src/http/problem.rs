@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::condition::etag;
 use crate::{
-    DrainError, RecoveryFault,
+    DrainError, HandBackError, RecoveryFault,
     error::{Changed, Error, ErrorKind, Retry},
 };
 
@@ -130,6 +130,17 @@ impl Problem {
             _ => (StatusCode::CONFLICT, Retry::Useless),
         };
         Self { retry, ..Self::new(status, "not-recovered", "Nothing was recovered", why.to_string()) }
+    }
+
+    /// A node did not get back what is at home with it.
+    pub(super) fn not_handed_back(why: &HandBackError) -> Self {
+        let (status, retry) = match why {
+            HandBackError::NoQuorum { .. } => (StatusCode::SERVICE_UNAVAILABLE, Retry::Safe),
+            HandBackError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, Retry::Safe),
+            _ => (StatusCode::CONFLICT, Retry::Useless),
+        };
+        let title = "The node does not serve all that is at home with it";
+        Self { retry, ..Self::new(status, "not-handed-back", title, why.to_string()) }
     }
 
     /// No node of that name.

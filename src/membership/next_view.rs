@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Agreement, ArcEntry, Member, Role, Target, View, Wish, WishedChange, placement};
+use super::{Agreement, ArcEntry, Member, Role, Shape, Target, View, Wish, WishedChange, homes, placement};
 use crate::id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber};
 
 /// What is known when a value is to be chosen.
@@ -45,13 +45,16 @@ impl Knowledge {
 /// # Panics
 /// If no member is a host: the configuration check refuses such a file.
 #[must_use]
-pub fn founding_view(cluster: ClusterId, shape: super::Shape, mut members: Vec<Member>, voters: &[NodeName]) -> View {
+pub fn founding_view(cluster: ClusterId, mut shape: Shape, mut members: Vec<Member>, voters: &[NodeName]) -> View {
     let number = ViewNumber(1);
+    for member in &members {
+        shape.weigh(member.node.name, member.weight);
+    }
     let place = |name: NodeName| shape.ring.iter().position(|n| *n == name).unwrap_or(usize::MAX);
     members.sort_by_key(|m| (place(m.node.name), m.node));
     let hosts: Vec<NodeName> = members.iter().filter(|m| m.role == Role::Host).map(|m| m.node.name).collect();
     assert!(!hosts.is_empty(), "a cluster is founded with at least one host");
-    let homes = placement::deal_homes(&shape, &hosts);
+    let homes = homes::deal_homes(&shape, &hosts);
     let of = |role| members.iter().filter(move |m| m.role == role && voters.contains(&m.node.name)).map(Member::voter);
     let seats = usize::from(shape.voters_max);
     let mut voting: Vec<NodeId> = of(Role::Witness).chain(of(Role::Host)).take(seats).collect();
@@ -118,13 +121,15 @@ pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<Vie
     (!same).then_some(view)
 }
 
-/// Lets newcomers in, in ring order; a name that never had a place takes its share of the arcs as home.
+/// Lets newcomers in, in ring order; a name that never had a place, or has another weight now, takes its share of the arcs as
+/// home.
 fn admit(view: &mut View, known: &Knowledge) -> bool {
     let mut came = false;
     for (node, member) in &known.joins {
         if let Some(place) = view.members.iter().position(|m| m.node == *node) {
             if *view.members[place] != *member {
                 view.members[place] = Arc::new(member.clone());
+                give_share(view, member);
                 came = true;
             }
             continue;
@@ -136,22 +141,32 @@ fn admit(view: &mut View, known: &Knowledge) -> bool {
         if !view.shape.ring.contains(&node.name) {
             Arc::make_mut(&mut view.shape).ring.push(node.name);
         }
-        let has_home = view.arcs.iter().any(|e| e.home == node.name);
-        let was_dealt = view.shape.ring.len() > 1 && has_home;
         view.members.push(Arc::new(member.clone()));
-        if member.role == Role::Host && !was_dealt {
-            let homes: Vec<NodeName> = view.arcs.iter().map(|e| e.home).collect();
-            for (entry, home) in view.arcs.iter_mut().zip(placement::rehome(&homes, &view.shape.ring, node.name)) {
-                if entry.home != home {
-                    Arc::make_mut(entry).home = home;
-                }
-            }
-        }
+        give_share(view, member);
     }
     let ring = Arc::clone(&view.shape);
     let place = |name: NodeName| ring.ring.iter().position(|n| *n == name).unwrap_or(usize::MAX);
     view.members.sort_by_key(|m| (place(m.node.name), m.node));
     came
+}
+
+/// Makes a host's share of the homes what its weight asks for, if it is not.
+fn give_share(view: &mut View, member: &Member) {
+    let name = member.node.name;
+    let has_home = view.arcs.iter().any(|e| e.home == name);
+    let was_dealt = view.shape.ring.len() > 1 && has_home && view.shape.weight_of(name) == member.weight;
+    if member.role != Role::Host || was_dealt {
+        return;
+    }
+    if view.shape.weight_of(name) != member.weight {
+        Arc::make_mut(&mut view.shape).weigh(name, member.weight);
+    }
+    let homes: Vec<NodeName> = view.arcs.iter().map(|e| e.home).collect();
+    for (entry, home) in view.arcs.iter_mut().zip(homes::rehome(&view.shape, &homes, name)) {
+        if entry.home != home {
+            Arc::make_mut(entry).home = home;
+        }
+    }
 }
 
 /// Removes voters that left, adds at most one member that was in the view before and has installed it, and keeps one

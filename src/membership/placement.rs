@@ -20,61 +20,32 @@
 //! out as well. Preference lists are Dynamo's (DeCandia et al. 2007, section 4.6); sharing a dead node's load out is
 //! chained declustering (Hsiao and DeWitt 1990).
 //!
+//! A pin (`pin`) may keep an arc with the live host that serves it. The target is then that host and, as its backups, the
+//! first others of the same order: the home that came back is the first of them, and the next primary. So with a pin, too, a
+//! promotion already is the target.
+//!
 //! Zones choose backups, never the primary: a dead node's zone is not known to the view, so a choice by it could not be
 //! kept. Lay the ring so that neighbours stand in different zones; otherwise a failover is followed by one more hand-over.
 
-use std::{collections::BTreeMap, iter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    sync::Arc,
+};
 
-use super::view::{ArcEntry, Role, Shape, Standing, View};
+use super::{
+    pin::{Pin, surplus},
+    view::{ArcEntry, Member, Role, Standing, View},
+};
 use crate::id::{ArcId, NodeId, NodeName};
 
 /// Where one arc should be, given who lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// The first live host of the arc's preference order; `None` when no host lives.
+    /// The first live host of the arc's preference order, or who serves it, if a pin keeps it there; `None` when no host lives.
     pub primary: Option<NodeId>,
     /// Who should hold copies, in the order of preference; fewer than the shape wants when fewer can hold one.
     pub backups: Vec<NodeId>,
-}
-
-/// The homes of a new cluster: claims dealt one by one to the hosts, which are given in ring order. Empty if there is no
-/// host, which founding refuses before it asks.
-#[must_use]
-pub fn deal_homes(shape: &Shape, hosts: &[NodeName]) -> Vec<NodeName> {
-    hosts.iter().copied().cycle().take(usize::from(shape.arcs)).collect()
-}
-
-/// The homes after `newcomer`, a name that never had a place, joined as a host: it takes one arc after another from
-/// whoever has most (the first of those on `ring`), until nobody has two more than it has. No other arc changes its home.
-///
-/// Of each giver it takes the arcs of the highest numbers: those that stay keep their rank among their home's arcs, and
-/// with it their backups, whatever the spread.
-#[must_use]
-pub fn rehome(homes: &[NodeName], ring: &[NodeName], newcomer: NodeName) -> Vec<NodeName> {
-    let mut owned: BTreeMap<NodeName, usize> = BTreeMap::new();
-    for home in homes {
-        *owned.entry(*home).or_default() += 1;
-    }
-    let mut mine = owned.remove(&newcomer).unwrap_or(0);
-    let place: BTreeMap<NodeName, usize> = ring.iter().copied().zip(0..).collect();
-    let late_first = |name: &NodeName| std::cmp::Reverse((place.get(name).copied().unwrap_or(ring.len()), *name));
-    let mut given: BTreeMap<NodeName, usize> = BTreeMap::new();
-    while let Some((giver, left)) = owned.iter_mut().max_by_key(|(name, count)| (**count, late_first(name))) {
-        if *left <= mine + 1 {
-            break;
-        }
-        *left -= 1;
-        mine += 1;
-        *given.entry(*giver).or_default() += 1;
-    }
-    let mut rehomed = homes.to_vec();
-    for home in rehomed.iter_mut().rev() {
-        if let Some(owed) = given.get_mut(home).filter(|owed| **owed > 0) {
-            *owed -= 1;
-            *home = newcomer;
-        }
-    }
-    rehomed
 }
 
 /// The target of one arc. An arc the cluster does not have belongs nowhere. For many arcs, [`targets`] is far cheaper.
@@ -83,21 +54,25 @@ pub fn target(view: &View, arc: ArcId) -> Target {
     let Some(entry) = view.arc(arc) else { return Target::default() };
     let before = &view.arcs[..usize::from(arc.0)];
     let rank = before.iter().filter(|e| e.home == entry.home).count();
-    Ground::of(view).target(entry, rank)
+    Ground::of(view).target(arc, entry, rank)
 }
 
 /// The target of every arc, by `ArcId`.
 #[must_use]
 pub fn targets(view: &View) -> Vec<Target> {
     let ground = Ground::of(view);
+    view.entries().zip(ranks(view)).map(|((arc, entry), rank)| ground.target(arc, entry, rank)).collect()
+}
+
+/// For every arc, how many of its home's arcs come before it.
+fn ranks(view: &View) -> impl Iterator<Item = usize> {
     let mut ranks: BTreeMap<NodeName, usize> = BTreeMap::new();
-    let mut rank_of = |home: NodeName| {
-        let next = ranks.entry(home).or_default();
+    view.arcs.iter().map(move |entry| {
+        let next = ranks.entry(entry.home).or_default();
         let rank = *next;
         *next += 1;
         rank
-    };
-    view.arcs.iter().map(|entry| ground.target(entry, rank_of(entry.home))).collect()
+    })
 }
 
 /// A live member that may hold copies and stays.
@@ -107,10 +82,22 @@ struct Holder<'a> {
     host: bool,
     /// Eligible only for what it holds already.
     cordoned: bool,
+    /// What is at home with it comes to it, whoever serves it.
+    claims: bool,
     zone: Option<&'a str>,
 }
 
-impl Holder<'_> {
+impl<'a> Holder<'a> {
+    fn of(member: &'a Member) -> Self {
+        Self {
+            node: member.node,
+            host: member.role == Role::Host,
+            cordoned: member.standing == Standing::Cordoned,
+            claims: member.may_claim(),
+            zone: member.zone.as_deref(),
+        }
+    }
+
     /// A node in no zone is not known to stand apart from any other.
     fn shares_zone(&self, other: &Self) -> bool {
         self.zone.is_none() || other.zone.is_none() || self.zone == other.zone
@@ -124,6 +111,10 @@ struct Ground<'a> {
     seats: Vec<Option<Holder<'a>>>,
     /// Where in `seats` a name is.
     seat_of: BTreeMap<NodeName, usize>,
+    /// With whom arcs stay because of a pin; it may be one that drains.
+    keepers: BTreeMap<NodeId, Holder<'a>>,
+    /// What they give up all the same, for they serve too much.
+    given_up: BTreeSet<ArcId>,
     spread: usize,
     backups: usize,
     zoned: bool,
@@ -135,18 +126,14 @@ impl<'a> Ground<'a> {
         for member in &view.members {
             // One that drains is as good as gone: its arcs go where they would go after its death, but live.
             if member.role.holds_copies() && member.stays() {
-                let holder = Holder {
-                    node: member.node,
-                    host: member.role == Role::Host,
-                    cordoned: member.standing == Standing::Cordoned,
-                    zone: member.zone.as_deref(),
-                };
-                holders.insert(member.node.name, Some(holder));
+                holders.insert(member.node.name, Some(Holder::of(member)));
             }
         }
         let mut ground = Self {
             seats: Vec::with_capacity(holders.len()),
             seat_of: BTreeMap::new(),
+            keepers: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             spread: usize::from(view.shape.spread).max(1),
             backups: usize::from(view.shape.backups),
             zoned: view.members.iter().any(|m| m.zone.is_some()),
@@ -159,6 +146,16 @@ impl<'a> Ground<'a> {
         // Names without a place on the ring come last, as in `View::position`.
         for (name, holder) in holders {
             ground.sit(name, holder);
+        }
+        let kept = view.members.iter().filter(|member| view.shape.pin.holds(member));
+        ground.keepers = kept.map(|member| (member.node, Holder::of(member))).collect();
+        if view.shape.pin == Pin::OnOverload {
+            let out = |(entry, rank): (&Arc<ArcEntry>, usize)| {
+                let is_out = ground.place(entry, rank).is_some_and(|place| place.node != entry.primary);
+                is_out.then(|| ground.is_claimed(entry))
+            };
+            let claimed: Vec<_> = view.arcs.iter().zip(ranks(view)).map(out).collect();
+            ground.given_up = surplus(view, &claimed);
         }
         ground
     }
@@ -186,11 +183,31 @@ impl<'a> Ground<'a> {
         iter::once(home).chain(dealt)
     }
 
-    fn target(&self, entry: &ArcEntry, rank: usize) -> Target {
+    /// Those that may hold the arc, the preferred first.
+    fn holders(&self, entry: &ArcEntry, rank: usize) -> impl Iterator<Item = Holder<'a>> {
         let eligible = |holder: &Holder<'_>| !holder.cordoned || entry.holds(holder.node);
-        let live = || self.preference(entry.home, rank).filter_map(|seat| self.seats[seat]).filter(eligible);
-        let primary = live().find(|holder| holder.host);
-        let mut others = live().filter(|holder| primary.is_none_or(|p| p.node != holder.node));
+        self.preference(entry.home, rank).filter_map(|seat| self.seats[seat]).filter(eligible)
+    }
+
+    /// Who would serve the arc if nothing were pinned.
+    fn place(&self, entry: &ArcEntry, rank: usize) -> Option<Holder<'a>> {
+        self.holders(entry, rank).find(|holder| holder.host)
+    }
+
+    /// Whether the arc's home lives and wants it back.
+    fn is_claimed(&self, entry: &ArcEntry) -> bool {
+        self.seat_of.get(&entry.home).and_then(|seat| self.seats[*seat]).is_some_and(|home| home.claims)
+    }
+
+    /// Who serves the arc and keeps it.
+    fn keeper(&self, arc: ArcId, entry: &ArcEntry) -> Option<Holder<'a>> {
+        let keeper = self.keepers.get(&entry.primary)?;
+        (!self.given_up.contains(&arc) && !self.is_claimed(entry)).then_some(*keeper)
+    }
+
+    fn target(&self, arc: ArcId, entry: &ArcEntry, rank: usize) -> Target {
+        let primary = self.keeper(arc, entry).or_else(|| self.place(entry, rank));
+        let mut others = self.holders(entry, rank).filter(|holder| primary.is_none_or(|p| p.node != holder.node));
         if !self.zoned {
             let backups = others.take(self.backups).map(|holder| holder.node).collect();
             return Target { primary: primary.map(|p| p.node), backups };

@@ -2,10 +2,12 @@
 //!
 //! These edit members and homes only, as far as placement sees; they do not promote, and they are no model of `next_view`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    placement::{deal_homes, rehome, targets},
+    homes::{WEIGHT, deal_homes, rehome},
+    pin::Pin,
+    placement::targets,
     view::{Agreement, ArcEntry, Member, Role, Shape, Standing, View},
 };
 use crate::id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber};
@@ -31,6 +33,8 @@ pub(crate) fn member(node: NodeId) -> Member {
         workers: 1,
         votes_as: None,
         standing: Standing::Open,
+        weight: WEIGHT,
+        claims: false,
         kinds: Vec::new(),
     }
 }
@@ -45,7 +49,21 @@ pub(crate) fn founded_by(members: Vec<Member>, arcs: u16, backups: u8, spread: u
     let ring = members.iter().map(|m| m.node.name).collect();
     let voters_max = u8::try_from(members.len()).expect("a test ring is small");
     let (lease, reply_keep) = (Duration::from_millis(200), Duration::from_secs(600));
-    let shape = Shape { arcs, backups, spread, voters_max, agreement: Agreement::Majority, lease, reply_keep, ring };
+    let mut shape = Shape {
+        arcs,
+        backups,
+        spread,
+        pin: Pin::None,
+        voters_max,
+        agreement: Agreement::Majority,
+        lease,
+        reply_keep,
+        ring,
+        weights: BTreeMap::new(),
+    };
+    for member in &members {
+        shape.weigh(member.node.name, member.weight);
+    }
     let hosts: Vec<_> = members.iter().filter(|m| m.role == Role::Host).map(|m| m.node.name).collect();
     let homes = deal_homes(&shape, &hosts);
     let mut voters: Vec<_> = members.iter().map(|m| m.node).collect();
@@ -88,7 +106,8 @@ pub(crate) fn with(view: &View, newcomer: Member) -> View {
         let homes: Vec<_> = view.arcs.iter().map(|e| e.home).collect();
         let shape = Arc::make_mut(&mut joined.shape);
         shape.ring.push(name);
-        for (entry, home) in joined.arcs.iter_mut().zip(rehome(&homes, &shape.ring, name)) {
+        shape.weigh(name, newcomer.weight);
+        for (entry, home) in joined.arcs.iter_mut().zip(rehome(shape, &homes, name)) {
             Arc::make_mut(entry).home = home;
         }
     }

@@ -5,10 +5,17 @@
 //! view never changes; entries that did not change are shared between successive views. The shape is Vertical Paxos'
 //! configuration (Lamport, Malkhi, Zhou 2009) with PacificA's replica groups inside (Lin et al. 2008).
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroU16,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::pin::Pin;
 use crate::id::{ArcId, ClusterId, Incarnation, NodeId, NodeName, ViewNumber};
 
 /// Who may decide a view.
@@ -92,6 +99,10 @@ pub struct Member {
     pub votes_as: Option<Incarnation>,
     /// Whether it may be given more.
     pub standing: Standing,
+    /// How much it is to serve, beside the others: what its share of the arcs is reckoned by.
+    pub weight: NonZeroU16,
+    /// Whether it wants back, pin or not, all arcs whose home it is. Its operator's word, which it takes back when it has them.
+    pub claims: bool,
     /// The session kinds it can host.
     pub kinds: Vec<KindVersion>,
 }
@@ -108,6 +119,12 @@ impl Member {
     pub fn stays(&self) -> bool {
         self.standing != Standing::Draining
     }
+
+    /// Whether arcs whose home it is come to it whatever else speaks for their staying where they are.
+    #[must_use]
+    pub fn may_claim(&self) -> bool {
+        self.claims && self.role == Role::Host && self.standing == Standing::Open
+    }
 }
 
 /// What is fixed, or agreed, for the whole cluster. Taken from the founder's file, so that nodes whose files drifted apart
@@ -120,6 +137,8 @@ pub struct Shape {
     pub backups: u8,
     /// How many successors share one node's arcs; 1 is the classic ring.
     pub spread: u8,
+    /// When a live primary gives up what belongs elsewhere.
+    pub pin: Pin,
     /// At most this many voters.
     pub voters_max: u8,
     /// Who may decide.
@@ -130,6 +149,8 @@ pub struct Shape {
     pub reply_keep: Duration,
     /// Every name that ever had a place, in ring order: the file's order, then those that joined unlisted.
     pub ring: Vec<NodeName>,
+    /// With which weight the arcs of a name were dealt, where it is not 1. No part of a file's shape: each node says its own.
+    pub weights: BTreeMap<NodeName, NonZeroU16>,
 }
 
 impl Shape {
@@ -143,6 +164,7 @@ impl Shape {
             ("arcs", self.arcs != ring.arcs),
             ("backups", self.backups != ring.backups),
             ("spread", self.spread != ring.spread),
+            ("pin", self.pin != ring.pin),
             ("agreement", self.agreement != ring.agreement),
             ("lease", self.lease != ring.lease),
             ("voters_max", self.voters_max != ring.voters_max),

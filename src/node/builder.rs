@@ -262,6 +262,7 @@ impl NodeBuilder {
             lock: Mutex::new(lock),
             config: config.clone(),
             member: Mutex::new(member),
+            claims: Mutex::default(),
         }));
         Ok(Starting { node, begun })
     }
@@ -304,6 +305,7 @@ pub(super) fn node_settings(file: &ClusterFile) -> NodeSettings {
             chunk_bytes: limits.catch_up_chunk,
             frame_bytes: FRAME_BYTES.min(limits.frame / 2),
             chunks_in_flight: limits.catch_up_chunks,
+            hand_backs_max: limits.hand_backs,
             waiting_max: limits.waiting,
             uncommitted_max: limits.uncommitted as u64,
             replies: ReplyLimits {

@@ -12,7 +12,7 @@ use tokio::time;
 use super::{Node, Readiness, start_error::joined};
 use crate::{
     id::{NodeId, NodeName},
-    membership::{Member, Role, Standing, View},
+    membership::{Member, Pin, Role, Standing, View},
 };
 
 /// How a node is to drain.
@@ -67,6 +67,11 @@ pub enum DrainError {
         /// How many it takes.
         wanted: usize,
     },
+    /// The file's `pin` is `never_move`, and the node serves arcs. Nothing was begun.
+    Pinned {
+        /// How many it serves.
+        arcs: usize,
+    },
     /// Too few voters are heard to decide anything. Nothing was begun.
     NoQuorum {
         /// The voters that are not heard.
@@ -91,6 +96,12 @@ impl fmt::Display for DrainError {
                 f,
                 "{stay} node(s) that may hold copies would stay, and it takes {wanted} for every session to have its backups: start one, or drain even so"
             ),
+            Self::Pinned { arcs } => write!(
+                f,
+                "it serves {arcs} arcs, and with pin = \"never_move\" a drain moves none: `handback` of the nodes that are \
+                 their homes takes away what is not at home here; for the rest, cordon it, let its sessions end, and stop it: \
+                 the backups take over whatever is left"
+            ),
             Self::NoQuorum { awaited } => {
                 write!(f, "no quorum: {} not heard, so nothing can be handed over", joined(awaited))
             }
@@ -112,12 +123,12 @@ impl Node {
     /// Keeps what is here, and takes no more: no arc comes home, no new copy is made here. Holds until [`Node::uncordon`] or
     /// the end of this process.
     pub fn cordon(&self) {
-        self.describe(|member| member.standing = Standing::Cordoned);
+        self.stand(Standing::Cordoned);
     }
 
     /// Takes part again as the cluster file says, also in the middle of a drain.
     pub fn uncordon(&self) {
-        self.describe(|member| member.standing = Standing::Open);
+        self.stand(Standing::Open);
         self.0.shared.readiness.send_if_modified(|readiness| {
             let drains = *readiness == Readiness::Draining;
             if drains {
@@ -140,7 +151,7 @@ impl Node {
     /// Why nothing was begun, or how much is left.
     pub async fn drain(&self, how: Drain) -> Result<(), DrainError> {
         self.refuse_to_drain(how)?;
-        self.describe(|member| member.standing = Standing::Draining);
+        self.stand(Standing::Draining);
         self.0.shared.readiness.send_if_modified(|readiness| {
             let serves = *readiness == Readiness::Serving;
             if serves {
@@ -175,6 +186,10 @@ impl Node {
         let others = || view.members.iter().filter(serves_others);
         if view.needs(me) && !others().any(|m| m.role == Role::Host) {
             return Err(DrainError::NobodyElse);
+        }
+        let arcs = view.arcs.iter().filter(|entry| entry.primary == me).count();
+        if view.shape.pin == Pin::NeverMove && arcs > 0 {
+            return Err(DrainError::Pinned { arcs });
         }
         let stay = others().filter(|m| m.role.holds_copies()).count();
         let wanted = usize::from(view.shape.backups) + 1;

@@ -423,3 +423,6 @@ impl Host {
         self.surroundings.dead.retain(known);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,8 +56,12 @@ pub(crate) enum Fault {
     /// The process is told to be cordoned or to drain for this long, and then to take part again; one that has left by then
     /// ends, and another starts under its name.
     Stand(Whom, Standing, Duration),
-    /// It takes part again.
+    /// It takes part again, and claims nothing.
     StandUp(NodeName),
+    /// The process is told to get back what is at home with it, for this long at most.
+    Claim(Whom, Duration),
+    /// It claims nothing any more.
+    Unclaim(NodeName),
     /// Messages are lost. `told`: both ends see their connection close, so that they ask at once instead of waiting.
     Cut {
         /// Between whom.

@@ -76,9 +76,15 @@ impl SimNode {
         self.member.node
     }
 
-    /// Says another standing of itself.
+    /// Says another standing of itself, and claims nothing.
     pub(crate) fn stand(&mut self, standing: Standing) {
         self.member.standing = standing;
+        self.claim(false);
+    }
+
+    /// Says whether it wants back what is at home with it.
+    pub(crate) fn claim(&mut self, claims: bool) {
+        self.member.claims = claims;
         if let Stage::Serving(serving) = &mut self.stage {
             serving.keeper.describe(self.member.clone());
         }

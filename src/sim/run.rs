@@ -39,7 +39,7 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 23] = [
+pub const MARKS: [&str; 25] = [
     "a backup caught up",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
@@ -57,6 +57,8 @@ pub const MARKS: [&str; 23] = [
     "a primary was cut off together with its backup",
     "a promotion",
     "a promotion during a catch-up",
+    "a pinned arc came home by a claim",
+    "a pinned arc was given up for overload",
     "a session came to its end",
     "an arc lost with its last copy",
     "an arc was handed over",

@@ -15,7 +15,7 @@
 //! fingerprint of fingerprints, which is what the checker keeps of a state anyway.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -24,7 +24,8 @@ use std::{
 use ringheir::{
     id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber},
     membership::{
-        Agreement, Ballot, Chain, ChainEffect, ChainMessage, Member, Role, Shape, Standing, View, founding_view,
+        Agreement, Ballot, Chain, ChainEffect, ChainMessage, Member, Pin, Role, Shape, Standing, View, WEIGHT,
+        founding_view,
     },
     moment::Moment,
 };
@@ -193,6 +194,8 @@ impl ChainModel {
             workers: 1,
             votes_as: None,
             standing: Standing::Open,
+            weight: WEIGHT,
+            claims: false,
             kinds: Vec::new(),
         };
         let names: Vec<NodeName> = (0..self.size()).map(|place| Self::id(place).name).collect();
@@ -200,11 +203,13 @@ impl ChainModel {
             arcs: 1,
             backups: 1,
             spread: 1,
+            pin: Pin::None,
             voters_max: u8::try_from(self.voters).expect("few"),
             agreement: self.agreement,
             lease: Duration::from_millis(200),
             reply_keep: Duration::from_secs(600),
             ring: names.clone(),
+            weights: BTreeMap::new(),
         };
         founding_view(ClusterId(1), shape, (0..self.size()).map(member).collect(), &names[..self.voters])
     }

@@ -11,6 +11,7 @@ mod founding;
 mod http;
 mod load;
 mod misuse;
+mod pinning;
 mod recovery;
 mod ring;
 mod rolling;

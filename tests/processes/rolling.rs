@@ -17,19 +17,19 @@ use crate::{
     stream::Stream,
 };
 
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+pub(crate) const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// How often the balancer looks who is ready.
 const PROBE: Duration = Duration::from_millis(25);
 
 /// What stands before a cluster: it sends callers to nodes whose `/readyz` says 200, as any load balancer does.
-struct Balancer {
-    ready: Arc<Mutex<Vec<std::net::SocketAddr>>>,
+pub(crate) struct Balancer {
+    pub(crate) ready: Arc<Mutex<Vec<std::net::SocketAddr>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Balancer {
-    fn begin(ring: &Ring) -> Self {
+    pub(crate) fn begin(ring: &Ring) -> Self {
         let all: Vec<_> = NAMES.iter().map(|name| ring.http(name)).collect();
         let (ready, stop) = (Arc::new(Mutex::new(all.clone())), Arc::new(AtomicBool::new(false)));
         let (noting, stopped) = (Arc::clone(&ready), Arc::clone(&stop));
@@ -56,15 +56,15 @@ impl Drop for Balancer {
 
 /// What one client came to: acknowledged puts, answers that told it to come again, and what it must never have met.
 #[derive(Debug, Default)]
-struct Told {
-    puts: u64,
+pub(crate) struct Told {
+    pub(crate) puts: u64,
     asked_to_wait: u64,
-    failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     longest: Duration,
 }
 
 /// Puts and reads one document of its own, each time through the next ready node, until it is told to stop.
-fn client(number: usize, ready: &Mutex<Vec<std::net::SocketAddr>>, stop: &AtomicBool) -> Told {
+pub(crate) fn client(number: usize, ready: &Mutex<Vec<std::net::SocketAddr>>, stop: &AtomicBool) -> Told {
     let (mut told, id) = (Told::default(), format!("cart-{number}"));
     let mut turn = number;
     let mut next = || {

@@ -2,19 +2,20 @@
 //!
 //! Reads the file as a node would, the environment's secret included, and dials nobody.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use ringheir::{
     config::{ClusterFile, ConfigError},
-    id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber},
-    membership::{Agreement, ArcEntry, Role, View, deal_homes, targets},
+    id::NodeName,
+    membership::{Agreement, Role},
 };
 use serde_json::{Value, json};
 
 use crate::{
     COULD_NOT_RUN,
     ask::{print, tell},
+    plan::on_paper,
 };
 
 #[derive(Args)]
@@ -48,34 +49,11 @@ impl CheckConfig {
 /// For each node of the file, the nodes that hold its sessions' copies while every node is up, as placement will have it.
 /// With `spread` above 1 there are more of them than copies, each holding a part.
 fn backed_by(file: &ClusterFile) -> Vec<Vec<NodeName>> {
-    let homes: Vec<_> = file.nodes().iter().filter(|node| node.role == Role::Host).map(|node| node.name).collect();
-    let shape = file.shape();
-    // Placement looks at who is a member and where each arc is at home; the rest of a view says nothing to it.
-    let process = |name| NodeId { name, incarnation: Incarnation::default() };
-    let entry = |home| ArcEntry {
-        home,
-        primary: process(home),
-        in_sync: Vec::new(),
-        catching_up: None,
-        since: ViewNumber(1),
-        changed: ViewNumber(1),
-        lost_at: None,
-    };
-    let homes = deal_homes(&shape, &homes);
-    let members = file.nodes().iter().filter_map(|node| file.member(node.name, Incarnation::default(), 1, Vec::new()));
-    let view = View {
-        cluster: ClusterId::default(),
-        number: ViewNumber(1),
-        shape: Arc::new(shape),
-        members: members.map(Arc::new).collect(),
-        voters: file.voters().into_iter().map(process).collect(),
-        arcs: homes.iter().map(|home| Arc::new(entry(*home))).collect(),
-        succeeds: None,
-    };
+    let view = on_paper(file);
     let mut backed: BTreeMap<NodeName, Vec<NodeName>> = BTreeMap::new();
-    for (home, target) in homes.iter().zip(targets(&view)) {
-        let known = backed.entry(*home).or_default();
-        for backup in target.backups {
+    for entry in &view.arcs {
+        let known = backed.entry(entry.primary.name).or_default();
+        for backup in &entry.in_sync {
             if !known.contains(&backup.name) {
                 known.push(backup.name);
             }
@@ -111,8 +89,8 @@ fn as_text(file: &ClusterFile) -> String {
     let mut line =
         |told: std::fmt::Arguments<'_>| writeln!(text, "{told}").expect("a String takes all that is written");
     line(format_args!(
-        "cluster {}: {} arcs, {} backup(s), spread {}",
-        cluster.name, cluster.arcs, cluster.backups, cluster.spread
+        "cluster {}: {} arcs, {} backup(s), spread {}, pin {}",
+        cluster.name, cluster.arcs, cluster.backups, cluster.spread, cluster.pin
     ));
     line(format_args!("digest  {:016x}", file.digest()));
     let voters = file.voters();
@@ -126,7 +104,8 @@ fn as_text(file: &ClusterFile) -> String {
     for (node, backups) in file.nodes().iter().zip(backed_by(file)) {
         let backed = if backups.is_empty() { String::new() } else { format!(" -> {}", joined(&backups)) };
         let zone = node.zone.as_ref().map_or(String::new(), |zone| format!(", zone {zone}"));
-        line(format_args!("  {}{backed}  ({}, {}{zone})", node.name, role(node.role), node.cluster));
+        let weight = if node.weight == 1 { String::new() } else { format!(", weight {}", node.weight) };
+        line(format_args!("  {}{backed}  ({}, {}{zone}{weight})", node.name, role(node.role), node.cluster));
     }
     for note in file.notes() {
         line(format_args!("note: {note}"));
@@ -143,14 +122,14 @@ fn as_json(file: &ClusterFile) -> Value {
         .map(|(node, backups)| {
             json!({
                 "name": node.name, "role": role(node.role), "zone": node.zone, "cluster": node.cluster.as_str(),
-                "http": node.http.as_ref().map(ToString::to_string), "backed_by": backups,
+                "http": node.http.as_ref().map(ToString::to_string), "weight": node.weight, "backed_by": backups,
             })
         })
         .collect();
     let notes: Vec<_> = file.notes().iter().map(ToString::to_string).collect();
     json!({
         "ok": true, "name": cluster.name, "digest": format!("{:016x}", file.digest()), "arcs": cluster.arcs,
-        "backups": cluster.backups, "spread": cluster.spread, "agreement": agreement(cluster.agreement),
+        "backups": cluster.backups, "spread": cluster.spread, "pin": cluster.pin, "agreement": agreement(cluster.agreement),
         "voters": file.voters(), "nodes": nodes, "notes": notes,
     })
 }

@@ -71,6 +71,8 @@ enum Command {
     Drain(order::DrainOrder),
     /// Looks why a ring stands still, and has it go on without its majority, on your word.
     Recover(recover::Recover),
+    /// Tells a node to get back, whatever the pin says, the arcs whose home it is.
+    Handback(order::HandBackOrder),
 }
 
 fn main() -> ExitCode {
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Command::Uncordon(arguments) => arguments.run(order::Told::Uncordon),
         Command::Drain(arguments) => arguments.run(),
         Command::Recover(arguments) => arguments.run(),
+        Command::Handback(arguments) => arguments.run(),
         Command::Bench(arguments) => arguments.run(),
         Command::CheckConfig(arguments) => arguments.run(),
         Command::Plan(arguments) => arguments.run(),

@@ -50,6 +50,9 @@ pub(crate) struct NodeArgs {
     /// Beside `--cluster`: where it serves HTTP.
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "cluster")]
     http: Option<Address>,
+    /// Beside `--cluster`: how much it is to serve beside the others, as `weight` in the file.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 1, requires = "cluster", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    weight: u16,
     /// Where life locks lie; the same for all nodes of one host.
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
@@ -83,7 +86,7 @@ fn address(text: &str) -> Result<Address, String> {
 /// Its own entry, if the command line brings one.
 fn unlisted(args: &NodeArgs) -> Option<NodeConfig> {
     let (cluster, name) = (args.cluster.clone()?, NodeName::new(args.name.as_deref()?)?);
-    Some(NodeConfig { http: args.http.clone(), ..NodeConfig::new(name, cluster) })
+    Some(NodeConfig { http: args.http.clone(), weight: args.weight, ..NodeConfig::new(name, cluster) })
 }
 
 /// Runs it.
@@ -212,7 +215,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
 async fn drain(node: &Node, within: Duration) -> ExitCode {
     match node.drain(Drain::new().within(within).even_unprotected()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why @ (DrainError::NobodyElse | DrainError::NoQuorum { .. })) => {
+        Err(why @ (DrainError::NobodyElse | DrainError::NoQuorum { .. } | DrainError::Pinned { .. })) => {
             tracing::warn!(%why, "stopping without a drain");
             ExitCode::SUCCESS
         }

@@ -1,4 +1,4 @@
-//! `ringheir cordon | uncordon | drain NODE`: an operator's word to one node.
+//! `ringheir cordon | uncordon | drain | handback NODE`: an operator's word to one node.
 //!
 //! The node is looked up in the view of any node asked, and told over its own HTTP.
 
@@ -37,6 +37,16 @@ pub(crate) struct DrainOrder {
     even_unprotected: bool,
 }
 
+/// Tells one node to get back what is at home with it.
+#[derive(Args)]
+pub(crate) struct HandBackOrder {
+    #[command(flatten)]
+    order: Order,
+    /// Give up after this many seconds; what has not come by then stays where it is.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    within: u64,
+}
+
 /// What is told.
 #[derive(Clone, Copy)]
 pub(crate) enum Told {
@@ -71,10 +81,8 @@ impl Order {
             return Ok(ExitCode::from(DOES_NOT_HOLD));
         };
         let Some(address) = &member.http else {
-            tell(format_args!(
-                "{} has no HTTP address to tell it over; send its process SIGTERM to drain it",
-                self.name
-            ));
+            let name = &self.name;
+            tell(format_args!("{name} has no HTTP address to tell it over (to drain it, send its process SIGTERM)"));
             return Ok(ExitCode::from(DOES_NOT_HOLD));
         };
         let path = format!("/v1/node/{}/{order}", self.name);
@@ -103,5 +111,13 @@ impl DrainOrder {
         let within = Duration::from_secs(self.within);
         let order = format!("drain?within_ms={}&unprotected={}", within.as_millis(), self.even_unprotected);
         Whom::run(self.order.tell(order, within, "has handed over all it had and left the ring"))
+    }
+}
+
+impl HandBackOrder {
+    pub(crate) fn run(&self) -> ExitCode {
+        let within = Duration::from_secs(self.within);
+        let order = format!("handback?within_ms={}", within.as_millis());
+        Whom::run(self.order.tell(order, within, "serves all that is at home with it"))
     }
 }

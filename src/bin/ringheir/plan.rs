@@ -87,19 +87,21 @@ impl Plan {
             writeln!(text, "{told}").expect("a String takes all that is written");
         };
         say(format_args!(
-            "cluster {}: {} nodes, {} voters, {} arcs, {} backup(s), spread {}, {}\n",
+            "cluster {}: {} nodes, {} voters, {} arcs, {} backup(s), spread {}, pin {}, {}\n",
             c.name,
             view.members.len(),
             view.voters.len(),
             view.arcs.len(),
             c.backups,
             c.spread,
+            c.pin,
             agreement(c.agreement)
         ));
-        let mut ring = Table::new(&["node", "serves", "guards", "backed by"]);
+        let mut ring = Table::new(&["node", "weight", "serves", "guards", "backed by"]);
         for member in &view.members {
             let (serves, guards, backed) = share(view, member.node);
-            ring.row([member.node.name.to_string(), serves.to_string(), guards.to_string(), backed.join(", ")]);
+            let weight = member.weight.to_string();
+            ring.row([member.node.name.to_string(), weight, serves.to_string(), guards.to_string(), backed.join(", ")]);
         }
         say(format_args!("{ring}"));
         for (title, size) in [("one node lost", 1), ("two nodes lost at once", 2)] {
@@ -142,10 +144,10 @@ impl Plan {
         };
         let nodes = view.members.iter().map(|member| {
             let (serves, guards, backed) = share(view, member.node);
-            json!({ "name": member.node.name, "serves": serves, "guards": guards, "backed_by": backed })
+            json!({ "name": member.node.name, "weight": member.weight, "serves": serves, "guards": guards, "backed_by": backed })
         });
         json!({
-            "name": file.cluster().name, "arcs": view.arcs.len(), "voters": view.voters.len(),
+            "name": file.cluster().name, "pin": file.cluster().pin, "arcs": view.arcs.len(), "voters": view.voters.len(),
             "nodes": nodes.collect::<Vec<_>>(),
             "one_lost": losses(view, 1).into_iter().map(told).collect::<Vec<_>>(),
             "two_lost": losses(view, 2).into_iter().map(told).collect::<Vec<_>>(),
@@ -156,7 +158,7 @@ impl Plan {
 }
 
 /// The cluster as it is founded when every node of the file is up.
-fn on_paper(file: &ClusterFile) -> View {
+pub(crate) fn on_paper(file: &ClusterFile) -> View {
     let member = |name| file.member(name, Incarnation::default(), 1, Vec::new());
     let members = file.nodes().iter().filter_map(|node| member(node.name)).collect();
     founding_view(ClusterId::default(), file.shape(), members, &file.voters())
@@ -263,6 +265,16 @@ mod tests {
         let goes_on = |more| told(&paper(&["a", "b"], more), 1).iter().map(|t| t.1).collect::<Vec<_>>();
         assert_eq!(goes_on("agreement = \"majority\""), [false, false]);
         assert_eq!(goes_on("agreement = \"majority_or_proof\""), [true, true]);
+    }
+
+    #[test]
+    fn a_node_of_twice_the_weight_serves_twice_as_much() {
+        let text = "[cluster]\nname = \"t\"\nsecret = \"s\"\narcs = 12\n\
+                    [[node]]\nname = \"a\"\ncluster = \"127.0.0.1:7001\"\nweight = 2\n\
+                    [[node]]\nname = \"b\"\ncluster = \"127.0.0.1:7002\"\n";
+        let view = on_paper(&ClusterFile::from_str(text, "test").expect("a good file"));
+        let served: Vec<usize> = view.members.iter().map(|member| share(&view, member.node).0).collect();
+        assert_eq!(served, [8, 4]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Drain, DrainError, Readiness, Recovery, RecoveryFault,
+    Answered, Drain, DrainError, HandBackError, MissingArcs, Readiness, Recovery, RecoveryFault,
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
@@ -214,6 +214,12 @@ impl Door for Local {
 
     async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
         Err(RecoveryFault::NotDead(name))
+    }
+
+    async fn hand_back(&self, within: Duration) -> Result<(), HandBackError> {
+        // Told by the time it was given, so that a test sees that the query arrived.
+        let missing = MissingArcs { uncopied: within.as_millis() as usize, copied: 0, unreachable: 0 };
+        Err(HandBackError::TimedOut { missing })
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

@@ -2,6 +2,7 @@
 
 mod client;
 mod local;
+mod orders;
 mod over_nodes;
 mod patience;
 mod preconditions;

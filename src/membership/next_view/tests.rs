@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::membership::{
-    Agreement, ArcState, Shape, Standing,
+    Agreement, ArcState, Pin, Shape, Standing, WEIGHT,
     test_views::{chance, founded, founded_by, member, name, node},
 };
 
@@ -125,6 +125,7 @@ fn a_file_may_lack_names_and_add_new_ones_last_but_not_contradict_the_ring() {
         ("arcs", Shape { arcs: 12, ..ring.clone() }),
         ("backups", Shape { backups: 2, ..ring.clone() }),
         ("spread", Shape { spread: 2, ..ring.clone() }),
+        ("pin", Shape { pin: Pin::OnDrain, ..ring.clone() }),
         ("agreement", Shape { agreement: Agreement::MajorityOrProof, ..ring.clone() }),
         ("voters_max", Shape { voters_max: 1, ..ring.clone() }),
         ("lease", Shape { lease: ring.lease * 2, ..ring.clone() }),
@@ -367,6 +368,28 @@ fn standing(base: &View, node: NodeId, standing: Standing) -> View {
 }
 
 #[test]
+fn a_name_that_returns_with_another_weight_takes_its_new_share_and_one_with_the_same_changes_nothing() {
+    let base = founded(&["a", "b", "c"], 12, 1);
+    let [a, b] = ids(["a", "b"]);
+    let homes = |view: &View| view.arcs.iter().map(|e| e.home).collect::<Vec<_>>();
+    let alone = next_view(&base, a, &lost(&base, &[b], &[b])).expect("b is gone");
+    let back = |view: &View, start: u128, weight: u16| {
+        let newcomer = Member { weight: weight.try_into().expect("not nothing"), ..member(node("b", start)) };
+        let joins = [(newcomer.node, newcomer)].into();
+        next_view(view, a, &Knowledge { joins, ..calm(view) }).expect("b is back")
+    };
+    assert_eq!(homes(&back(&alone, 2, 1)), homes(&base));
+    let heavy = back(&alone, 2, 4);
+    let of_b = |view: &View| homes(view).iter().filter(|home| **home == b.name).count();
+    let changed = homes(&base).iter().zip(homes(&heavy)).filter(|(old, new)| **old != *new).count();
+    assert_eq!((of_b(&heavy), changed, heavy.shape.weight_of(b.name).get()), (8, 4, 4));
+    // The view remembers what it dealt, so that the next return is compared with that.
+    let gone = next_view(&heavy, a, &lost(&heavy, &[node("b", 2)], &[node("b", 2)])).expect("b is gone again");
+    assert_eq!(homes(&back(&gone, 3, 4)), homes(&heavy));
+    assert_eq!(of_b(&back(&gone, 3, 1)), 4);
+}
+
+#[test]
 fn a_node_that_drains_gives_everything_away_by_live_steps_and_leaves_when_nothing_names_it() {
     let base = founded(&["a", "b", "c", "d"], 8, 1);
     let [a, b] = ids(["a", "b"]);
@@ -541,13 +564,15 @@ fn live_through(mut seed: u64, steps: usize) {
         2 => Role::Edge,
         _ => Role::Host,
     };
+    let weight = |draw: &mut u64| WEIGHT.saturating_add(u16::try_from(chance(draw, 3)).expect("small"));
     let mut members = vec![member(node("a", 1))];
     for text in &names[1..founders] {
-        members.push(Member { role: role(draw), ..member(node(text, 1)) });
+        members.push(Member { role: role(draw), weight: weight(draw), ..member(node(text, 1)) });
     }
     let backups = 1 + u8::try_from(chance(draw, 2)).expect("0 or 1");
     let spread = 1 + u8::try_from(chance(draw, 3)).expect("0 to 2");
     let mut view = founded_by(members, 12, backups, spread);
+    Arc::make_mut(&mut view.shape).pin = Pin::ALL[pick(draw, Pin::ALL.len())];
     let mut start = 1;
     let mut parted: Vec<NodeId> = Vec::new();
     for _ in 0..steps {
@@ -567,8 +592,13 @@ fn live_through(mut seed: u64, steps: usize) {
         parted.retain(|n| !known.dead.contains(n));
         if chance(draw, 2) == 0 {
             start += 1;
-            let newcomer = Member { role: role(draw), ..member(node(names[pick(draw, names.len())], start)) };
+            let newcomer = member(node(names[pick(draw, names.len())], start));
+            let newcomer = Member { role: role(draw), weight: weight(draw), ..newcomer };
             known.joins.insert(newcomer.node, newcomer);
+        }
+        if chance(draw, 4) == 0 {
+            let told = Member::clone(&view.members[pick(draw, view.members.len())]);
+            known.joins.insert(told.node, Member { claims: !told.claims, ..told });
         }
         if let Some(back) = parted.pop().filter(|n| !view.is_member(*n) && chance(draw, 2) == 0) {
             known.joins.insert(back, member(back));

@@ -8,14 +8,14 @@ use super::*;
 use crate::{Drain, DrainError, membership::Standing};
 
 /// Callers that count one by one, each in sessions of its own, through a node that stays.
-struct Callers {
+pub(super) struct Callers {
     stop: Arc<AtomicBool>,
     worst: Arc<AtomicU64>,
     running: JoinSet<(String, u64)>,
 }
 
 impl Callers {
-    fn begin(through: &Node, how_many: u32) -> Self {
+    pub(super) fn begin(through: &Node, how_many: u32) -> Self {
         let (stop, worst) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut running = JoinSet::new();
         for number in 0..how_many {
@@ -41,7 +41,7 @@ impl Callers {
     }
 
     /// How often each counted, and the longest that a call took.
-    async fn end(self) -> (Vec<(String, u64)>, Duration) {
+    pub(super) async fn end(self) -> (Vec<(String, u64)>, Duration) {
         self.stop.store(true, Ordering::Relaxed);
         let counted = self.running.join_all().await;
         (counted, Duration::from_micros(self.worst.load(Ordering::Relaxed)))
@@ -49,7 +49,7 @@ impl Callers {
 }
 
 /// Waits until a node knows that another is no member, and that all is well without it.
-async fn made_good(node: &Node, without: NodeId) {
+pub(super) async fn made_good(node: &Node, without: NodeId) {
     let mut views = node.views();
     let is_out = views.wait_for(|view| view.as_ref().is_some_and(|v| !v.is_member(without)));
     soon(is_out).await.expect("the node runs");

@@ -8,6 +8,7 @@ mod expiry;
 mod guarding;
 mod hosting;
 mod kinds;
+mod pinning;
 mod recovering;
 mod ring;
 mod roles;

@@ -4,7 +4,7 @@ use super::*;
 use crate::membership::{ArcEntry, ArcState, Role};
 
 /// A file whose nodes have more lines than an address: a name, and lines of its `[[node]]`.
-fn file_of(nodes: &[(&str, &str)], more: &str) -> ClusterFile {
+pub(super) fn file_of(nodes: &[(&str, &str)], more: &str) -> ClusterFile {
     let mut text = format!("[cluster]\nname = \"t\"\nsecret = \"s\"\narcs = 24\n{more}\n");
     for (name, lines) in nodes {
         text.push_str(&format!("[[node]]\nname = \"{name}\"\ncluster = \"{}\"\n{lines}\n", entry(name).cluster));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    membership::targets,
     replication::Replica,
     sim::{
         check::{FinalState, Verdict, acknowledged_survives, applied_once, linearizable},
@@ -35,6 +36,7 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
         violations.push(format!("acknowledged survives: {fault}"));
     }
     judge_backups(world, violations);
+    judge_rest(world, violations);
     if world.setting().lifetimes.is_some() {
         judge_ends(world, &finals, violations);
     }
@@ -66,6 +68,19 @@ fn finals(world: &World) -> BTreeMap<u32, FinalState> {
         finals.insert(session, FinalState { value: register.value, version: register.version, applied });
     }
     finals
+}
+
+/// Long after everything healed, every arc is where placement wants it: what was to move has moved.
+fn judge_rest(world: &World, violations: &mut Vec<String>) {
+    let Some(view) = &world.newest else { return };
+    for ((arc, entry), target) in view.entries().zip(targets(view)) {
+        if entry.lost_at.is_none() && target.primary != Some(entry.primary) {
+            violations.push(format!(
+                "liveness: arc {arc} is still served by {}, and placement wants it at {:?}",
+                entry.primary, target.primary
+            ));
+        }
+    }
 }
 
 /// In a quiet world every in-sync backup holds exactly what its primary holds.

@@ -37,6 +37,8 @@ pub enum Mix {
     Losses,
     /// Nodes that drain or are cordoned, and kills of whoever is concerned meanwhile.
     Drains,
+    /// Pinned arcs, losses that put them elsewhere, and homes that claim them; kills of whoever is concerned meanwhile.
+    Pins,
     /// Sessions that end by themselves, and the death or sleep of whoever counts their time.
     Expiries,
     /// Votes that outlive their processes: several killed at once, all of them now and then.
@@ -49,7 +51,7 @@ pub enum Mix {
 
 impl Mix {
     /// Every mix.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Storm,
         Self::Voters,
         Self::Pauses,
@@ -60,6 +62,7 @@ impl Mix {
         Self::Restarts,
         Self::Losses,
         Self::Drains,
+        Self::Pins,
         Self::Expiries,
         Self::Stops,
         Self::Recoveries,
@@ -80,6 +83,7 @@ impl Mix {
             Self::Restarts => "restarts",
             Self::Losses => "losses",
             Self::Drains => "drains",
+            Self::Pins => "pins",
             Self::Expiries => "expiries",
             Self::Stops => "stops",
             Self::Recoveries => "recoveries",
@@ -123,7 +127,7 @@ impl Mix {
             Self::Wishes => setting.kill_on_wish = 0.3,
             // Sessions must lie idle now and then.
             Self::Expiries => setting.pause = Duration::from_millis(chance.range(20, 120)),
-            Self::Drains => setting.kill_on_wish = if chance.chance(0.5) { 0.1 } else { 0.0 },
+            Self::Drains | Self::Pins => setting.kill_on_wish = if chance.chance(0.5) { 0.1 } else { 0.0 },
             Self::Retries => {
                 setting.try_for = Duration::from_millis(chance.range(5, 60));
                 setting.ghosts = 0.2;
@@ -300,6 +304,26 @@ impl Drawing {
                     2 => self.faults.push((soon, Fault::Vanish(Whom::Primary(arc), down))),
                     3 => self.faults.push((soon, Fault::Pause(whom, down))),
                     4 => self.lasting(soon, Fault::Cut { cut: Cut::FromVoters { arc, deaf: told }, told }, down),
+                    _ => {}
+                }
+            }
+            Mix::Pins => {
+                // First arcs have to be away from home.
+                let home = self.name();
+                let down = self.chance.duration(ms(50), ms(600));
+                self.faults.push((at, Fault::Kill(Whom::Named(home), down)));
+                let claimed = at + down + self.chance.duration(ms(100), ms(1_200));
+                let lasts = self.chance.duration(ms(50), ms(2_500));
+                self.faults.push((claimed, Fault::Claim(Whom::Named(home), lasts)));
+                let soon = claimed + self.chance.duration(ms(1), ms(300));
+                let down = self.chance.duration(ms(50), ms(1_000));
+                match self.chance.range(0, 8) {
+                    0 => self.faults.push((soon, Fault::Kill(Whom::Named(home), down))),
+                    1 => self.faults.push((soon, Fault::Kill(Whom::Primary(arc), down))),
+                    2 => self.faults.push((soon, Fault::Pause(Whom::Primary(arc), down))),
+                    3 => self.faults.push((soon, Fault::Stand(Whom::Named(home), Standing::Cordoned, down))),
+                    4 => self.faults.push((soon, Fault::Stand(Whom::Primary(arc), Standing::Draining, down))),
+                    5 => self.lasting(soon, Fault::Cut { cut: Cut::FromVoters { arc, deaf: told }, told }, down),
                     _ => {}
                 }
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Mix, Planted};
 use crate::{
     id::NodeName,
-    membership::Agreement,
+    membership::{Agreement, Pin},
     replication::ReplicationSettings,
     sim::{network::Weather, random::Streams},
 };
@@ -22,6 +22,10 @@ pub(crate) struct Setting {
     pub(crate) arcs: u16,
     /// How many backups.
     pub(crate) backups: u8,
+    /// When a live primary gives up what belongs elsewhere.
+    pub(crate) pin: Pin,
+    /// Whether processes start with weights of their own, each time another.
+    pub(crate) weighs: bool,
     /// Who may decide.
     pub(crate) agreement: Agreement,
     /// How many sessions.
@@ -71,6 +75,8 @@ impl Setting {
             voters: 4,
             arcs: 4,
             backups: 1,
+            pin: Pin::None,
+            weighs: false,
             agreement: Agreement::Majority,
             sessions: 8,
             clients: 2,
@@ -129,6 +135,11 @@ impl Setting {
         // Streams of their own: what they draw shifts nothing else.
         if Streams::new(seed).stream("frames").chance(0.3) {
             setting.replication.frame_bytes = 200;
+        }
+        let mut placing = Streams::new(seed).stream("placing");
+        if mix == Mix::Pins || placing.chance(0.15) {
+            setting.pin = placing.choose(&Pin::ALL[1..]).copied().unwrap_or_default();
+            setting.weighs = placing.chance(0.4);
         }
         let mut lasting = Streams::new(seed).stream("lifetimes");
         if mix == Mix::Expiries || lasting.chance(0.1) {

@@ -1,11 +1,15 @@
 //! What goes wrong in a world, and how it ends.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU16,
+    time::Duration,
+};
 
 use super::{Disk, Event, Process, World};
 use crate::{
     id::{ClusterId, Incarnation, NodeId, NodeName},
-    membership::{FoundingPlan, Member, Role, Shape, Standing, View, Vote},
+    membership::{FoundingPlan, Member, Role, Shape, Standing, View, Vote, WEIGHT},
     sim::{
         fault::{Cut, Fault, Whom},
         node::SimNode,
@@ -57,6 +61,20 @@ impl World {
                 }
             }
             Fault::StandUp(name) => self.stand_up(name),
+            Fault::Claim(whom, lasts) => {
+                if let Some(name) = self.find(whom)
+                    && let Some(process) = self.processes.get_mut(&name)
+                {
+                    process.node.claim(true);
+                    self.struck += 1;
+                    self.at(lasts, Event::Fault(Fault::Unclaim(name)));
+                }
+            }
+            Fault::Unclaim(name) => {
+                if let Some(process) = self.processes.get_mut(&name) {
+                    process.node.claim(false);
+                }
+            }
             Fault::Cut { cut, told } => self.cut(&cut, told),
             Fault::Recover => self.recover(),
             Fault::Mend => self.network.heal(),
@@ -161,17 +179,21 @@ impl World {
             workers: 1,
             votes_as,
             standing: Standing::Open,
+            weight: self.draw_weight(),
+            claims: false,
             kinds: vec![],
         };
         let shape = Shape {
             arcs: self.setting.arcs,
             backups: self.setting.backups,
             spread: 1,
+            pin: self.setting.pin,
             voters_max: self.setting.voters,
             agreement: self.setting.agreement,
             lease: self.setting.replication.lease,
             reply_keep: self.setting.replication.replies.keep,
             ring: self.names.clone(),
+            weights: BTreeMap::new(),
         };
         let voters = self.names.iter().copied().take(usize::from(self.setting.voters)).collect();
         let plan = FoundingPlan { digest: 1, shape, voters, listen: Duration::ZERO };
@@ -187,6 +209,13 @@ impl World {
         self.processes.insert(name, process);
         let first = Duration::from_micros(self.chance.range(0, 10_000));
         self.at(first, Event::Tick(node));
+    }
+
+    /// With which weight a process starts, in runs where that differs.
+    fn draw_weight(&mut self) -> NonZeroU16 {
+        let weights = [WEIGHT, WEIGHT.saturating_add(1), WEIGHT.saturating_add(2)];
+        let drawn = if self.setting.weighs { self.chance.choose(&weights).copied() } else { None };
+        drawn.unwrap_or(WEIGHT)
     }
 
     /// As whom a starting process votes, and what is left of those before it, if it has a data directory.

@@ -7,8 +7,8 @@ use std::{
 
 use super::World;
 use crate::{
-    id::{NodeId, ViewNumber},
-    membership::View,
+    id::{ArcId, NodeId, ViewNumber},
+    membership::{ArcEntry, Pin, View, target},
     replication::{Primary, Replica},
     sim::{check::OneDecision, node::SimNode},
 };
@@ -72,6 +72,9 @@ impl World {
             if entry.since != old.since && adjacent && entry.lost_at != Some(view.number) {
                 let handed_over = view.is_member(old.primary);
                 self.mark(if handed_over { "an arc was handed over" } else { "a promotion" });
+                if handed_over {
+                    self.judge_hand_over(&before, arc, entry);
+                }
                 if old.catching_up.is_some() && !handed_over {
                     self.mark("a promotion during a catch-up");
                 }
@@ -94,6 +97,29 @@ impl World {
             if adjacent && old.catching_up.is_some_and(|c| !view.is_member(c)) {
                 self.mark("a catch-up was cut short");
             }
+        }
+    }
+
+    /// An arc leaves a live primary only for where placement wanted it, by the view in which that was wished.
+    fn judge_hand_over(&mut self, before: &View, arc: ArcId, entry: &ArcEntry) {
+        let wanted = target(before, arc).primary;
+        if wanted != Some(entry.primary) {
+            self.wrong.push(format!(
+                "after view {} arc {arc} was handed over to {}, and placement wanted it at {wanted:?}",
+                before.number, entry.primary
+            ));
+        }
+        let (Some(heir), Some(old)) = (before.member(entry.primary), before.arc(arc)) else { return };
+        let gives = before.member(old.primary).is_some_and(|member| member.stays());
+        match before.shape.pin {
+            Pin::None => {}
+            // The home of before: a newcomer of another weight may be given its share in the same view.
+            _ if heir.may_claim() && old.home == entry.primary.name => self.mark("a pinned arc came home by a claim"),
+            Pin::OnOverload if gives => self.mark("a pinned arc was given up for overload"),
+            Pin::OnDrain | Pin::NeverMove if gives => {
+                self.wrong.push(format!("after view {} the pinned arc {arc} left {}", before.number, old.primary));
+            }
+            _ => {}
         }
     }
 
