@@ -93,6 +93,10 @@ pub struct ClusterConfig {
     pub reads: Reads,
     /// Whether sessions without a backup in sync are served.
     pub when_solo: WhenSolo,
+    /// Whether each question about a session is answered only once a commit made for it is held by every in-sync backup, as if
+    /// it had changed something. A commit already says exactly what changed, so this copies nothing anew; it shows with each
+    /// read that the copies are there, without resting on leases. A question then costs as much as a command.
+    pub replicate_on_read: bool,
     /// How many nodes vote on views: witnesses first, then hosts in file order.
     ///
     /// 3 survive the loss of one, 5 of two, 7 of three; more voters make views slower. Odd, 1 to 7.
@@ -136,6 +140,7 @@ impl ClusterConfig {
             lease: Duration::from_millis(200),
             reads: Reads::Leased,
             when_solo: WhenSolo::Serve,
+            replicate_on_read: false,
             voters_max: 5,
             startup_timeout: Duration::from_secs(30),
             on_startup_timeout: OnStartupTimeout::Exit,

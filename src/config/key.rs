@@ -305,7 +305,7 @@ pub(super) const KEYS: &[Key] = &{
             "replicate_on_read",
             "false",
             Flag,
-            "Not yet: only `false`. A commit already says exactly what changed.",
+            "Each question is answered only once a commit made for it is held by every in-sync backup; it then costs as much as a command.",
         ),
         key(
             Cluster,

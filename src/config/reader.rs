@@ -229,12 +229,7 @@ impl Draft {
                 "\"serve\", and look at `fully_protected` before what must not be lost",
             );
         }
-        if self.flag(table, "replicate_on_read", false) {
-            self.not_yet(
-                Spot::cluster("replicate_on_read"),
-                "no `replicate_on_read`: a read changes nothing, and every commit already travels before its reply",
-            );
-        }
+        self.cluster.replicate_on_read = self.flag(table, "replicate_on_read", false);
         self.cluster.voters_max = self.count(table, "voters_max", defaults.voters_max);
         self.cluster.startup_timeout = self.time(table, "startup_timeout", defaults.startup_timeout);
         if self.text(table, "on_startup_timeout") == Some("wait") {

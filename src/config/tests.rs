@@ -97,7 +97,7 @@ fn every_key_is_read_into_its_field() {
         lease = "300ms"
         reads = "leased"
         when_solo = "serve"
-        replicate_on_read = false
+        replicate_on_read = true
         voters_max = 7
         startup_timeout = "1m"
         on_startup_timeout = "wait"
@@ -187,6 +187,7 @@ fn every_key_is_read_into_its_field() {
         lease: millis(300),
         reads: Reads::Leased,
         when_solo: WhenSolo::Serve,
+        replicate_on_read: true,
         voters_max: 7,
         startup_timeout: Duration::from_secs(60),
         on_startup_timeout: OnStartupTimeout::Wait,
@@ -318,12 +319,8 @@ fn a_word_that_is_none_of_the_choices_is_refused() {
 
 #[test]
 fn what_does_not_exist_yet_is_refused_with_what_to_use_instead() {
-    let lines = [
-        ("agreement = \"ring\"", "4:13"),
-        ("replicate_on_read = true", "4:21"),
-        ("reads = \"confirmed\"", "4:9"),
-        ("when_solo = \"refuse\"", "4:13"),
-    ];
+    let lines =
+        [("agreement = \"ring\"", "4:13"), ("reads = \"confirmed\"", "4:9"), ("when_solo = \"refuse\"", "4:13")];
     for (line, place) in lines {
         let refused = refusal(&with(line));
         assert_eq!(refused.faults().len(), 1, "{refused}");

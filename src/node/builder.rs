@@ -321,6 +321,7 @@ pub(super) fn node_settings(file: &ClusterFile) -> NodeSettings {
         value_max: limits.value,
         calls_max: limits.calls,
         queue_max: limits.queue,
+        replicate_on_read: cluster.replicate_on_read,
         tasks_max: limits.tasks,
         dedicated_max: limits.dedicated,
         idle_after: limits.idle_after,

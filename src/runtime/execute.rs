@@ -23,7 +23,8 @@ use crate::{
     kinds::{Change, Kind, LiveSession, Occasion, Op, Payload, Run, Stored},
     moment::Moment,
     replication::{
-        Body, Events, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange, Use,
+        Body, Durability, Events, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange,
+        Use,
     },
     runtime::message::{CallOutcome, CallRequest, Operation},
     session::{End, SessionId},
@@ -198,8 +199,10 @@ fn conclude(
     let after = After::of(farewell, &request.key, tasks.into_iter().zip(places).collect());
     let is_question = request.operation.is_question();
     let said = life.or(request.life.filter(|_| !is_question));
+    // The operator wants to see with each read that the copies are there.
+    let is_shown = is_question && exists && state.shared.settings.replicate_on_read;
     if change == Change::None {
-        let must_be_known = request.request.is_some() && !is_question;
+        let must_be_known = is_shown || (request.request.is_some() && !is_question);
         // A use is noted here either way; now and then the copies have to hear of it before its user is answered.
         let uses = if exists { host.used(arc, &request.key, now) } else { Use::default() };
         if let Use::KnownBy(told) = uses
@@ -227,7 +230,7 @@ fn conclude(
     let entry = request.request.filter(|_| !is_question).map(|request| ReplyEntry { request, reply: reply.clone() });
     let token = state.draw_token();
     let change = SessionChange { key: request.key.clone(), body, reply: entry, life, copied: kind.is_copied() };
-    let durability = request.durability.unwrap_or_else(|| kind.durability());
+    let durability = if is_shown { Durability::Sync } else { request.durability.unwrap_or_else(|| kind.durability()) };
     let number = host.append(arc, smallvec![change], token, durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
     state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0), after });

@@ -68,6 +68,7 @@ pub(crate) struct NodeSettings {
     pub(crate) value_max: usize,
     pub(crate) calls_max: usize,
     pub(crate) queue_max: usize,
+    pub(crate) replicate_on_read: bool,
     pub(crate) tasks_max: usize,
     pub(crate) dedicated_max: usize,
     pub(crate) idle_after: Duration,

@@ -9,6 +9,7 @@ mod guarding;
 mod hosting;
 mod kinds;
 mod pinning;
+mod reading;
 mod recovering;
 mod ring;
 mod roles;
