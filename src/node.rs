@@ -32,6 +32,7 @@ mod builder;
 mod drain;
 mod hand_back;
 mod recovery;
+mod restoring;
 mod start_error;
 mod starting;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use drain::{Drain, DrainError};
 use hand_back::Claims;
 pub use hand_back::{HandBackError, MissingArcs};
 pub use recovery::Recovery;
+pub use restoring::{Restored, StaleReport};
 pub use start_error::StartError;
 
 /// A fresh id is drawn at most so often for one that this node serves: with a hundredth of the arcs, it fails once in 20,000.

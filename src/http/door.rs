@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Drain, DrainError, HandBackError, Lifespan, Readiness, Recovery, RecoveryFault,
+    Answered, Drain, DrainError, HandBackError, Lifespan, Readiness, Recovery, RecoveryFault, Restored, StaleReport,
     error::Error,
     id::{NodeId, NodeName},
     json::{Document, PutReply},
@@ -85,6 +85,11 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn recover(&self, named: &BTreeSet<NodeName>) -> impl Future<Output = Result<Recovery, RecoveryFault>> + Send;
     /// Takes the word that a node's process has ended.
     fn declare_dead(&self, name: NodeName) -> impl Future<Output = Result<Vec<NodeId>, RecoveryFault>> + Send;
+
+    /// Copies that are in sync no longer, and are kept.
+    fn stale_copies(&self) -> impl Future<Output = Vec<StaleReport>> + Send;
+    /// Makes anew what they have of lost arcs.
+    fn restore_stale(&self) -> impl Future<Output = Restored> + Send;
 
     /// The document; `None`: there is none.
     fn get(&self, id: SessionId, terms: Terms) -> impl Future<Output = Outcome<Option<Document>>> + Send;

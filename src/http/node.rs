@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, HandBackError, Node, Readiness, Recovery,
-    RecoveryFault, SessionId, SessionRef,
+    RecoveryFault, Restored, SessionId, SessionRef, StaleReport,
     config::{ClusterFile, NodeConfig},
     error::Error,
     id::{NodeId, NodeName},
@@ -133,6 +133,14 @@ impl Door for Node {
 
     async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
         Self::declare_dead(self, name).await
+    }
+
+    async fn stale_copies(&self) -> Vec<StaleReport> {
+        Self::stale_copies(self).await
+    }
+
+    async fn restore_stale(&self) -> Restored {
+        Self::restore_stale(self).await
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

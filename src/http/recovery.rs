@@ -1,7 +1,8 @@
-//! Operators' words where the ring cannot go on by itself: `/v1/recovery?with=a,b` and `?dead=a`.
+//! Operators' words where the ring cannot go on by itself: `/v1/recovery?with=a,b`, `?dead=a`, `?copies=a`.
 //!
-//! GET says what going on with those nodes alone would come to; POST does it, or takes the word that a node's process has
-//! ended. The node that is asked does it: it is not sent on.
+//! GET says what going on with those nodes alone would come to, or which older copies the node asked has. POST does it, takes
+//! the word that a node's process has ended, or brings back what older copies have. The node that is asked does it: it is not
+//! sent on.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -25,6 +26,8 @@ pub(super) struct Words {
     with: Option<String>,
     /// Whose process has ended.
     dead: Option<String>,
+    /// Whose older copies of lost arcs are accepted.
+    copies: Option<String>,
 }
 
 fn name(word: &str) -> Result<NodeName, Problem> {
@@ -48,11 +51,17 @@ pub(super) async fn plan<D: Door>(
     words: Result<Query<Words>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(words) = words.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
-    let (Some(with), None) = (words.with, words.dead) else {
-        return Err(Problem::bad_request("say with whom to go on: ?with=a,b"));
-    };
-    let planned = shared.door()?.plan_recovery(&names(&with)?).map_err(|why| Problem::not_recovered(&why))?;
-    Ok(shown(&planned))
+    let door = shared.door()?;
+    match words {
+        Words { with: Some(with), dead: None, copies: None } => {
+            let planned = door.plan_recovery(&names(&with)?).map_err(|why| Problem::not_recovered(&why))?;
+            Ok(shown(&planned))
+        }
+        Words { with: None, dead: None, copies: None } => {
+            Ok(Json(json!({ "node": door.name(), "stale": door.stale_copies().await })).into_response())
+        }
+        _ => Err(Problem::bad_request("say with whom to go on, ?with=a,b, or nothing")),
+    }
 }
 
 /// Does it.
@@ -64,15 +73,26 @@ pub(super) async fn recover<D: Door>(
     refuse_other_origins(&headers)?;
     let Query(words) = words.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
     let door = shared.door()?;
-    match (words.with, words.dead) {
-        (Some(with), None) => {
+    match (words.with, words.dead, words.copies) {
+        (Some(with), None, None) => {
             let done = door.recover(&names(&with)?).await.map_err(|why| Problem::not_recovered(&why))?;
             Ok(shown(&done))
         }
-        (None, Some(dead)) => {
+        (None, None, Some(copies)) => {
+            if name(&copies)? != door.name() {
+                return Err(Problem::bad_request(format!(
+                    "this is {}: ask the node whose copies are meant",
+                    door.name()
+                )));
+            }
+            Ok(Json(door.restore_stale().await).into_response())
+        }
+        (None, Some(dead), None) => {
             let ended = door.declare_dead(name(&dead)?).await.map_err(|why| Problem::not_recovered(&why))?;
             Ok(Json(json!({ "dead": ended })).into_response())
         }
-        _ => Err(Problem::bad_request("say with whom to go on, ?with=a,b, or whose process has ended, ?dead=a")),
+        _ => Err(Problem::bad_request(
+            "say with whom to go on, ?with=a,b, or whose process has ended, ?dead=a, or whose older copies count, ?copies=a",
+        )),
     }
 }

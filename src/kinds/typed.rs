@@ -52,6 +52,8 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run;
     /// The whole state as it is stored, encoded, and the version of the type that encoded it.
     fn state(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<(u32, Blob), Failure>;
+    /// The whole state encoded as this version of the type would, whichever wrote it.
+    fn present_state(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<Blob, Failure>;
     /// Answers a question from stored bytes alone: on a backup, or beside the primary's own object.
     fn answer_stored(
         &self,
@@ -186,6 +188,16 @@ impl<S: Session> TypedKind<S> {
         }
     }
 
+    /// The state as a new image, events and migrations in it.
+    fn encoded_anew(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<Blob, Failure> {
+        let mut once = LiveSession::new();
+        let encoded = self.guarded("(state)", || {
+            let session = self.recall(&mut once, &stored, &mut Self::context(&stored, occasion)).map_err(touched)?;
+            Ok(command::encode_image(session, occasion.value_max, false)?)
+        });
+        encoded.map_err(|fault| fault.failure)
+    }
+
     fn attempt(
         &self,
         live: &mut LiveSession,
@@ -317,12 +329,14 @@ impl<S: Session> Kind for TypedKind<S> {
         if stored.events.is_empty() {
             return Ok((stored.state_version, image.clone()));
         }
-        let mut once = LiveSession::new();
-        let encoded = self.guarded("(state)", || {
-            let session = self.recall(&mut once, &stored, &mut Self::context(&stored, occasion)).map_err(touched)?;
-            Ok(command::encode_image(session, occasion.value_max, false)?)
-        });
-        encoded.map(|image| (S::VERSION, image)).map_err(|fault| fault.failure)
+        self.encoded_anew(stored, occasion).map(|image| (S::VERSION, image))
+    }
+
+    fn present_state(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<Blob, Failure> {
+        match stored.image {
+            Some(image) if stored.events.is_empty() && stored.state_version == S::VERSION => Ok(image.clone()),
+            _ => self.encoded_anew(stored, occasion),
+        }
     }
 
     fn answer_stored(

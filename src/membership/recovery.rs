@@ -35,7 +35,7 @@ pub enum RecoveryMessage {
         /// Which recovery.
         successor: ClusterId,
         /// Who I am.
-        member: Member,
+        member: Box<Member>,
         /// The newest decided view I know.
         view: Arc<View>,
         /// What I accepted as the view after it: it may have been decided by those who are gone.

@@ -18,7 +18,7 @@ use std::{
 
 use super::{
     ArcMessage, Durability, Effect, FrameHead, Grants, LinkReceiver, LinkSender, Primary, Replica, ReplicationSettings,
-    Surroundings, Token,
+    StaleCopies, Surroundings, Token,
     commit::Changes,
     lifetime::{Lapse, Use},
     replica::Change,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     id::{ArcId, CommitNumber, NodeId, SessionKey, ViewNumber},
-    membership::{Target, View, transition},
+    membership::{Part, Target, View, transition},
     moment::Moment,
 };
 
@@ -94,6 +94,7 @@ pub struct Host {
     window_bytes: usize,
     goals: Vec<Target>,
     replicas: BTreeMap<ArcId, Replica>,
+    stale: StaleCopies,
     restless: BTreeSet<ArcId>,
     swept: Option<ArcId>,
     senders: BTreeMap<LinkName, LinkSender<Arc<Vec<ArcMessage>>>>,
@@ -127,6 +128,7 @@ impl Host {
             window_bytes,
             goals: Vec::new(),
             replicas: BTreeMap::new(),
+            stale: StaleCopies::default(),
             restless: BTreeSet::new(),
             swept: None,
             senders: BTreeMap::new(),
@@ -152,6 +154,17 @@ impl Host {
     #[must_use]
     pub fn replica(&self, arc: ArcId) -> Option<&Replica> {
         self.replicas.get(&arc)
+    }
+
+    /// Copies that are in sync no longer.
+    #[must_use]
+    pub fn stale(&self) -> &StaleCopies {
+        &self.stale
+    }
+
+    /// A stale copy has served its purpose.
+    pub fn forget_stale(&mut self, arc: ArcId) {
+        self.stale.forget(arc);
     }
 
     /// The settings it was made with.
@@ -281,7 +294,13 @@ impl Host {
                 jumped,
                 around: Around { settings: &self.settings, surroundings: &self.surroundings, now },
             };
-            let held = self.replicas.remove(&turn.arc);
+            let held = match self.replicas.remove(&turn.arc) {
+                Some(Replica::Backup(backup)) if matches!(turn.after, Part::CatchingUp | Part::Away) => {
+                    self.stale.keep(turn.arc, backup, old.number, &self.settings, now);
+                    None
+                }
+                held => held,
+            };
             if let Some(replica) = Replica::turn(held, &turn, &change, out) {
                 self.replicas.insert(turn.arc, replica);
             }
@@ -293,6 +312,7 @@ impl Host {
                 self.restless.insert(*arc);
             }
         }
+        self.stale.review(&view);
         self.collect(from, out);
         self.forget_former_peers();
         for link in std::mem::take(&mut self.refused) {

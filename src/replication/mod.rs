@@ -18,6 +18,7 @@ mod replica;
 mod reply_table;
 mod rules;
 mod settings;
+mod stale;
 mod store;
 
 pub use backup::{Backup, Gap};
@@ -34,4 +35,5 @@ pub use replica::Replica;
 pub use reply_table::{Known, ReplyLimits, ReplyTable};
 pub use rules::{Rule, Rules};
 pub use settings::{FRAME_BYTES, ReplicationSettings, Surroundings};
+pub use stale::{StaleCopies, StaleCopy};
 pub use store::{Carried, Record, Store};

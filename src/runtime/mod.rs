@@ -28,7 +28,7 @@ pub(crate) mod inbox;
 mod live_cache;
 pub(crate) mod message;
 pub(crate) mod monitor;
-mod reporting;
+pub(crate) mod reporting;
 pub(crate) mod router;
 pub(crate) mod shared;
 pub(crate) mod supervisor;

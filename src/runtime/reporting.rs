@@ -1,11 +1,54 @@
 //! What a worker holds, arc by arc, for people and pages.
 
+use thin_vec::ThinVec;
+
 use crate::{
-    id::{ArcId, CommitNumber},
+    blob::Blob,
+    id::{ArcId, CommitNumber, SessionKey},
     membership::View,
-    replication::{Host, Primary, Replica},
+    moment::Moment,
+    replication::{Host, Lifespan, Primary, Record, Replica},
     report::{ArcPart, ArcReport},
 };
+
+/// A copy that is in sync no longer.
+pub(crate) struct StaleArc {
+    pub(crate) arc: ArcId,
+    /// How many sessions are in it.
+    pub(crate) sessions: usize,
+    /// The sessions themselves, if the arc was lost since.
+    pub(crate) wanted: Option<Vec<StaleSession>>,
+}
+
+/// One session of such a copy.
+pub(crate) struct StaleSession {
+    pub(crate) key: SessionKey,
+    pub(crate) image: Blob,
+    pub(crate) events: ThinVec<Blob>,
+    pub(crate) state_version: u32,
+    /// What is left of its time.
+    pub(crate) lifespan: Lifespan,
+}
+
+/// The stale copies of a worker. Of what is wanted only handles are copied, not bytes.
+pub(super) fn stale(host: &Host, now: Moment) -> Vec<StaleArc> {
+    let view = &host.surroundings().view;
+    let all = host.stale().iter().map(|(arc, copy)| {
+        let is_wanted = view.arc(arc).is_some_and(|entry| copy.is_wanted(entry));
+        let living = copy.store().iter().filter(|(_, record)| record.exists() && record.lapse(now).is_none());
+        let session = |(key, record): (&SessionKey, &Record)| {
+            Some(StaleSession {
+                key: key.clone(),
+                image: record.image.clone()?,
+                events: record.events.clone(),
+                state_version: record.state_version,
+                lifespan: record.lifespan(now),
+            })
+        };
+        StaleArc { arc, sessions: copy.store().len(), wanted: is_wanted.then(|| living.filter_map(session).collect()) }
+    });
+    all.collect()
+}
 
 /// What a worker holds, arc by arc.
 pub(super) fn report(host: &Host) -> Vec<ArcReport> {

@@ -25,7 +25,7 @@ use super::{
     forwarded::Forwarded,
     inbox::Call,
     live_cache::LiveCache,
-    reporting,
+    reporting::{self, StaleArc},
     shared::Shared,
     tasks::After,
     watchdog,
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     blob::Blob,
-    id::{NodeId, ViewNumber},
+    id::{ArcId, NodeId, ViewNumber},
     kinds::Failure,
     membership::{Target, View},
     moment::Moment,
@@ -78,6 +78,10 @@ pub(crate) enum WorkerInput {
     Tick,
     /// Send what has gathered.
     Flush,
+    /// Which copies are in sync no longer, and what is in those that an operator may want.
+    Stale(oneshot::Sender<Vec<StaleArc>>),
+    /// One of them is not needed any more.
+    ForgetStale(ArcId),
     /// What is here?
     Report(oneshot::Sender<Vec<ArcReport>>),
     /// Panic, to show that a restart loses nothing.
@@ -312,6 +316,10 @@ impl WorkerState {
                 let _ = answer.send(Vec::new());
                 return;
             }
+            (WorkerInput::Stale(answer), None) => {
+                let _ = answer.send(Vec::new());
+                return;
+            }
             (WorkerInput::Tick, None) => {
                 self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
                 return;
@@ -358,6 +366,10 @@ impl WorkerState {
             WorkerInput::Report(answer) => {
                 let _ = answer.send(reporting::report(host));
             }
+            WorkerInput::Stale(answer) => {
+                let _ = answer.send(reporting::stale(host, now));
+            }
+            WorkerInput::ForgetStale(arc) => host.forget_stale(arc),
             WorkerInput::Install(..) | WorkerInput::Calls => {}
             #[cfg(test)]
             WorkerInput::Crash => {}

@@ -14,8 +14,8 @@ use crate::{
     ask::{AskError, ClusterView, Peer, Request, Response, Whom, json_of, print, tell},
 };
 
-/// A recovery is answered within ten seconds, one way or the other.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A recovery is answered within ten seconds, one way or the other; bringing back sessions takes as long as there are many.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Goes on without a quorum, or says that a node is dead, on your word.
 #[derive(Args)]
@@ -33,9 +33,32 @@ pub(crate) struct Recover {
     /// This node's process has ended and does not come back.
     #[arg(long, value_name = "NAME", conflicts_with = "with")]
     dead: Option<String>,
+    /// Bring back what this node's older copies have of lost arcs; sessions that were made since stay as they are.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["with", "dead"])]
+    copies: Option<String>,
     /// Do it.
     #[arg(long)]
     yes: bool,
+}
+
+/// The older copies that a node keeps.
+#[derive(Deserialize)]
+struct Kept {
+    stale: Vec<StaleArc>,
+}
+
+#[derive(Deserialize)]
+struct StaleArc {
+    sessions: usize,
+    wanted: bool,
+}
+
+/// What became of their sessions.
+#[derive(Deserialize)]
+struct Restored {
+    restored: usize,
+    existed: usize,
+    failed: usize,
 }
 
 /// What a recovery comes to, as a node tells it.
@@ -59,11 +82,15 @@ impl Recover {
 
     async fn look(&self) -> Result<ExitCode, AskError> {
         let answering = self.answering().await?;
-        match (&self.dead, self.with.is_empty()) {
+        match (&self.dead, &self.copies) {
             (Some(name), _) => self.declare(name, &answering).await,
-            (None, false) => self.go_on(&answering).await,
-            (None, true) => {
+            (None, Some(name)) => self.restore(name, &answering).await,
+            (None, None) if !self.with.is_empty() => self.go_on(&answering).await,
+            (None, None) => {
                 show(&answering);
+                for Answering { address, view } in &answering {
+                    say_kept(address, view.me.as_deref().unwrap_or(address)).await?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -117,6 +144,27 @@ impl Recover {
         Ok(ExitCode::SUCCESS)
     }
 
+    async fn restore(&self, name: &str, answering: &[Answering]) -> Result<ExitCode, AskError> {
+        let Some(Answering { address, .. }) = answering.iter().find(|a| a.view.me.as_deref() == Some(name)) else {
+            tell(format_args!("{name} does not answer over HTTP: it has to be asked itself"));
+            return Ok(ExitCode::from(DOES_NOT_HOLD));
+        };
+        if !self.yes {
+            say_kept(address, name).await?;
+            print("nothing was changed; what was acknowledged after those copies were dropped stays lost\n");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let response = ask(address, "POST", &format!("/v1/recovery?copies={name}")).await?;
+        if response.status != 200 {
+            return Ok(declined(&response));
+        }
+        let Restored { restored, existed, failed } = json_of(address, &response)?;
+        print(format_args!(
+            "{restored} sessions are back as {name} had them; {existed} had been made anew and stay; {failed} could not be made\n"
+        ));
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) })
+    }
+
     async fn declare(&self, name: &str, answering: &[Answering]) -> Result<ExitCode, AskError> {
         let Some(asked) = answering.first() else { return Ok(ExitCode::from(DOES_NOT_HOLD)) };
         if !self.yes {
@@ -132,6 +180,21 @@ impl Recover {
         print(format_args!("{name} counts as dead: arcs whose last copy it had are lost, all others go on\n"));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says which older copies of lost arcs a node has.
+async fn say_kept(address: &str, name: &str) -> Result<(), AskError> {
+    let response = ask(address, "GET", "/v1/recovery").await?;
+    let Kept { stale } = json_of(address, &response)?;
+    let wanted = || stale.iter().filter(|copy| copy.wanted);
+    let sessions: usize = wanted().map(|copy| copy.sessions).sum();
+    if sessions > 0 {
+        print(format_args!(
+            "{name} keeps older copies of {} lost arcs, with {sessions} sessions: ringheir recover --copies {name} brings them back\n",
+            wanted().count()
+        ));
+    }
+    Ok(())
 }
 
 async fn ask(address: &str, method: &'static str, path: &str) -> Result<Response, AskError> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Drain, DrainError, HandBackError, MissingArcs, Readiness, Recovery, RecoveryFault,
+    Answered, Drain, DrainError, HandBackError, MissingArcs, Readiness, Recovery, RecoveryFault, Restored, StaleReport,
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
@@ -220,6 +220,14 @@ impl Door for Local {
         // Told by the time it was given, so that a test sees that the query arrived.
         let missing = MissingArcs { uncopied: within.as_millis() as usize, copied: 0, unreachable: 0 };
         Err(HandBackError::TimedOut { missing })
+    }
+
+    async fn stale_copies(&self) -> Vec<StaleReport> {
+        Vec::new()
+    }
+
+    async fn restore_stale(&self) -> Restored {
+        Restored::default()
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

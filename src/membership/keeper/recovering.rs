@@ -102,7 +102,8 @@ impl Keeper {
                     Ok(()) => {
                         self.pledged = Some((successor, now));
                         self.chain.abandon();
-                        let (member, Vote { view, accepted, .. }) = (self.member.clone(), self.chain.vote());
+                        let Vote { view, accepted, .. } = self.chain.vote();
+                        let member = Box::new(self.member.clone());
                         RecoveryMessage::Pledged { successor, member, view, accepted }
                     }
                     Err(why) => RecoveryMessage::Declined { successor, why },
@@ -127,7 +128,7 @@ impl Keeper {
                 };
                 let is_named = recovery.named.get(&from.name) == Some(&from);
                 if is_named && is_sound && member.node == from {
-                    recovery.pledges.insert(from, (member, newest(view, accepted)));
+                    recovery.pledges.insert(from, (*member, newest(view, accepted)));
                     self.conclude_recovery(now, out);
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{Recovery, RecoveryFault, membership::Declined};
+use crate::{Recovery, RecoveryFault, Restored, membership::Declined};
 
 fn names(of: &[&str]) -> BTreeSet<NodeName> {
     of.iter().map(|name| NodeName::new(name).expect("a plain name")).collect()
@@ -145,4 +145,53 @@ async fn an_operators_word_makes_one_dead_that_nobody_hears_and_nobody_else() {
     soon(nodes[4].fully_protected()).await;
     let lost = nodes[4].view().arcs.iter().filter(|e| e.lost_at.is_some()).count();
     assert!(lost > 0, "and said to be lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_with_its_copies_comes_back_from_an_older_one_on_an_operators_word_alone() {
+    let network = MemoryNetwork::new();
+    let more = "suspect_after = \"800ms\"\n[cluster.limits]\ncatch_up_chunk = \"4KiB\"\ncatch_up_chunks = 1";
+    let nodes = start_all(&file(&["a", "b", "c"], more), &network).await;
+    let [a, b, c] = [0, 1, 2].map(|at: usize| nodes[at].id());
+    let view = nodes[0].view();
+    let copied = |id: &String| view.arc(arc_of(&nodes[0], id)).is_some_and(|e| e.primary == a && e.in_sync == [b]);
+    let ids: Vec<String> = (0..400).map(|n| format!("q{n}")).filter(copied).take(12).collect();
+    let large = "x".repeat(60_000);
+    for id in &ids {
+        assert_eq!(counter(&nodes[0], id).call(Add(7)).await.expect("done"), 7);
+        assert_eq!(log(&nodes[0], id).call(Append(large.clone())).await.expect("done"), 1);
+    }
+    // b is cut off. Catching up takes c long, so a is alone with what comes now.
+    for (one, other) in [(a, c), (c, a)] {
+        network.delay(one.name, other.name, Duration::from_millis(60));
+    }
+    network.cut(b.name, a.name);
+    network.cut(b.name, c.name);
+    until("the others go on without it", async || !nodes[0].view().is_member(b)).await;
+    for id in &ids {
+        assert_eq!(soon(counter(&nodes[0], id).call(Add(1))).await.expect("done"), 8);
+    }
+    let is_alone = |id: &String| nodes[0].view().arc(arc_of(&nodes[0], id)).is_some_and(|e| e.in_sync.is_empty());
+    assert!(ids.iter().all(is_alone), "c is not through yet");
+    kill(&network, &nodes[0]);
+    prove_dead(&nodes[1..], a);
+    network.heal(b.name, c.name);
+    until("b is back", async || nodes[2].view().is_member(b)).await;
+    soon(nodes[2].fully_protected()).await;
+    for id in &ids {
+        let lost = soon(counter(&nodes[2], id).ask(Count)).await.expect_err("only a had all of it");
+        assert_eq!(*lost.kind(), ErrorKind::Lost);
+    }
+    // One is made anew meanwhile, and stays.
+    counter(&nodes[2], &ids[0]).create_with(&Counter { count: 100 }).await.expect("made");
+    let kept = nodes[1].stale_copies().await;
+    assert!(kept.iter().all(|copy| copy.wanted) && !kept.is_empty(), "{kept:?}");
+    let Restored { restored, existed, failed, .. } = nodes[1].restore_stale().await;
+    assert_eq!((restored, existed, failed), (2 * ids.len() - 1, 1, 0));
+    for (at, id) in ids.iter().enumerate() {
+        let count = if at == 0 { 100 } else { 7 };
+        assert_eq!(counter(&nodes[2], id).ask(Count).await.expect("it is back, as b had it"), count);
+        assert_eq!(log(&nodes[2], id).ask(Lines).await.expect("asked"), [large.as_str()]);
+    }
+    assert_eq!(nodes[1].stale_copies().await, [], "needed no more");
 }

@@ -102,7 +102,7 @@ fn what_somebody_accepted_and_the_others_may_have_decided_is_where_it_begins() {
     let ballot = Ballot { round: 1, voter: node("c", 1) };
     let pledged = RecoveryMessage::Pledged {
         successor: SUCCESSORS[0],
-        member: member(e),
+        member: Box::new(member(e)),
         view: base,
         accepted: Some((ballot, Arc::new(later))),
     };
