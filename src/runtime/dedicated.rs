@@ -210,9 +210,20 @@ impl Dedicated {
             }
             stays
         });
-        while self.sessions.values().map(|session| session.bytes).sum::<usize>() > self.bytes_max {
-            if !self.drop_the_longest_unused() {
+        let mut bytes: usize = self.sessions.values().map(|session| session.bytes).sum();
+        if bytes <= self.bytes_max {
+            return;
+        }
+        let idle = self.sessions.iter().filter(|(_, session)| !session.is_busy());
+        let mut idle: Vec<(Moment, SessionKey)> = idle.map(|(key, session)| (session.used, key.clone())).collect();
+        idle.sort_unstable();
+        for (_, key) in idle {
+            if bytes <= self.bytes_max {
                 break;
+            }
+            if let Some(mut session) = self.sessions.remove(&key) {
+                bytes -= session.bytes;
+                session.forget();
             }
         }
     }
