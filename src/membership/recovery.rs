@@ -76,6 +76,8 @@ pub enum RecoveryFault {
     NotNamed(NodeName),
     /// These named nodes cannot be reached, or did not answer in time.
     NotReached(Vec<NodeName>),
+    /// These nodes are not named and are heard all the same: they have not ended.
+    LeavesOut(Vec<NodeName>),
     /// None of those named may serve sessions.
     NoHost,
     /// Another recovery is under way.
@@ -104,6 +106,9 @@ impl fmt::Display for RecoveryFault {
             Self::NotNamed(name) => write!(f, "{name} was asked and is not named: name it, or ask a node that is"),
             Self::NotReached(names) => {
                 write!(f, "no answer from {}: name only nodes that run and are linked, or mend the links", list(names))
+            }
+            Self::LeavesOut(names) => {
+                write!(f, "{} is heard and not named: name it too, or stop its process first", list(names))
             }
             Self::NoHost => f.write_str("none of the nodes named may serve sessions: name a host"),
             Self::UnderWay => f.write_str("a recovery is under way on this node: wait five seconds and look again"),

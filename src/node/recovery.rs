@@ -3,7 +3,7 @@
 //! Both rest on what only people know. A word that is not true voids the guarantees: where the processes that were not named
 //! go on as well, there are two clusters, and each serves the sessions.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time};
 
@@ -51,15 +51,27 @@ impl Node {
     /// What going on with these nodes alone would come to, as far as this node knows. Nothing is changed or asked.
     ///
     /// # Errors
-    /// None of them may serve sessions, or some are in no view that this node knows.
+    /// None of them may serve sessions, some do not run as far as this node knows, or one that is heard is not named.
     pub fn plan_recovery(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {
-        let view = self.view();
-        let missing: Vec<NodeName> = named.iter().filter(|name| view.named(**name).is_none()).copied().collect();
+        let (view, linked, unheard) = (self.view(), self.linked(), self.outlook().unheard);
+        let is_heard = |m: &&Arc<Member>| !unheard.contains(&m.node.name);
+        let left_out: Vec<NodeName> =
+            view.members.iter().filter(is_heard).map(|m| m.node.name).filter(|name| !named.contains(name)).collect();
+        if !left_out.is_empty() {
+            return Err(RecoveryFault::LeavesOut(left_out));
+        }
+        // A process that was started anew under a member's name runs, and holds nothing of what that member did.
+        let runs = |name: &NodeName| {
+            let member = view.named(*name)?;
+            let process =
+                if is_heard(&member) { member.node } else { *linked.iter().find(|node| node.name == *name)? };
+            Some(Member { node: process, ..Member::clone(member) })
+        };
+        let missing: Vec<NodeName> = named.iter().filter(|name| runs(name).is_none()).copied().collect();
         if !missing.is_empty() {
             return Err(RecoveryFault::NotReached(missing));
         }
-        let members: Vec<Member> =
-            view.members.iter().filter(|m| named.contains(&m.node.name)).map(|m| Member::clone(m)).collect();
+        let members: Vec<Member> = named.iter().filter_map(runs).collect();
         let planned = successor_view(&view, view.cluster, members).ok_or(RecoveryFault::NoHost)?;
         Ok(Recovery { view: view.number, ..Recovery::of(&planned) })
     }

@@ -144,6 +144,8 @@ pub(crate) struct KeeperState {
     watched: BTreeSet<NodeId>,
     /// Who waits for the end of a recovery.
     recovering: Option<oneshot::Sender<Result<Arc<View>, RecoveryFault>>>,
+    /// Of which other cluster a view was refused last.
+    refused_cluster: Option<ClusterId>,
 }
 
 impl Actor for ViewKeeper {
@@ -168,6 +170,7 @@ impl Actor for ViewKeeper {
             protection: None,
             watched: BTreeSet::new(),
             recovering: None,
+            refused_cluster: None,
         })
     }
 
@@ -213,7 +216,11 @@ impl KeeperState {
                     if let Some(other) = other.filter(|_| is_outside) {
                         let _ = self.beginning.try_send(Beginning::TwoClusters(keeper.view().cluster, other));
                     }
-                    tracing::warn!(%from, "a view of another cluster, or one that contradicts itself, was refused");
+                    // Gossip repeats itself: said once for each other cluster.
+                    if other.is_none() || other != self.refused_cluster {
+                        self.refused_cluster = other.or(self.refused_cluster);
+                        tracing::warn!(%from, "a view of another cluster, or one that contradicts itself, was refused");
+                    }
                     return;
                 }
                 keeper.handle(from, message, now, jitter, &mut effects);

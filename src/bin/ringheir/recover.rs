@@ -87,7 +87,7 @@ impl Recover {
             (None, Some(name)) => self.restore(name, &answering).await,
             (None, None) if !self.with.is_empty() => self.go_on(&answering).await,
             (None, None) => {
-                show(&answering);
+                show(&answering, &self.whom.spelled());
                 for Answering { address, view } in &answering {
                     say_kept(address, view.me.as_deref().unwrap_or(address)).await?;
                 }
@@ -210,7 +210,7 @@ fn declined(response: &Response) -> ExitCode {
 }
 
 /// What stands, and what could be done about it.
-fn show(answering: &[Answering]) {
+fn show(answering: &[Answering], whom: &str) {
     for Answering { address, view } in answering {
         let me = view.me.as_deref().unwrap_or(address);
         let quorum = if view.quorum { "hears a quorum" } else { "hears NO QUORUM" };
@@ -236,15 +236,20 @@ fn show(answering: &[Answering]) {
         }
         for name in waiting {
             print(format_args!(
-                "start the process of {name} again if it only hangs; if it is gone for good: ringheir recover --dead {name}\n"
+                "start the process of {name} again if it only hangs; if it is gone for good: ringheir recover {whom} --dead {name}\n"
             ));
         }
         return;
     }
-    let names: Vec<&str> = answering.iter().filter_map(|a| a.view.me.as_deref()).collect();
+    let heard = |a: &Answering| {
+        let members = a.view.members.iter().map(|m| m.name.clone());
+        members.filter(|name| !a.view.unheard.contains(name)).collect::<Vec<_>>()
+    };
+    let names: BTreeSet<String> = answering.iter().flat_map(heard).collect();
+    let names: Vec<String> = names.into_iter().collect();
     print(format_args!(
         "the ring decides nothing. Bring back the processes that are not heard; if they are gone for good, go on with those that\n\
-         answer: ringheir recover --with {}\n",
+         answer: ringheir recover {whom} --with {}\n",
         names.join(",")
     ));
 }

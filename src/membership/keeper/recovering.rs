@@ -57,6 +57,12 @@ impl Keeper {
         if let Err(why) = self.may_pledge(successor, self.view().cluster, now) {
             return end(RecoveryFault::Declined(me.name, why));
         }
+        let heard = self.heard(now);
+        let left_out = |m: &&Arc<Member>| heard.contains(&m.node) && !named.contains(&m.node.name);
+        let left_out: Vec<NodeName> = self.view().members.iter().filter(left_out).map(|m| m.node.name).collect();
+        if !left_out.is_empty() {
+            return end(RecoveryFault::LeavesOut(left_out));
+        }
         let reached: BTreeMap<NodeName, NodeId> = connected
             .into_iter()
             .filter(|node| named.contains(&node.name) && node.name != me.name)

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rustix::io::Errno;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep, timeout},
@@ -81,6 +82,9 @@ async fn one_lane(core: &Arc<Core>, address: &str, dial: &Dial) -> Result<(Agree
         let mut stream = TcpStream::connect(address)
             .await
             .map_err(|error| Refusal::Unreachable { errno: error.raw_os_error().unwrap_or(0) })?;
+        if met_itself(&stream) {
+            return Err(Refusal::Unreachable { errno: Errno::CONNREFUSED.raw_os_error() });
+        }
         let _ = stream.set_nodelay(true); // fails only on a socket that is closed already
         let agreed = handshake::dial(core, &mut stream, dial).await?;
         Ok((agreed, stream))
@@ -88,8 +92,43 @@ async fn one_lane(core: &Arc<Core>, address: &str, dial: &Dial) -> Result<(Agree
     timeout(core.limits.handshake_deadline, attempt).await.unwrap_or(Err(Refusal::Deadline))
 }
 
+/// Whether a connection is one to itself: where nobody listens on a port that the system also gives to callers, one that dials
+/// it again and again is some day given that very port. Closed as others are, it would keep whoever should listen there
+/// from starting for a minute; so it is cut off.
+fn met_itself(stream: &TcpStream) -> bool {
+    let is_itself = stream.local_addr().is_ok_and(|local| stream.peer_addr().is_ok_and(|peer| peer == local));
+    if is_itself {
+        let _ = stream.set_zero_linger();
+    }
+    is_itself
+}
+
 /// Between a half of `pause` and the whole of it.
 fn spread(pause: Duration) -> Duration {
     let [random, ..] = Uuid::new_v4().into_bytes();
     pause / 2 + pause / 2 * u32::from(random) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_met_itself_is_cut_off_and_leaves_its_port_to_whoever_should_listen_there() {
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = free.local_addr().expect("bound");
+        let other = TcpStream::connect(address).await.expect("somebody listens");
+        assert!(!met_itself(&other));
+        drop((free, other));
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("before it is bound");
+        socket.bind(address).expect("free again");
+        socket.set_reuseaddr(false).expect("as a dialler's");
+        let stream = socket.connect(address).await.expect("to itself");
+        assert!(met_itself(&stream));
+        drop(stream);
+        std::net::TcpListener::bind(address).expect("free at once");
+    }
 }

@@ -86,6 +86,15 @@ impl Whom {
         if asked.is_empty() { Err(AskError::NoHttp(path.clone())) } else { Ok(asked) }
     }
 
+    /// The same flags, as one would type them again.
+    pub(crate) fn spelled(&self) -> String {
+        match (&self.config, &self.node) {
+            (Some(path), _) => format!("--config {}", path.display()),
+            (None, Some(node)) => format!("--node {node}"),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The answer of the first node that gives one, and its address.
     pub(crate) async fn get(&self, path: &str) -> Result<(String, Response), AskError> {
         let mut tried = Vec::new();
