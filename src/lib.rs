@@ -42,8 +42,8 @@ pub use {
     membership::RecoveryFault,
     memory_network::MemoryNetwork,
     node::{
-        Drain, DrainError, EventReceiver, HandBackError, MissingArcs, Node, NodeBuilder, Readiness, Recovery, Restored,
-        StaleReport, StartError,
+        Death, Drain, DrainError, EventReceiver, HandBackError, MissingArcs, Node, NodeBuilder, Readiness, Recovery,
+        Restored, StaleReport, StartError,
     },
     replication::{Durability, Lifespan},
     report::{ArcPart, ArcReport},

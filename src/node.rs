@@ -42,7 +42,7 @@ pub use builder::NodeBuilder;
 pub use drain::{Drain, DrainError};
 use hand_back::Claims;
 pub use hand_back::{HandBackError, MissingArcs};
-pub use recovery::Recovery;
+pub use recovery::{Death, Recovery};
 pub use restoring::{Restored, StaleReport};
 pub use start_error::StartError;
 

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::request_key::RequestKey;
 use crate::{
-    Answered, Drain, DrainError, HandBackError, Lifespan, Readiness, Recovery, RecoveryFault, Restored, StaleReport,
+    Answered, Death, Drain, DrainError, HandBackError, Lifespan, Readiness, Recovery, RecoveryFault, Restored,
+    StaleReport,
     error::Error,
-    id::{NodeId, NodeName},
+    id::{ArcId, NodeId, NodeName},
     json::{Document, PutReply},
     membership::{Outlook, View},
     session::SessionId,
@@ -83,13 +84,17 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn plan_recovery(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault>;
     /// Goes on with them alone.
     fn recover(&self, named: &BTreeSet<NodeName>) -> impl Future<Output = Result<Recovery, RecoveryFault>> + Send;
+    /// What the word that a node's process has ended would come to.
+    fn plan_death(&self, name: NodeName) -> Result<Death, RecoveryFault>;
     /// Takes the word that a node's process has ended.
     fn declare_dead(&self, name: NodeName) -> impl Future<Output = Result<Vec<NodeId>, RecoveryFault>> + Send;
 
     /// Copies that are in sync no longer, and are kept.
     fn stale_copies(&self) -> impl Future<Output = Vec<StaleReport>> + Send;
     /// Makes anew what they have of lost arcs.
-    fn restore_stale(&self) -> impl Future<Output = Restored> + Send;
+    fn restore_stale(&self) -> impl Future<Output = Result<Restored, RecoveryFault>> + Send;
+    /// Is done with what is lost: ids that are not known there never existed.
+    fn clear_lost(&self) -> impl Future<Output = Result<Vec<ArcId>, RecoveryFault>> + Send;
 
     /// The document; `None`: there is none.
     fn get(&self, id: SessionId, terms: Terms) -> impl Future<Output = Outcome<Option<Document>>> + Send;

@@ -26,6 +26,8 @@ pub(super) struct ShownView<'a> {
     pin: Pin,
     quorum: bool,
     unheard: Vec<NodeName>,
+    left_behind_by: Option<String>,
+    succeeds: Option<String>,
     absent_voter: Option<NodeName>,
     members: Vec<ShownMember<'a>>,
     arcs: Vec<ShownArc>,
@@ -55,6 +57,7 @@ struct ShownArc {
     since: u64,
     state: ArcState,
     lost_at: Option<u64>,
+    loss_cleared: bool,
 }
 
 impl<'a> ShownView<'a> {
@@ -81,6 +84,7 @@ impl<'a> ShownView<'a> {
             since: entry.since.0,
             state: view.state_of(entry),
             lost_at: entry.lost_at.map(|number| number.0),
+            loss_cleared: entry.loss_cleared,
         });
         Self {
             me,
@@ -90,6 +94,8 @@ impl<'a> ShownView<'a> {
             pin: view.shape.pin,
             quorum: outlook.has_quorum(),
             unheard: outlook.unheard.clone(),
+            left_behind_by: outlook.left_behind_by.map(|cluster| cluster.to_string()),
+            succeeds: view.succeeds.map(|cluster| cluster.to_string()),
             absent_voter: view.absent_voter().as_ref().map(name),
             members: members.collect(),
             arcs: arcs.collect(),

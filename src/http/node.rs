@@ -9,11 +9,11 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    ArcReport, CallOptions, Drain, DrainError, Event, EventReceiver, HandBackError, Node, Readiness, Recovery,
+    ArcReport, CallOptions, Death, Drain, DrainError, Event, EventReceiver, HandBackError, Node, Readiness, Recovery,
     RecoveryFault, Restored, SessionId, SessionRef, StaleReport,
     config::{ClusterFile, NodeConfig},
     error::Error,
-    id::{NodeId, NodeName},
+    id::{ArcId, NodeId, NodeName},
     json::{Document, Get, Json, Patch, Put, PutReply},
     membership::{Outlook, View},
 };
@@ -131,6 +131,14 @@ impl Door for Node {
         Self::recover(self, named).await
     }
 
+    fn plan_death(&self, name: NodeName) -> Result<Death, RecoveryFault> {
+        Self::plan_death(self, name)
+    }
+
+    async fn clear_lost(&self) -> Result<Vec<ArcId>, RecoveryFault> {
+        Self::clear_lost(self).await
+    }
+
     async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
         Self::declare_dead(self, name).await
     }
@@ -139,7 +147,7 @@ impl Door for Node {
         Self::stale_copies(self).await
     }
 
-    async fn restore_stale(&self) -> Restored {
+    async fn restore_stale(&self) -> Result<Restored, RecoveryFault> {
         Self::restore_stale(self).await
     }
 

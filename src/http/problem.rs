@@ -123,10 +123,10 @@ impl Problem {
     /// A recovery that was not begun, or came to nothing.
     pub(super) fn not_recovered(why: &RecoveryFault) -> Self {
         let (status, retry) = match why {
-            RecoveryFault::UnderWay | RecoveryFault::Starting | RecoveryFault::Stopped => {
+            RecoveryFault::UnderWay | RecoveryFault::Starting | RecoveryFault::Stopped | RecoveryFault::NoQuorum => {
                 (StatusCode::SERVICE_UNAVAILABLE, Retry::Safe)
             }
-            RecoveryFault::NotReached(_) => (StatusCode::GATEWAY_TIMEOUT, Retry::Safe),
+            RecoveryFault::NotReached(_) | RecoveryFault::NotDecided => (StatusCode::GATEWAY_TIMEOUT, Retry::Safe),
             _ => (StatusCode::CONFLICT, Retry::Useless),
         };
         Self { retry, ..Self::new(status, "not-recovered", "Nothing was recovered", why.to_string()) }

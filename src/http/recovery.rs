@@ -1,8 +1,7 @@
-//! Operators' words where the ring cannot go on by itself: `/v1/recovery?with=a,b`, `?dead=a`, `?copies=a`.
+//! Operators' words where the ring cannot go on by itself: `/v1/recovery?with=a,b`, `?dead=a`, `?copies=a`, `?clear=lost`.
 //!
-//! GET says what going on with those nodes alone would come to, or which older copies the node asked has. POST does it, takes
-//! the word that a node's process has ended, or brings back what older copies have. The node that is asked does it: it is not
-//! sent on.
+//! GET says what going on with those nodes alone, or a node's death, would come to, or which older copies the node asked has.
+//! POST does it, brings back what older copies have, or clears what is lost. The node that is asked does it: it is not sent on.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,7 +15,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{door::Door, order::refuse_other_origins, problem::Problem, state::Shared};
-use crate::{Recovery, id::NodeName};
+use crate::{
+    Death, Recovery,
+    id::{ArcId, NodeName},
+};
 
 /// What may stand in the query.
 #[derive(Debug, Deserialize)]
@@ -28,6 +30,8 @@ pub(super) struct Words {
     dead: Option<String>,
     /// Whose older copies of lost arcs are accepted.
     copies: Option<String>,
+    /// Of what is done with: `clear=lost`.
+    clear: Option<String>,
 }
 
 fn name(word: &str) -> Result<NodeName, Problem> {
@@ -38,9 +42,13 @@ fn names(words: &str) -> Result<BTreeSet<NodeName>, Problem> {
     words.split(',').map(name).collect()
 }
 
+fn numbers(arcs: &[ArcId]) -> Vec<u16> {
+    arcs.iter().map(|arc| arc.0).collect()
+}
+
 fn shown(recovery: &Recovery) -> Response {
     let Recovery { cluster, view, members, kept, lost } = recovery;
-    let lost: Vec<u16> = lost.iter().map(|arc| arc.0).collect();
+    let lost = numbers(lost);
     let members: Vec<&str> = members.iter().map(NodeName::as_str).collect();
     Json(json!({ "cluster": cluster, "view": view.0, "members": members, "kept": kept, "lost": lost })).into_response()
 }
@@ -53,14 +61,23 @@ pub(super) async fn plan<D: Door>(
     let Query(words) = words.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
     let door = shared.door()?;
     match words {
-        Words { with: Some(with), dead: None, copies: None } => {
+        Words { with: Some(with), dead: None, copies: None, clear: None } => {
             let planned = door.plan_recovery(&names(&with)?).map_err(|why| Problem::not_recovered(&why))?;
             Ok(shown(&planned))
         }
-        Words { with: None, dead: None, copies: None } => {
-            Ok(Json(json!({ "node": door.name(), "stale": door.stale_copies().await })).into_response())
+        Words { with: None, dead: Some(dead), copies: None, clear: None } => {
+            let death = door.plan_death(name(&dead)?).map_err(|why| Problem::not_recovered(&why))?;
+            let Death { processes, lost, quorum } = death;
+            Ok(Json(json!({ "dead": processes, "lost": numbers(&lost), "quorum": quorum })).into_response())
         }
-        _ => Err(Problem::bad_request("say with whom to go on, ?with=a,b, or nothing")),
+        Words { with: None, dead: None, copies: None, clear: None } => {
+            let left_behind_by = door.outlook().left_behind_by;
+            let stale = door.stale_copies().await;
+            Ok(Json(json!({ "node": door.name(), "left_behind_by": left_behind_by, "stale": stale })).into_response())
+        }
+        _ => Err(Problem::bad_request(
+            "say with whom to go on, ?with=a,b, or whose process has ended, ?dead=a, or nothing",
+        )),
     }
 }
 
@@ -73,26 +90,32 @@ pub(super) async fn recover<D: Door>(
     refuse_other_origins(&headers)?;
     let Query(words) = words.map_err(|why| Problem::bad_request(format!("the query: {why}")))?;
     let door = shared.door()?;
-    match (words.with, words.dead, words.copies) {
-        (Some(with), None, None) => {
+    match words {
+        Words { with: Some(with), dead: None, copies: None, clear: None } => {
             let done = door.recover(&names(&with)?).await.map_err(|why| Problem::not_recovered(&why))?;
             Ok(shown(&done))
         }
-        (None, None, Some(copies)) => {
+        Words { with: None, dead: None, copies: Some(copies), clear: None } => {
             if name(&copies)? != door.name() {
                 return Err(Problem::bad_request(format!(
                     "this is {}: ask the node whose copies are meant",
                     door.name()
                 )));
             }
-            Ok(Json(door.restore_stale().await).into_response())
+            let restored = door.restore_stale().await.map_err(|why| Problem::not_recovered(&why))?;
+            Ok(Json(restored).into_response())
         }
-        (None, Some(dead), None) => {
+        Words { with: None, dead: Some(dead), copies: None, clear: None } => {
             let ended = door.declare_dead(name(&dead)?).await.map_err(|why| Problem::not_recovered(&why))?;
             Ok(Json(json!({ "dead": ended })).into_response())
         }
+        Words { with: None, dead: None, copies: None, clear: Some(what) } if what == "lost" => {
+            let cleared = door.clear_lost().await.map_err(|why| Problem::not_recovered(&why))?;
+            Ok(Json(json!({ "cleared": numbers(&cleared) })).into_response())
+        }
         _ => Err(Problem::bad_request(
-            "say with whom to go on, ?with=a,b, or whose process has ended, ?dead=a, or whose older copies count, ?copies=a",
+            "say with whom to go on, ?with=a,b, or whose process has ended, ?dead=a, or whose older copies count, ?copies=a, or \
+             that what is lost is known, ?clear=lost",
         )),
     }
 }

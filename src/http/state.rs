@@ -65,7 +65,11 @@ impl<D: Door> Shared<D> {
         if self.draining.load(Ordering::Relaxed) || door.readiness() == Readiness::Draining {
             return Err(Problem::not_ready("it is draining"));
         }
-        let awaited = door.outlook().awaited;
+        let outlook = door.outlook();
+        if let Some(cluster) = outlook.left_behind_by {
+            return Err(Problem::not_ready(&format!("the ring went on without it, as cluster {cluster}")));
+        }
+        let awaited = outlook.awaited;
         if !awaited.is_empty() {
             let names = awaited.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
             return Err(Problem::not_ready(&format!("no quorum: it does not hear the voters {names}")));

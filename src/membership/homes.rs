@@ -16,7 +16,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, num::NonZeroU16};
 
-use super::view::Shape;
+use super::Shape;
 use crate::id::NodeName;
 
 /// The weight of a node that says nothing else.

@@ -8,6 +8,9 @@
 //! Bounds: one wish an arc, joins only while they are repeated, one view of history.
 
 mod asking;
+mod clearing;
+mod effect;
+mod knowing;
 mod newcomers;
 mod proving;
 mod recovering;
@@ -19,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+pub use effect::{Hearing, KeeperEffect};
 pub use settings::KeeperSettings;
 
 use newcomers::Joining;
@@ -52,40 +56,6 @@ const COLLISIONS_MAX: u32 = 8;
 /// longer than the timeout of neighbours.
 const TIMEOUTS_MAX: u32 = 3;
 
-/// What this node's monitor knows of the others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Hearing {
-    /// Nodes heard both ways.
-    pub hears: BTreeSet<NodeId>,
-    /// Nodes watched and no longer heard. A member that the monitor does not watch yet is in neither set, and counts as heard.
-    pub suspects: BTreeSet<NodeId>,
-    /// The view each said it has installed.
-    pub installed: BTreeMap<NodeId, ViewNumber>,
-}
-
-/// What the keeper asks of its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "few, and taken apart at once")]
-pub enum KeeperEffect {
-    /// The vote (`Keeper::vote`) changed. Where it outlives the process, it is stored before anything else of the same batch is
-    /// sent; if it cannot be, no word of the view chain is sent.
-    Keep,
-    /// A process is proved dead, by its successor's word.
-    Proved(NodeId),
-    /// Look whether this process is dead: an arc's copies are only where no view has members any more.
-    Seek(NodeId),
-    /// Send this.
-    Send(NodeId, KeeperMessage),
-    /// Install this view.
-    Installed(Arc<View>),
-    /// This node is not let in; it should stop and say why.
-    Refused(JoinRefusal),
-    /// The recovery that this node was asked for: the first view of the successor, or why there is none.
-    RecoveryEnded(Result<Arc<View>, RecoveryFault>),
-    /// An operator had this cluster go on as another, without this process.
-    LeftBehind(ClusterId),
-}
-
 /// One node's part in keeping the view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keeper {
@@ -98,6 +68,9 @@ pub struct Keeper {
     wishes: BTreeMap<ArcId, Wish>,
     own_wishes: BTreeMap<ArcId, Wish>,
     own_wishes_sent: Option<Moment>,
+    /// Losses that an operator is done with.
+    cleared: BTreeMap<ArcId, ViewNumber>,
+    cleared_said: Option<Moment>,
     join_sent: Option<Moment>,
     leave_sent: Option<Moment>,
     /// Since when, or since it last asked around, this node has heard too few voters.
@@ -127,6 +100,8 @@ pub struct Keeper {
     gone_over: BTreeSet<NodeId>,
     /// A successor of its cluster that it is not in.
     left_behind_by: Option<ClusterId>,
+    /// Its operator has it follow that successor all the same.
+    goes_over: bool,
     /// Something changed since it was last asked whether a view is wanted.
     stirred: bool,
 }
@@ -145,6 +120,8 @@ impl Keeper {
             wishes: BTreeMap::new(),
             own_wishes: BTreeMap::new(),
             own_wishes_sent: None,
+            cleared: BTreeMap::new(),
+            cleared_said: None,
             join_sent: None,
             leave_sent: None,
             cut_off_since: None,
@@ -166,6 +143,7 @@ impl Keeper {
             pledged: None,
             gone_over: BTreeSet::new(),
             left_behind_by: None,
+            goes_over: false,
             stirred: true,
         }
     }
@@ -335,6 +313,7 @@ impl Keeper {
             }
             KeeperMessage::Recovery(message) => self.handle_recovery(from, message, now, out),
             KeeperMessage::Word(nodes) => self.handle_word(&nodes, now, jitter, out),
+            KeeperMessage::ClearLost(losses) => self.take_cleared(losses),
             KeeperMessage::Founding(_) => {}
         }
         self.tick(now, jitter, out);
@@ -347,6 +326,7 @@ impl Keeper {
         self.say_join(now, out);
         self.say_leave(now, out);
         self.say_wishes(now, out);
+        self.say_cleared(now, out);
         self.say_ended(now, out);
         self.seek_proofs(now, out);
         self.refuse_joins(now, out);
@@ -406,77 +386,6 @@ impl Keeper {
         self.choose_if_free(now, out);
     }
 
-    /// What this node can say of the ring now.
-    #[must_use]
-    pub fn outlook(&self, now: Moment) -> Outlook {
-        Outlook::of(self.view(), self.member.node, &self.heard(now), &self.dead)
-    }
-
-    /// Whom this node counts as heard: both ways, not proved dead, and not stuck on an old view.
-    fn heard(&self, now: Moment) -> BTreeSet<NodeId> {
-        let newest = self.view().number;
-        let patience_over = now.since(self.installed_at) > self.settings.suspect_after;
-        let stuck = |node: &NodeId| {
-            patience_over
-                && self.view().is_member(*node)
-                && self.hearing.installed.get(node).is_some_and(|installed| *installed < newest)
-        };
-        let members = self.view().members.iter().map(|m| m.node).filter(|n| !self.hearing.suspects.contains(n));
-        let known = members.chain(self.hearing.hears.iter().copied());
-        let mut heard: BTreeSet<NodeId> =
-            known.filter(|n| !self.dead.contains(n) && !self.gone_over.contains(n) && !stuck(n)).collect();
-        heard.insert(self.member.node);
-        heard
-    }
-
-    /// How long a proposal of this node may take now.
-    fn patience(&self) -> Duration {
-        self.settings.proposal_timeout * (1 << self.timeouts)
-    }
-
-    fn unreachable(&self, heard: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-        let gone = |n: &NodeId| !heard.contains(n) || self.dead.contains(n);
-        self.view().members.iter().map(|m| m.node).filter(gone).collect()
-    }
-
-    fn knowledge(&self, unreachable: BTreeSet<NodeId>, heard: &BTreeSet<NodeId>) -> Knowledge {
-        let newest = self.view().number;
-        let mut joins: BTreeMap<NodeId, Member> = self
-            .joins
-            .iter()
-            .filter(|(node, _)| heard.contains(node) || self.view().is_member(**node))
-            .map(|(node, j)| (*node, j.member.clone()))
-            .collect();
-        let known = self.view().member(self.member.node);
-        if known.is_some_and(|known| **known != self.member) || (known.is_none() && !self.earlier.is_empty()) {
-            joins.insert(self.member.node, self.member.clone());
-        }
-        let up_to_date = self.hearing.installed.iter().filter(|(_, installed)| **installed >= newest).map(|(n, _)| *n);
-        Knowledge {
-            unreachable,
-            dead: self.dead.clone(),
-            leaving: self.leaving.keys().copied().collect(),
-            joins,
-            wishes: self.wishes.values().cloned().collect(),
-            up_to_date: up_to_date.chain([self.member.node]).collect(),
-        }
-    }
-
-    /// How many live voters come before this one: counted from the successor of a lost node, else from the ring's start.
-    fn rank(&self, unreachable: &BTreeSet<NodeId>, heard: &BTreeSet<NodeId>) -> u32 {
-        let view = self.view();
-        let silent = view.carriers().filter(|v| !heard.contains(v)).collect();
-        let lost = unreachable.iter().map(|n| n.name).min_by_key(|name| view.position(*name));
-        let turn = view.turn_after(lost, self.member.node, &silent).unwrap_or(view.voters.len());
-        u32::try_from(turn).unwrap_or(u32::MAX)
-    }
-
-    /// The process that votes as this voter now: one that came back asks to be let in, and is in no view yet.
-    fn process_of(&self, voter: NodeId) -> NodeId {
-        let newcomers = self.joins.values().map(|j| &j.member).filter(|m| m.voter() == voter && m.node != voter);
-        newcomers.map(|m| m.node).next_back().unwrap_or_else(|| self.view().carrier(voter))
-    }
-
     fn choose_if_free(&mut self, now: Moment, out: &mut Vec<KeeperEffect>) {
         let Some((heard, promisers)) = self.chain.choosing() else { return };
         let unreachable = self.unreachable(heard);
@@ -508,6 +417,7 @@ impl Keeper {
                     self.installed_at = now;
                     self.wishes.clear();
                     self.own_wishes.clear();
+                    self.forget_cleared();
                     self.joins.retain(|node, j| view.member(*node).is_none_or(|m| **m != j.member));
                     // Proofs matter as long as a view still names the process; processes come and go for ever.
                     let named = |n: NodeId| view.is_member(n) || view.votes(n) || view.arcs.iter().any(|e| e.holds(n));

@@ -197,6 +197,8 @@ pub enum KeeperMessage {
     Recovery(RecoveryMessage),
     /// An operator says that these processes have ended, whatever else is known of them.
     Word(Vec<NodeId>),
+    /// An operator is done with these losses: of which arc, and in which view it was lost.
+    ClearLost(Vec<(ArcId, ViewNumber)>),
 }
 
 /// Why a node is not let in. The asker's state is unchanged.

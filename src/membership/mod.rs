@@ -18,6 +18,7 @@ mod pin;
 mod placement;
 mod recovery;
 mod ring;
+mod shape;
 #[cfg(test)]
 pub(crate) mod test_views;
 mod transition;
@@ -35,5 +36,6 @@ pub use outlook::Outlook;
 pub use pin::Pin;
 pub use placement::{Target, target, targets};
 pub use recovery::{Declined, RecoveryFault, RecoveryMessage, successor_view};
+pub use shape::{Agreement, Shape};
 pub use transition::{Part, Turn, transition};
-pub use view::{Agreement, ArcEntry, ArcState, KindVersion, Member, Role, Shape, Standing, View, ViewFault};
+pub use view::{ArcEntry, ArcState, KindVersion, Member, Role, Standing, View, ViewFault};

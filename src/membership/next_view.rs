@@ -28,6 +28,8 @@ pub struct Knowledge {
     pub joins: BTreeMap<NodeId, Member>,
     /// Primaries' wishes.
     pub wishes: Vec<Wish>,
+    /// Losses that an operator clears: of which arc, and in which view it was lost.
+    pub cleared: BTreeMap<ArcId, ViewNumber>,
     /// Members that have installed the newest view, and so may become voters.
     pub up_to_date: BTreeSet<NodeId>,
 }
@@ -62,7 +64,16 @@ pub fn founding_view(cluster: ClusterId, mut shape: Shape, mut members: Vec<Memb
     let first_host = members.iter().find(|m| m.role == Role::Host).expect("asserted above").node;
     let blank = |home: NodeName| {
         let primary = members.iter().find(|m| m.node.name == home).map_or(first_host, |m| m.node);
-        ArcEntry { home, primary, in_sync: vec![], catching_up: None, since: number, changed: number, lost_at: None }
+        ArcEntry {
+            home,
+            primary,
+            in_sync: vec![],
+            catching_up: None,
+            since: number,
+            changed: number,
+            lost_at: None,
+            loss_cleared: false,
+        }
     };
     let arcs = homes.into_iter().map(|home| Arc::new(blank(home))).collect();
     let mut view = View {
@@ -104,6 +115,10 @@ pub fn next_view(base: &View, proposer: NodeId, known: &Knowledge) -> Option<Vie
         let old = &base.arcs[usize::from(arc.0)];
         let mut entry = ArcEntry { home: view.arcs[usize::from(arc.0)].home, ..ArcEntry::clone(old) };
         let granted = wishes.get(&arc).copied().filter(|wish| grant(&mut entry, wish, &live, number));
+        // Of a loss that was cleared another may follow: the word is only for the one that was meant.
+        if entry.lost_at.is_some() && known.cleared.get(&arc).copied() == entry.lost_at {
+            entry.loss_cleared = true;
+        }
         settle_copies(&mut entry, target, &view, &live, &known.dead);
         if live.contains(&entry.primary) {
             entry.catching_up = whom_to_catch_up(&entry, target, &staying, granted);
@@ -258,6 +273,7 @@ fn settle_copies(entry: &mut ArcEntry, target: &Target, view: &View, live: &BTre
         entry.in_sync.clear();
         entry.since = view.number;
         entry.lost_at = Some(view.number);
+        entry.loss_cleared = false;
     }
     // Otherwise the copies are on processes that may live: the entry stays as it is, and the arc is Recovering.
 }

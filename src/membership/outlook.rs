@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::view::View;
-use crate::id::{NodeId, NodeName, ViewNumber};
+use crate::id::{ClusterId, NodeId, NodeName, ViewNumber};
 
 /// The ring as one node sees it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Outlook {
     pub unheard: Vec<NodeName>,
     /// Voters that this node does not hear, when those it hears are too few to decide the next view; empty with a quorum.
     pub awaited: Vec<NodeName>,
+    /// The cluster that went on for this node's, on an operator's word and without this node.
+    pub left_behind_by: Option<ClusterId>,
     /// The view is fully protected, every member of it is heard, and a next view can be decided.
     pub fully_protected: bool,
 }
@@ -33,7 +35,7 @@ impl Outlook {
         let has_quorum = view.is_quorum(&votes, my_vote, dead);
         let awaited = if has_quorum { Vec::new() } else { missing(view.carriers().collect()) };
         let fully_protected = view.fully_protected() && unheard.is_empty() && awaited.is_empty();
-        Self { view: view.number, unheard, awaited, fully_protected }
+        Self { view: view.number, unheard, awaited, left_behind_by: None, fully_protected }
     }
 
     /// Whether a next view can be decided with those whom this node hears.

@@ -43,6 +43,9 @@ struct PackedEntry {
     since: ViewNumber,
     changed: ViewNumber,
     lost_at: Option<ViewNumber>,
+    /// Absent from what older versions stored.
+    #[serde(default)]
+    loss_cleared: bool,
 }
 
 /// Why bytes are no view. Nothing changes.
@@ -113,6 +116,7 @@ fn pack(view: &View) -> Result<PackedView, TooMany> {
             since: entry.since,
             changed: entry.changed,
             lost_at: entry.lost_at,
+            loss_cleared: entry.loss_cleared,
         };
         arcs.push(entries.place(packed)?);
     }
@@ -142,6 +146,7 @@ fn unpack(packed: PackedView) -> Result<View, Unpackable> {
             since: entry.since,
             changed: entry.changed,
             lost_at: entry.lost_at,
+            loss_cleared: entry.loss_cleared,
         }))
     };
     let entries = packed.entries.iter().map(entry).collect::<Result<Vec<_>, Unpackable>>()?;

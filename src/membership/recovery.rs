@@ -82,8 +82,14 @@ pub enum RecoveryFault {
     NoHost,
     /// Another recovery is under way.
     UnderWay,
-    /// A process of this name is heard, or none is known: nobody's word makes it dead.
-    NotDead(NodeName),
+    /// A process of this name is heard: nobody's word makes it dead.
+    Heard(NodeName),
+    /// The view tells of no process of this name.
+    NoSuchNode(NodeName),
+    /// Too few voters are heard to decide anything.
+    NoQuorum,
+    /// It was asked for, and no view has said so in time. It may still come.
+    NotDecided,
     /// The node is not in a ring yet.
     Starting,
     /// The node was stopped meanwhile.
@@ -112,10 +118,12 @@ impl fmt::Display for RecoveryFault {
             }
             Self::NoHost => f.write_str("none of the nodes named may serve sessions: name a host"),
             Self::UnderWay => f.write_str("a recovery is under way on this node: wait five seconds and look again"),
-            Self::NotDead(name) => write!(
-                f,
-                "{name} is heard, or the view names no process of that name: stop it first, or look at the name"
+            Self::Heard(name) => write!(f, "{name} is heard, so it has not ended: stop its process first"),
+            Self::NoSuchNode(name) => write!(f, "the view tells of no node {name}: look at the name"),
+            Self::NoQuorum => f.write_str(
+                "too few voters are heard to decide anything: bring them back, or go on without them (recover --with)",
             ),
+            Self::NotDecided => f.write_str("no view has said so within ten seconds, and one still may: look again"),
             Self::Starting => f.write_str("this node is not in a ring yet: ask one that is"),
             Self::Stopped => f.write_str("the node was stopped"),
         }
@@ -157,14 +165,25 @@ pub fn successor_view(newest: &View, successor: ClusterId, mut members: Vec<Memb
         let serves = Some(entry.primary).filter(|primary| live.contains(primary));
         let first = serves.or_else(|| copies().find(is_host)).or_else(|| copies().next());
         // Who serves goes on; no lease and no copy of those who are gone is counted on any more.
-        let (primary, since, lost_at) = match first {
-            Some(primary) if primary == entry.primary => (primary, entry.since, entry.lost_at),
-            Some(heir) => (heir, number, entry.lost_at),
-            None => (target.primary?, number, Some(number)),
+        let (primary, since) = match first {
+            Some(primary) if primary == entry.primary => (primary, entry.since),
+            Some(heir) => (heir, number),
+            None => (target.primary?, number),
         };
         let in_sync = copies().filter(|copy| *copy != primary).collect();
+        let (lost_at, loss_cleared) =
+            if first.is_none() { (Some(number), false) } else { (entry.lost_at, entry.loss_cleared) };
         let home = entry.home;
-        *entry = Arc::new(ArcEntry { home, primary, in_sync, catching_up: None, since, changed: number, lost_at });
+        *entry = Arc::new(ArcEntry {
+            home,
+            primary,
+            in_sync,
+            catching_up: None,
+            since,
+            changed: number,
+            lost_at,
+            loss_cleared,
+        });
     }
     Some(view)
 }

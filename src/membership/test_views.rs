@@ -8,7 +8,8 @@ use super::{
     homes::{WEIGHT, deal_homes, rehome},
     pin::Pin,
     placement::targets,
-    view::{Agreement, ArcEntry, Member, Role, Shape, Standing, View},
+    shape::{Agreement, Shape},
+    view::{ArcEntry, Member, Role, Standing, View},
 };
 use crate::id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber};
 
@@ -72,7 +73,16 @@ pub(crate) fn founded_by(members: Vec<Member>, arcs: u16, backups: u8, spread: u
     let number = ViewNumber(1);
     let entry = |home| {
         let in_sync = Vec::new();
-        Arc::new(ArcEntry { home, primary, in_sync, catching_up: None, since: number, changed: number, lost_at: None })
+        Arc::new(ArcEntry {
+            home,
+            primary,
+            in_sync,
+            catching_up: None,
+            since: number,
+            changed: number,
+            lost_at: None,
+            loss_cleared: false,
+        })
     };
     let arcs = homes.into_iter().map(entry).collect();
     let members = members.into_iter().map(Arc::new).collect();

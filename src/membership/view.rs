@@ -10,24 +10,12 @@ use std::{
     fmt,
     num::NonZeroU16,
     sync::Arc,
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::pin::Pin;
+use super::shape::{Agreement, Shape};
 use crate::id::{ArcId, ClusterId, Incarnation, NodeId, NodeName, ViewNumber};
-
-/// Who may decide a view.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Agreement {
-    /// More than half of the voters of the view before.
-    #[default]
-    Majority,
-    /// Also: at least half of them, when every other is proved dead.
-    MajorityOrProof,
-}
 
 /// What a node may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,55 +115,6 @@ impl Member {
     }
 }
 
-/// What is fixed, or agreed, for the whole cluster. Taken from the founder's file, so that nodes whose files drifted apart
-/// still compute the same next view.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Shape {
-    /// Number of arcs; fixed for the cluster's life.
-    pub arcs: u16,
-    /// Backups wanted for each arc, 0 to 3.
-    pub backups: u8,
-    /// How many successors share one node's arcs; 1 is the classic ring.
-    pub spread: u8,
-    /// When a live primary gives up what belongs elsewhere.
-    pub pin: Pin,
-    /// At most this many voters.
-    pub voters_max: u8,
-    /// Who may decide.
-    pub agreement: Agreement,
-    /// What a grant is worth. A holder and a grantor that counted differently would leave a time in which two answer reads.
-    pub lease: Duration,
-    /// How long an idle client's replies are kept. A copy that forgot sooner would run a retry anew once it is promoted.
-    pub reply_keep: Duration,
-    /// Every name that ever had a place, in ring order: the file's order, then those that joined unlisted.
-    pub ring: Vec<NodeName>,
-    /// With which weight the arcs of a name were dealt, where it is not 1. No part of a file's shape: each node says its own.
-    pub weights: BTreeMap<NodeName, NonZeroU16>,
-}
-
-impl Shape {
-    /// The first key of the cluster file in which this shape, a file's, contradicts the one of a ring; `None` if they may be
-    /// one cluster. A file may lack names, and may list new ones after all of the ring's: files drift apart while nodes are
-    /// added and taken away. The names that both know must come in the same order.
-    #[must_use]
-    pub fn differs_from(&self, ring: &Self) -> Option<&'static str> {
-        let place = |name| ring.ring.iter().position(|n| n == name).unwrap_or(usize::MAX);
-        [
-            ("arcs", self.arcs != ring.arcs),
-            ("backups", self.backups != ring.backups),
-            ("spread", self.spread != ring.spread),
-            ("pin", self.pin != ring.pin),
-            ("agreement", self.agreement != ring.agreement),
-            ("lease", self.lease != ring.lease),
-            ("voters_max", self.voters_max != ring.voters_max),
-            ("reply_keep", self.reply_keep != ring.reply_keep),
-            ("node", !self.ring.iter().map(place).is_sorted()),
-        ]
-        .into_iter()
-        .find_map(|(key, differs)| differs.then_some(key))
-    }
-}
-
 /// Where one arc's sessions are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ArcEntry {
@@ -193,6 +132,8 @@ pub struct ArcEntry {
     pub changed: ViewNumber,
     /// The view in which every copy was proved gone. Unknown ids then answer `Lost`, not "never existed".
     pub lost_at: Option<ViewNumber>,
+    /// An operator knows of that loss and is done with it: unknown ids answer as if they had never existed.
+    pub loss_cleared: bool,
 }
 
 impl ArcEntry {
@@ -200,6 +141,12 @@ impl ArcEntry {
     #[must_use]
     pub fn holds(&self, node: NodeId) -> bool {
         self.primary == node || self.in_sync.contains(&node)
+    }
+
+    /// The view in which every copy was lost, if no operator has cleared that since.
+    #[must_use]
+    pub fn open_loss(&self) -> Option<ViewNumber> {
+        self.lost_at.filter(|_| !self.loss_cleared)
     }
 
     /// Whether `node` holds the arc or is to hold it.
@@ -378,6 +325,12 @@ impl View {
         }
     }
 
+    /// The arcs that answer `Lost` for what they do not know, and since which view.
+    #[must_use]
+    pub fn open_losses(&self) -> BTreeMap<ArcId, ViewNumber> {
+        self.entries().filter_map(|(arc, entry)| Some((arc, entry.open_loss()?))).collect()
+    }
+
     /// How many arcs have no in-sync backup, or nobody who serves them.
     #[must_use]
     pub fn unprotected_arcs(&self) -> usize {
@@ -413,6 +366,14 @@ impl View {
     #[must_use]
     pub fn needs(&self, node: NodeId) -> bool {
         self.arcs.iter().any(|entry| entry.needs(node))
+    }
+
+    /// The processes of this name that the view tells of: as a member, a voter, or a holder of copies.
+    #[must_use]
+    pub fn known_as(&self, name: NodeName) -> BTreeSet<NodeId> {
+        let members = self.members.iter().map(|m| m.node);
+        let holders = self.arcs.iter().flat_map(|entry| entry.in_sync.iter().copied().chain([entry.primary]));
+        members.chain(self.carriers()).chain(holders).filter(|node| node.name == name).collect()
     }
 
     /// Processes that hold copies and are no members: what they hold nobody else has.

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time};
 use super::Node;
 use crate::{
     id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber},
-    membership::{Member, RecoveryFault, View, successor_view},
+    membership::{ArcEntry, Member, RecoveryFault, View, successor_view},
     runtime::view_keeper::KeeperInput,
 };
 
@@ -31,6 +31,18 @@ pub struct Recovery {
     pub kept: usize,
     /// Arcs of which no such copy is left: their sessions are `Lost`.
     pub lost: Vec<ArcId>,
+}
+
+/// What an operator's word that a node has ended would come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Death {
+    /// Whom it is about.
+    pub processes: Vec<NodeId>,
+    /// Arcs whose every copy is theirs: they wait now, and would be lost.
+    pub lost: Vec<ArcId>,
+    /// Whether enough voters are heard for a view to say so.
+    pub quorum: bool,
 }
 
 impl Recovery {
@@ -83,28 +95,85 @@ impl Node {
     /// It is for when a majority of the voters is gone for good. Whoever is not named must have ended and must not come back
     /// under its old process: should they have decided a view that none of those named knows, what was acknowledged under it
     /// may be missing; should they still run and hear a majority, there are two clusters. One that was only cut off and finds
-    /// itself left behind serves nothing, keeps what it holds and says so in its log.
+    /// itself left behind answers for none of its sessions, keeps what it holds and says so in its log.
     ///
     /// # Errors
     /// Why nothing has changed: a quorum is heard, somebody named is not reached or declined, none may serve.
     pub async fn recover(&self, named: &BTreeSet<NodeName>) -> Result<Recovery, RecoveryFault> {
-        let (answer, answered) = oneshot::channel();
-        self.0.shared.tell_keeper(KeeperInput::Recover(named.clone(), answer));
-        let ended = time::timeout(ANSWERED_WITHIN, answered).await;
-        let view = ended.ok().and_then(Result::ok).unwrap_or(Err(RecoveryFault::Stopped))?;
+        let view = self.ask_keeper(|answer| KeeperInput::Recover(named.clone(), answer)).await??;
         Ok(Recovery::of(&view))
     }
 
-    /// Takes the word that every process of this name that the view knows has ended, as proof: arcs whose last copies they held
-    /// become `Lost` instead of waiting, and under `majority_or_proof` it counts where proof does. The others are told.
+    /// What taking the word that the processes of this name have ended would come to, as far as this node knows. Nothing is
+    /// changed or asked.
     ///
     /// # Errors
-    /// One of them is heard, so it has not ended, or the view names none.
+    /// One of them is heard, so it has not ended, or the view tells of none.
+    pub fn plan_death(&self, name: NodeName) -> Result<Death, RecoveryFault> {
+        let (view, outlook) = (self.view(), self.outlook());
+        let processes = view.known_as(name);
+        if processes.is_empty() {
+            return Err(RecoveryFault::NoSuchNode(name));
+        }
+        let is_heard = |node: &NodeId| view.is_member(*node) && !outlook.unheard.contains(&node.name);
+        if processes.contains(&self.id()) || processes.iter().any(is_heard) {
+            return Err(RecoveryFault::Heard(name));
+        }
+        let only_there = |entry: &Arc<ArcEntry>| {
+            processes.contains(&entry.primary) && entry.in_sync.iter().all(|backup| processes.contains(backup))
+        };
+        let lost = view.entries().filter(|(_, entry)| only_there(entry)).map(|(arc, _)| arc).collect();
+        Ok(Death { processes: processes.into_iter().collect(), lost, quorum: outlook.has_quorum() })
+    }
+
+    /// Takes the word that every process of this name that the view knows has ended, as proof: arcs whose last copies they held
+    /// become `Lost` instead of waiting, and under `majority_or_proof` it counts where proof does. The others are told. Where no
+    /// quorum is heard even so, nothing comes of it until one is.
+    ///
+    /// # Errors
+    /// One of them is heard, so it has not ended, or the view tells of none.
     pub async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
+        self.ask_keeper(|answer| KeeperInput::Word(name, answer)).await?
+    }
+
+    /// Says that the losses so far are known: from the next view on, ids that their arcs do not know answer as if they had never
+    /// existed, and older copies kept for those arcs are let go. Which arcs those are, comes back when a view says so.
+    ///
+    /// # Errors
+    /// `NoQuorum`: nothing has changed. `NotDecided`: it may yet come; asking again does no harm.
+    pub async fn clear_lost(&self) -> Result<Vec<ArcId>, RecoveryFault> {
+        if !self.outlook().has_quorum() {
+            return Err(RecoveryFault::NoQuorum);
+        }
+        let losses = self.ask_keeper(KeeperInput::ClearLost).await?;
+        let is_open = |view: &View| losses.iter().any(|(arc, at)| view.open_losses().get(arc) == Some(at));
+        self.await_view(|view| !is_open(view)).await?;
+        Ok(losses.into_keys().collect())
+    }
+
+    /// Comes into the cluster that went on without this node, if one did. What it holds stays, as older copies.
+    pub(super) async fn go_over(&self) -> Result<(), RecoveryFault> {
+        let before = self.view().cluster;
+        if !self.ask_keeper(KeeperInput::GoOver).await? {
+            return Ok(());
+        }
+        let me = self.id();
+        self.await_view(|view| view.cluster != before && view.is_member(me)).await
+    }
+
+    async fn ask_keeper<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> KeeperInput) -> Result<T, RecoveryFault> {
         let (answer, answered) = oneshot::channel();
-        self.0.shared.tell_keeper(KeeperInput::Word(name, answer));
-        let ended = time::timeout(ANSWERED_WITHIN, answered).await;
-        let dead = ended.ok().and_then(Result::ok).ok_or(RecoveryFault::Stopped)?;
-        if dead.is_empty() { Err(RecoveryFault::NotDead(name)) } else { Ok(dead) }
+        self.0.shared.tell_keeper(input(answer));
+        time::timeout(ANSWERED_WITHIN, answered).await.ok().and_then(Result::ok).ok_or(RecoveryFault::Stopped)
+    }
+
+    async fn await_view(&self, is_awaited: impl Fn(&View) -> bool) -> Result<(), RecoveryFault> {
+        let mut views = self.0.shared.views.subscribe();
+        let awaited = views.wait_for(|view| view.as_ref().is_some_and(|view| is_awaited(view)));
+        match time::timeout(ANSWERED_WITHIN, awaited).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(RecoveryFault::Stopped),
+            Err(_) => Err(RecoveryFault::NotDecided),
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     error::ErrorKind,
     id::ArcId,
     kinds::{Occasion, Stored},
+    membership::RecoveryFault,
     moment::Moment,
     replication::Lifespan,
     runtime::{
@@ -78,10 +79,15 @@ impl Node {
         self.stale_arcs().await.into_iter().map(report).collect()
     }
 
-    /// Makes anew the sessions of lost arcs that this node has older copies of, where nobody has made them since. What was
+    /// Makes anew the sessions of lost arcs that this node has older copies of, where nobody has made them since. A node that the
+    /// ring went on without comes into it first; all that it holds is then such a copy. What was
     /// acknowledged after this node's copy was dropped stays lost; what it remembered of requests is gone, so a retry of
     /// an old request is executed anew. It asks each session's primary, and may take a while.
-    pub async fn restore_stale(&self) -> Restored {
+    ///
+    /// # Errors
+    /// It was left behind and is not let in; nothing is brought back, and what it holds is kept.
+    pub async fn restore_stale(&self) -> Result<Restored, RecoveryFault> {
+        self.go_over().await?;
         let mut sum = Restored::default();
         for StaleArc { arc, wanted, .. } in self.stale_arcs().await {
             let Some(sessions) = wanted else { continue };
@@ -105,7 +111,7 @@ impl Node {
                 self.0.shared.tell_worker(arc, WorkerInput::ForgetStale(arc));
             }
         }
-        sum
+        Ok(sum)
     }
 }
 

@@ -273,6 +273,7 @@ impl Host {
     pub fn install(&mut self, view: Arc<View>, goals: &[Target], grants: &Grants, now: Moment, out: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.surroundings.view, Arc::clone(&view));
         let jumped = view.number != old.number.next();
+        let is_successor = view.cluster != old.cluster;
         let first = self.replicas.is_empty() && self.goals.is_empty();
         self.goals = goals.to_vec();
         let from = out.len();
@@ -297,6 +298,11 @@ impl Host {
             let held = match self.replicas.remove(&turn.arc) {
                 Some(Replica::Backup(backup)) if matches!(turn.after, Part::CatchingUp | Part::Away) => {
                     self.stale.keep(turn.arc, backup, old.number, &self.settings, now);
+                    None
+                }
+                // Whoever went on without this node did not ask what it serves.
+                Some(Replica::Primary(primary)) if is_successor && turn.after == Part::Away => {
+                    self.stale.keep_of_primary(turn.arc, *primary, old.number);
                     None
                 }
                 held => held,

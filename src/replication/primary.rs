@@ -91,7 +91,7 @@ pub struct Primary {
     waiting: VecDeque<Waiting>,
     leased: VecDeque<Token>,
     asked: Option<Moment>,
-    lost_at: Option<ViewNumber>,
+    open_loss: Option<ViewNumber>,
 }
 
 impl Primary {
@@ -138,7 +138,7 @@ impl Primary {
             waiting: VecDeque::new(),
             leased: VecDeque::new(),
             asked: None,
-            lost_at: entry.lost_at,
+            open_loss: entry.open_loss(),
         };
         for backup in entry.in_sync.clone() {
             primary.send(backup, ArcContent::Start { base, tail: tail.clone() }, out);
@@ -161,7 +161,7 @@ impl Primary {
         assert_eq!(entry.since, self.since, "another since is another promotion");
         self.changed = entry.changed;
         self.goal = goal;
-        self.lost_at = entry.lost_at;
+        self.open_loss = entry.open_loss();
         self.in_sync.clone_from(&entry.in_sync);
         let (in_sync, catching_up) = (&self.in_sync, entry.catching_up);
         self.acked.retain(|n, _| in_sync.contains(n) || catching_up == Some(*n));
@@ -195,6 +195,12 @@ impl Primary {
         &self.store
     }
 
+    /// Gives up everything but the sessions as of the newest commit.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     /// The view that installed this primary.
     #[must_use]
     pub fn since(&self) -> ViewNumber {
@@ -225,10 +231,10 @@ impl Primary {
         &self.in_sync
     }
 
-    /// The view in which every copy was gone; unknown ids are then `Lost`.
+    /// The view in which every copy was gone, unless that was cleared: unknown ids are then `Lost`.
     #[must_use]
-    pub fn lost_at(&self) -> Option<ViewNumber> {
-        self.lost_at
+    pub fn open_loss(&self) -> Option<ViewNumber> {
+        self.open_loss
     }
 
     /// Whether another command would pass a bound; then nothing is to be executed.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Backup, ReplicationSettings, Store};
+use super::{Backup, Primary, ReplicationSettings, Store};
 use crate::{
     id::{ArcId, ViewNumber},
     membership::{ArcEntry, View},
@@ -34,10 +34,10 @@ impl StaleCopy {
         self.held_until
     }
 
-    /// Whether the arc was lost since, so that this is what is left of it.
+    /// Whether the arc was lost since, so that this is what is left of it, and no operator has given it up.
     #[must_use]
     pub fn is_wanted(&self, entry: &ArcEntry) -> bool {
-        entry.lost_at.is_some_and(|lost_at| lost_at > self.held_until)
+        entry.open_loss().is_some_and(|lost_at| lost_at > self.held_until)
     }
 }
 
@@ -60,6 +60,14 @@ impl StaleCopies {
         for commit in &tail {
             store.apply(commit, &settings.replies, settings.rules, now);
         }
+        if !store.is_empty() {
+            self.0.insert(arc, StaleCopy { store, held_until });
+        }
+    }
+
+    /// The ring went on without a primary, in another cluster; `held_until` is the last view that called it one.
+    pub fn keep_of_primary(&mut self, arc: ArcId, primary: Primary, held_until: ViewNumber) {
+        let store = primary.into_store();
         if !store.is_empty() {
             self.0.insert(arc, StaleCopy { store, held_until });
         }

@@ -151,7 +151,7 @@ fn gate(shared: &Shared, primary: &Primary, record: Option<&Record>, request: &C
     if request.attempts >= ATTEMPTS_MAX && !request.operation.is_question() {
         return Gate::Shut(CallOutcome::Poisoned);
     }
-    let lost = primary.lost_at().is_some() && record.is_none_or(|r| !r.exists());
+    let lost = primary.open_loss().is_some() && record.is_none_or(|r| !r.exists());
     if lost && !may_begin_on_lost(request) {
         // "Lost" is a reading of the state too: it leaves under the lease.
         return Gate::Known(record.map(|r| r.version).unwrap_or_default(), CallOutcome::Lost);

@@ -81,7 +81,7 @@ fn report_one(view: &View, arc: ArcId, replica: &Replica) -> Option<ArcReport> {
 }
 
 fn part_of(primary: &Primary) -> ArcPart {
-    match (primary.is_serving(), primary.lost_at()) {
+    match (primary.is_serving(), primary.open_loss()) {
         (false, _) => ArcPart::Promoting,
         (true, None) => ArcPart::Active,
         (true, Some(_)) => ArcPart::Lost,

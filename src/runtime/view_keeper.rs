@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     event::EventKind,
-    id::{ClusterId, NodeId, NodeName, ViewNumber},
+    id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber},
     membership::{
         ChainMessage, Change, Difference, Founding, Hearing, JoinRefusal, Keeper, KeeperEffect, KeeperMessage, Member,
         RecoveryFault, View, Vote, Wish, answer_as_serving, targets,
@@ -60,8 +60,12 @@ pub(crate) enum KeeperInput {
     Describe(Member),
     /// An operator has these nodes go on without a quorum.
     Recover(BTreeSet<NodeName>, oneshot::Sender<Result<Arc<View>, RecoveryFault>>),
-    /// An operator says that the processes of this name have ended; of which that is believed, is told.
-    Word(NodeName, oneshot::Sender<Vec<NodeId>>),
+    /// An operator says that the processes of this name have ended; of which processes that is, is told.
+    Word(NodeName, oneshot::Sender<Result<Vec<NodeId>, RecoveryFault>>),
+    /// An operator is done with the losses that the view tells of; which those are, is told.
+    ClearLost(oneshot::Sender<BTreeMap<ArcId, ViewNumber>>),
+    /// An operator has this node, which was left behind, follow the ring; whether it was, is told.
+    GoOver(oneshot::Sender<bool>),
     /// Time passed.
     Tick,
 }
@@ -259,6 +263,13 @@ impl KeeperState {
             KeeperInput::Word(name, answer) => {
                 let _ = answer.send(keeper.take_word(name, now, jitter, &mut effects));
             }
+            KeeperInput::ClearLost(answer) => {
+                let _ = answer.send(keeper.clear_losses(now, &mut effects));
+                keeper.tick(now, jitter, &mut effects);
+            }
+            KeeperInput::GoOver(answer) => {
+                let _ = answer.send(keeper.go_over(self.shared.connected(), &mut effects));
+            }
             KeeperInput::Tick => {
                 keeper.tick(now, jitter, &mut effects);
                 if keeper.asks_around(now) {
@@ -303,8 +314,9 @@ impl KeeperState {
                 KeeperEffect::LeftBehind(by) => {
                     tracing::error!(
                         cluster = %by,
-                        "on an operator's word the ring went on without this process, which serves nothing any more and keeps what it \
-                         holds: look whether anything of it was lost there, then stop it and start it anew"
+                        "on an operator's word the ring went on without this process, which answers for none of its sessions any \
+                         more and keeps what it holds: `ringheir recover --copies NAME` has it follow and brings back what was \
+                         lost there; started anew it follows with nothing"
                     );
                 }
                 KeeperEffect::Refused(refusal) => {

@@ -71,6 +71,8 @@ pub(crate) enum Fault {
     },
     /// An operator looks, and where the ring stands still for good has the living go on as a successor of their cluster.
     Recover,
+    /// An operator is done with what was lost so far.
+    ClearLost,
     /// Every cut is mended.
     Mend,
     /// Everything that is wrong ends; dead nodes are started, paused ones resumed.

@@ -174,6 +174,14 @@ impl SimNode {
         self.follow_keeper(effects, now, out);
     }
 
+    /// An operator is done with what was lost so far.
+    pub(crate) fn clear_lost(&mut self, now: Moment, out: &mut Vec<Output>) {
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        let mut effects = Vec::new();
+        serving.keeper.clear_losses(now, &mut effects);
+        self.follow_keeper(effects, now, out);
+    }
+
     /// A connection to a peer was closed.
     pub(crate) fn handle_closed(&mut self, node: NodeId, now: Moment) {
         if let Stage::Serving(serving) = &mut self.stage {

@@ -39,7 +39,7 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 25] = [
+pub const MARKS: [&str; 26] = [
     "a backup caught up",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
@@ -61,6 +61,7 @@ pub const MARKS: [&str; 25] = [
     "a pinned arc was given up for overload",
     "a session came to its end",
     "an arc lost with its last copy",
+    "an operator cleared a loss",
     "an arc was handed over",
     "an old request came again",
     "an outcome stayed unknown",

@@ -35,7 +35,8 @@ fn a_ring_whose_majority_was_killed_says_what_can_be_done_and_does_it_on_its_ope
     });
     thread::sleep(Duration::from_millis(500));
     let (looked, said) = recover(&ring, &[]);
-    assert_eq!(looked, Some(0));
+    assert_eq!(looked, Some(1), "it does not go on by itself");
+    assert!(said.contains("arcs would be served from the copies they have"), "{said}");
     assert!(said.contains("NO QUORUM") && said.contains("--with d,e"), "{said}");
     let (planned, said) = recover(&ring, &["--with", "d,e"]);
     assert_eq!(planned, Some(0));
@@ -66,6 +67,17 @@ fn a_ring_whose_majority_was_killed_says_what_can_be_done_and_does_it_on_its_ope
     for (id, _) in ids.iter().zip(&statuses).filter(|(_, status)| **status == 200) {
         assert_eq!(ring.get("d", id).json(), serde_json::json!(id));
     }
+    // Once it is known what is lost, it is lost no longer.
+    let (wrong, said) = recover(&ring, &["--yes"]);
+    assert_eq!(wrong, Some(2), "{said}");
+    let (looked, said) = recover(&ring, &["--clear-lost"]);
+    assert!(looked == Some(0) && said.contains("nothing was changed"), "{said}");
+    assert!(ids.iter().any(|id| ring.get("d", id).status == 410), "and nothing was");
+    let (cleared, said) = recover(&ring, &["--clear-lost", "--yes"]);
+    assert!(cleared == Some(0) && said.contains("count as lost no longer"), "{said}");
+    wait_for("both to have that view", || {
+        ids.iter().all(|id| ["d", "e"].iter().all(|n| [200, 404].contains(&ring.get(n, id).status))).then_some(())
+    });
     // And those that come back, come into the ring that goes on.
     for name in ["a", "b", "c"] {
         ring.start(name);

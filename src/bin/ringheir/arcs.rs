@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ask::{ArcSeen, AskError, ClusterView, Peer, Request, Table, Whom, json_of, print};
+use crate::ask::{ArcSeen, AskError, ClusterView, Peer, Request, Table, Whom, json_of, print, troubles};
 
 /// Shows every arc of the view that the node asked has, with what that node holds.
 #[derive(Args)]
@@ -85,7 +85,7 @@ fn as_text(view: &ClusterView, held: &[Held], shown: impl Fn(&ArcSeen) -> bool) 
     for arc in view.arcs.iter().filter(|arc| shown(arc)) {
         let here = held.get(&arc.arc).filter(|held| !held.part.eq_ignore_ascii_case("away"));
         let number = |of: fn(&Held) -> u64| here.map_or(String::new(), |held| of(held).to_string());
-        let state = if arc.lost_at.is_some() { format!("{}, lost", arc.state) } else { arc.state.clone() };
+        let state = if arc.is_lost() { format!("{}, lost", arc.state) } else { arc.state.clone() };
         table.row([
             arc.arc.to_string(),
             state,
@@ -104,11 +104,12 @@ fn as_text(view: &ClusterView, held: &[Held], shown: impl Fn(&ArcSeen) -> bool) 
     let unprotected = view.arcs.iter().filter(|arc| !arc.is_protected());
     let sessions: u64 =
         unprotected.filter_map(|arc| held.get(&arc.arc)).filter(|h| serves(h)).map(|h| h.sessions).sum();
+    let troubles = troubles(view);
     format!(
-        "view {}, {} arcs, {} without a backup; {sessions} sessions that {me} serves are in those\n{table}",
+        "view {}, {} arcs, {} without a backup ({me} serves {sessions} sessions of them){troubles}\n{table}",
         view.number,
         view.arcs.len(),
-        view.unprotected()
+        view.unprotected(),
     )
 }
 

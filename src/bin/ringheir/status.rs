@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     DOES_NOT_HOLD,
-    ask::{AskError, ClusterView, HttpError, Peer, Request, Response, Table, Whom, json_of, print},
+    ask::{AskError, ClusterView, HttpError, Peer, Request, Response, Table, Whom, json_of, print, said, troubles},
 };
 
 /// How long a node may take to say whether it is ready.
@@ -119,11 +119,7 @@ async fn newest_view(whom: &Whom) -> Result<ClusterView, AskError> {
 fn readiness(answer: Result<Response, HttpError>) -> String {
     match answer {
         Ok(response) if response.status == 200 => "ready".to_owned(),
-        Ok(response) => {
-            let word = serde_json::from_slice::<Value>(&response.body).ok();
-            let word = word.and_then(|body| body["readiness"].as_str().or(body["title"].as_str()).map(str::to_owned));
-            word.unwrap_or_else(|| format!("not ready ({})", response.status))
-        }
+        Ok(response) => format!("not ready: {}", said(&response)),
         Err(error) => error.to_string(),
     }
 }
@@ -151,10 +147,18 @@ fn as_text(view: &ClusterView, nodes: &[NodeStatus]) -> String {
     let heard = members - members.min(view.unheard.len());
     let out: Vec<&str> = nodes.iter().filter(|node| !node.member).map(|node| node.name.as_str()).collect();
     let out = if out.is_empty() { String::new() } else { format!("; not in the ring: {}", out.join(", ")) };
+    let troubles = troubles(view);
+    let origin = view.succeeds.as_ref().map(|before| {
+        format!(
+            "on an operator's word this cluster, {}, goes on for {before}; its views are numbered from 2^32 beyond that one's\n",
+            view.cluster
+        )
+    });
     format!(
-        "view {}: {heard} of {members} members heard, {} arcs, {protection}{out}\n{table}",
+        "view {}: {heard} of {members} members heard, {} arcs, {protection}{troubles}{out}\n{}{table}",
         view.number,
-        view.arcs.len()
+        view.arcs.len(),
+        origin.unwrap_or_default()
     )
 }
 
@@ -171,7 +175,8 @@ fn as_json(view: &ClusterView, nodes: &[NodeStatus], well: bool) -> Value {
     json!({
         "ok": well, "cluster": view.cluster, "view": view.number, "arcs": view.arcs.len(),
         "members": view.members.len(), "quorum": view.quorum, "unheard": view.unheard,
-        "fully_protected": view.fully_protected, "unprotected": view.unprotected(), "nodes": nodes,
+        "fully_protected": view.fully_protected, "unprotected": view.unprotected(), "unserved": view.unserved(),
+        "lost": view.lost(), "succeeds": view.succeeds, "nodes": nodes,
     })
 }
 

@@ -11,14 +11,15 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{
-    Answered, Drain, DrainError, HandBackError, MissingArcs, Readiness, Recovery, RecoveryFault, Restored, StaleReport,
+    Answered, Death, Drain, DrainError, HandBackError, MissingArcs, Readiness, Recovery, RecoveryFault, Restored,
+    StaleReport,
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     http::{
         door::{Door, Events, Heard, Outcome, Terms},
         request_key::RequestKey,
     },
-    id::{ClientId, CommitNumber, NodeId, NodeName, RequestId},
+    id::{ArcId, ClientId, CommitNumber, NodeId, NodeName, RequestId},
     json::{Document, Get, Json, Patch, Put, PutReply},
     kinds::{Change, Kind, LiveSession, Occasion, Op, Payload, Registry, Stored, Types},
     membership::{Outlook, View, test_views},
@@ -213,7 +214,15 @@ impl Door for Local {
     }
 
     async fn declare_dead(&self, name: NodeName) -> Result<Vec<NodeId>, RecoveryFault> {
-        Err(RecoveryFault::NotDead(name))
+        Err(RecoveryFault::NoSuchNode(name))
+    }
+
+    fn plan_death(&self, name: NodeName) -> Result<Death, RecoveryFault> {
+        Err(RecoveryFault::NoSuchNode(name))
+    }
+
+    async fn clear_lost(&self) -> Result<Vec<ArcId>, RecoveryFault> {
+        Ok(Vec::new())
     }
 
     async fn hand_back(&self, within: Duration) -> Result<(), HandBackError> {
@@ -226,8 +235,8 @@ impl Door for Local {
         Vec::new()
     }
 
-    async fn restore_stale(&self) -> Restored {
-        Restored::default()
+    async fn restore_stale(&self) -> Result<Restored, RecoveryFault> {
+        Ok(Restored::default())
     }
 
     async fn get(&self, id: SessionId, terms: Terms) -> Outcome<Option<Document>> {

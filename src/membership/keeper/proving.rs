@@ -1,6 +1,8 @@
 //! Proof that processes have ended, by whatever shows it, and an operator's word that takes its place.
 
-use super::{BTreeSet, Duration, EARLIER_MAX, FRESH_PROOFS_MAX, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId};
+use super::{
+    Duration, EARLIER_MAX, FRESH_PROOFS_MAX, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId, RecoveryFault,
+};
 use crate::id::NodeName;
 use std::sync::Arc;
 
@@ -27,30 +29,32 @@ impl Keeper {
         }
     }
 
-    /// Takes an operator's word that the processes of this name have ended, and hands it on. Those of which it is true as far as
-    /// can be known here; none if one of them is heard, or the view names none.
+    /// Takes an operator's word that the processes of this name have ended, and hands it on. Which those are, comes back.
+    ///
+    /// # Errors
+    /// One of them is heard, or the view tells of none.
     pub fn take_word(
         &mut self,
         name: NodeName,
         now: Moment,
         jitter: Duration,
         out: &mut Vec<KeeperEffect>,
-    ) -> Vec<NodeId> {
+    ) -> Result<Vec<NodeId>, RecoveryFault> {
         let view = Arc::clone(self.view());
-        let voters = view.voters.iter().map(|voter| view.carrier(*voter));
-        let holders = view.arcs.iter().flat_map(|e| e.in_sync.iter().copied().chain([e.primary]));
-        let named: BTreeSet<NodeId> =
-            view.members.iter().map(|m| m.node).chain(voters).chain(holders).filter(|n| n.name == name).collect();
+        let named = view.known_as(name);
+        if named.is_empty() {
+            return Err(RecoveryFault::NoSuchNode(name));
+        }
         let heard = self.heard(now);
         if named.iter().any(|node| heard.contains(node)) {
-            return Vec::new();
+            return Err(RecoveryFault::Heard(name));
         }
         let nodes: Vec<NodeId> = named.into_iter().collect();
         for member in view.members.iter().filter(|m| m.node != self.member.node) {
             out.push(KeeperEffect::Send(member.node, KeeperMessage::Word(nodes.clone())));
         }
         self.handle_word(&nodes, now, jitter, out);
-        nodes
+        Ok(nodes)
     }
 
     pub(super) fn note_proof(&mut self, node: NodeId) -> bool {

@@ -210,13 +210,13 @@ impl Keeper {
     }
 
     /// Takes the view of a successor, where this node has no quorum of its own and either is in it or was only asking to be
-    /// let in. One that was left out keeps what it holds: perhaps nobody else has it, and its operator did not know.
+    /// let in. One that was left out keeps what it holds, perhaps nobody else has it, until its operator has it go over.
     pub(super) fn handle_successor(&mut self, view: Arc<View>, now: Moment, out: &mut Vec<KeeperEffect>) {
         let me = self.member.node;
         self.gone_over = view.members.iter().map(|m| m.node).filter(|node| *node != me).collect();
         let is_outside = !self.view().is_member(me);
         let is_free = is_outside || !self.outlook(now).has_quorum();
-        let comes_along = view.is_member(me) || is_outside;
+        let comes_along = view.is_member(me) || is_outside || self.goes_over;
         // Whoever gave its word elsewhere is counted on there.
         let is_counted_on = self.pledged.is_some_and(|(other, _)| other != view.cluster) && self.is_pledged(now);
         if is_free && !is_counted_on && view.check().is_ok() {
@@ -229,9 +229,24 @@ impl Keeper {
         }
     }
 
+    /// An operator has this node, which was left behind, come into the cluster that went on; what it holds becomes an older copy.
+    /// Says whether it was left behind: else nothing is to be done.
+    pub fn go_over(&mut self, connected: impl IntoIterator<Item = NodeId>, out: &mut Vec<KeeperEffect>) -> bool {
+        if self.left_behind_by.is_none() {
+            return false;
+        }
+        self.goes_over = true;
+        let have = self.view().number;
+        for node in connected.into_iter().filter(|node| *node != self.member.node) {
+            out.push(KeeperEffect::Send(node, KeeperMessage::Chain(ChainMessage::Fetch { have })));
+        }
+        true
+    }
+
     fn begin_anew(&mut self, view: Arc<View>, now: Moment, out: &mut Vec<KeeperEffect>) {
         self.chain = Chain::new(self.member.voter(), Arc::clone(&view));
-        (self.pledged, self.recovery) = (None, None);
+        (self.pledged, self.recovery, self.left_behind_by) = (None, None, None);
+        self.goes_over = false;
         self.gone_over.clear();
         self.mute_until = Moment::START;
         self.follow(vec![ChainEffect::Keep, ChainEffect::Installed(view)], now, out);

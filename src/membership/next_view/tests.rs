@@ -652,3 +652,30 @@ proptest! {
         live_through(seed, 12);
     }
 }
+
+#[test]
+fn a_loss_is_cleared_by_the_word_that_was_meant_for_it_and_by_no_other() {
+    let base = founded(&["a", "b", "c", "d"], 4, 1);
+    let gone = ids(["a", "b"]);
+    let me = node("c", 1);
+    let before = step(&base, me, &lost(&base, &gone, &gone));
+    let losses = before.open_losses();
+    assert!(!losses.is_empty(), "both copies of some arc were there");
+    let clearing = |view: &View, cleared| Knowledge { cleared, ..calm(view) };
+    let other = losses.keys().map(|arc| (*arc, ViewNumber(77))).collect();
+    let changed = next_view(&before, me, &clearing(&before, other));
+    assert!(changed.is_none_or(|view| view.open_losses() == losses), "another loss of those arcs was meant");
+    let after = step(&before, me, &clearing(&before, losses.clone()));
+    assert!(after.open_losses().is_empty());
+    for (arc, at) in &losses {
+        let [old, new] = [&before, &after].map(|view| view.arc(*arc).expect("it is there"));
+        assert_eq!((new.lost_at, new.since, new.primary), (Some(*at), old.since, old.primary));
+    }
+    // What is lost after that is another loss.
+    let again = [after.arc(*losses.keys().next().expect("one")).expect("it is there").primary];
+    if !again.contains(&me) {
+        let known = Knowledge { unreachable: again.into(), dead: again.into(), ..clearing(&after, losses) };
+        let later = step(&after, me, &known);
+        assert!(later.entries().all(|(_, e)| e.lost_at != Some(later.number) || !e.loss_cleared));
+    }
+}

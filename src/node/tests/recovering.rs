@@ -91,7 +91,7 @@ async fn nothing_is_recovered_where_a_quorum_is_heard_or_somebody_named_does_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_only_cut_off_serves_nothing_afterwards_and_keeps_what_it_holds() {
+async fn one_that_was_only_cut_off_serves_nothing_and_keeps_what_it_holds_until_its_operator_has_it_follow() {
     let network = MemoryNetwork::new();
     let nodes = start(&["a", "b", "c", "d", "e"], &network).await;
     let all = counted(&nodes, &["e"]).await;
@@ -124,6 +124,33 @@ async fn one_that_was_only_cut_off_serves_nothing_afterwards_and_keeps_what_it_h
             Err(why) => assert_eq!(*why.kind(), ErrorKind::Lost),
         }
     }
+    // On another word it comes along, and with it what only it had.
+    let came = soon(nodes[4].restore_stale()).await.expect("it is let in");
+    assert!(came.restored > 0 && came.existed == 0 && came.failed == 0, "{came:?}");
+    soon(nodes[2].fully_protected()).await;
+    assert_eq!((nodes[4].view().cluster, nodes[4].outlook().left_behind_by), (recovered.cluster, None));
+    let mut lost = 0;
+    for (id, count, held_by_it) in &all {
+        match soon(counter(&nodes[2], id).ask(Count)).await {
+            Ok(told) => assert_eq!(told, *count),
+            Err(why) => {
+                assert!(*why.kind() == ErrorKind::Lost && !held_by_it, "{id}: {why}");
+                lost += 1;
+            }
+        }
+    }
+    assert!(lost > 0, "some were on a and b alone");
+    // And what is lost all the same, is cleared by a last one.
+    let cleared = soon(nodes[3].clear_lost()).await.expect("there is a quorum");
+    assert_eq!(cleared.len(), recovered.lost.len());
+    for node in &nodes[2..] {
+        until("it has that view", async || node.view().open_losses().is_empty()).await;
+    }
+    for (id, count, _) in &all {
+        let told = soon(counter(&nodes[4], id).ask(Count)).await.expect("nothing is lost any more");
+        assert!([0, *count].contains(&told), "{id}");
+    }
+    assert_eq!(soon(nodes[4].clear_lost()).await, Ok(vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,12 +159,17 @@ async fn an_operators_word_makes_one_dead_that_nobody_hears_and_nobody_else() {
     let nodes = start(&["a", "b", "c", "d", "e"], &network).await;
     let (a, b) = (nodes[0].id(), nodes[1].id());
     let heard = nodes[2].declare_dead(a.name).await.expect_err("it lives");
-    assert_eq!(heard, RecoveryFault::NotDead(a.name));
+    assert_eq!(heard, RecoveryFault::Heard(a.name));
+    let nobody = NodeName::new("nobody").expect("a name");
+    assert_eq!(nodes[2].declare_dead(nobody).await, Err(RecoveryFault::NoSuchNode(nobody)));
+    assert_eq!(nodes[2].plan_death(a.name), Err(RecoveryFault::Heard(a.name)));
     kill(&network, &nodes[0]);
     kill(&network, &nodes[1]);
     let both = |node: &Node| node.view().arcs.iter().filter(|e| [a, b].contains(&e.primary)).count();
     until("they are out", async || !nodes[2].view().is_member(a) && !nodes[2].view().is_member(b)).await;
     assert!(both(&nodes[2]) > 0, "some arcs had both copies there, and nobody can say that they are gone");
+    let planned = nodes[2].plan_death(a.name).expect("nobody hears it");
+    assert_eq!((planned.processes, planned.quorum), (vec![a], true));
     for name in [a.name, b.name] {
         until("nobody hears it", async || nodes[3].declare_dead(name).await.is_ok()).await;
     }
@@ -186,7 +218,7 @@ async fn what_is_lost_with_its_copies_comes_back_from_an_older_one_on_an_operato
     counter(&nodes[2], &ids[0]).create_with(&Counter { count: 100 }).await.expect("made");
     let kept = nodes[1].stale_copies().await;
     assert!(kept.iter().all(|copy| copy.wanted) && !kept.is_empty(), "{kept:?}");
-    let Restored { restored, existed, failed, .. } = nodes[1].restore_stale().await;
+    let Restored { restored, existed, failed, .. } = nodes[1].restore_stale().await.expect("it is in the ring");
     assert_eq!((restored, existed, failed), (2 * ids.len() - 1, 1, 0));
     for (at, id) in ids.iter().enumerate() {
         let count = if at == 0 { 100 } else { 7 };

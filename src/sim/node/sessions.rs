@@ -37,7 +37,7 @@ impl SimNode {
             return;
         };
         let record = primary.store().get(&key);
-        let lost = primary.lost_at().is_some() && record.is_none();
+        let lost = primary.open_loss().is_some() && record.is_none();
         let replies = record.and_then(|r| r.replies.as_ref());
         let limits = &self.replication.replies;
         let known = replies.map_or(Known::New, |table| table.look_up(&request.id, limits, now));

@@ -346,6 +346,10 @@ impl Drawing {
                 }
                 let looks = at + self.chance.duration(ms(400), ms(2_000));
                 self.faults.push((looks, Fault::Recover));
+                if self.chance.chance(0.5) {
+                    let later = self.chance.duration(ms(50), ms(3_000));
+                    self.faults.push((looks + later, Fault::ClearLost));
+                }
                 // Now and then somebody dies while it is under way.
                 if self.chance.chance(0.4) {
                     let soon = looks + self.chance.duration(Duration::ZERO, ms(20));

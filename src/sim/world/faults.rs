@@ -77,6 +77,7 @@ impl World {
             }
             Fault::Cut { cut, told } => self.cut(&cut, told),
             Fault::Recover => self.recover(),
+            Fault::ClearLost => self.clear_lost(),
             Fault::Mend => self.network.heal(),
             Fault::Heal => {
                 self.network.heal();
@@ -127,6 +128,18 @@ impl World {
             process.node.recover(&named, successor, &connected, now, &mut out);
         }
         self.follow(asked, out);
+    }
+
+    fn clear_lost(&mut self) {
+        let newest = self.newest.as_ref().map(|view| view.number);
+        let asked = self.processes.values_mut().find(|p| !p.paused && p.node.view().map(|view| view.number) == newest);
+        if let Some(process) = asked {
+            let mut out = Vec::new();
+            let now = process.local(self.now);
+            process.node.clear_lost(now, &mut out);
+            let asked = process.node.id();
+            self.follow(asked, out);
+        }
     }
 
     /// Who that is now.

@@ -91,6 +91,12 @@ impl World {
                     self.wrong.push(format!("arc {arc} was called lost while {alive:?} held it"));
                 }
             }
+            if entry.loss_cleared && old.open_loss().is_some() {
+                self.mark("an operator cleared a loss");
+                if entry.lost_at != old.lost_at {
+                    self.wrong.push(format!("view {} clears a loss of arc {arc} that nobody could mean", view.number));
+                }
+            }
             if entry.in_sync.len() > old.in_sync.len() {
                 self.mark("a backup caught up");
             }

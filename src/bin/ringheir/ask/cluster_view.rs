@@ -22,6 +22,12 @@ pub(crate) struct ClusterView {
     /// Members that it does not hear.
     #[serde(default)]
     pub(crate) unheard: Vec<String>,
+    /// The cluster that went on without the node that answered.
+    #[serde(default)]
+    pub(crate) left_behind_by: Option<String>,
+    /// The cluster that this one goes on for, on an operator's word.
+    #[serde(default)]
+    pub(crate) succeeds: Option<String>,
     /// A process that was voted out while it was silent and keeps its vote until it is back.
     #[serde(default)]
     pub(crate) absent_voter: Option<String>,
@@ -85,9 +91,17 @@ pub(crate) struct ArcSeen {
     /// The view in which every copy was proved gone.
     #[serde(default)]
     pub(crate) lost_at: Option<u64>,
+    /// An operator is done with that loss.
+    #[serde(default)]
+    pub(crate) loss_cleared: bool,
 }
 
 impl ArcSeen {
+    /// Whether ids that it does not know are answered `lost`.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost_at.is_some() && !self.loss_cleared
+    }
+
     /// Whether an in-sync backup guards it.
     pub(crate) fn is_protected(&self) -> bool {
         self.state == "protected"
@@ -115,6 +129,17 @@ impl ClusterView {
         self.arcs.iter().filter(|arc| !arc.is_protected()).count()
     }
 
+    /// How many arcs are lost, and no operator has cleared that.
+    pub(crate) fn lost(&self) -> usize {
+        self.arcs.iter().filter(|arc| arc.is_lost()).count()
+    }
+
+    /// How many arcs nobody serves as far as the node that answered knows: their primary is not heard, or gone.
+    pub(crate) fn unserved(&self) -> usize {
+        let is_heard = |name: &String| !self.unheard.contains(name);
+        self.arcs.iter().filter(|arc| arc.state == "recovering" || !is_heard(&arc.primary)).count()
+    }
+
     /// From which primary to which in-sync backup how many arcs are copied.
     pub(crate) fn links(&self) -> BTreeMap<(&str, &str), usize> {
         let mut links = BTreeMap::new();
@@ -125,6 +150,19 @@ impl ClusterView {
         }
         links
     }
+}
+
+/// What of a view's arcs callers notice, as words to be put behind others; empty where nothing is wrong.
+pub(crate) fn troubles(view: &ClusterView) -> String {
+    let mut words = String::new();
+    let (unserved, lost) = (view.unserved(), view.lost());
+    if unserved > 0 {
+        words += &format!("; {unserved} have no primary that is heard");
+    }
+    if lost > 0 {
+        words += &format!("; {lost} were lost: what they do not know is answered so until `recover --clear-lost`");
+    }
+    words
 }
 
 #[cfg(test)]
@@ -144,6 +182,7 @@ pub(crate) mod test_views {
                 since: number,
                 state: if backup.is_empty() { "solo" } else { "protected" }.to_owned(),
                 lost_at: None,
+                loss_cleared: false,
             })
             .collect();
         ClusterView {
@@ -152,6 +191,8 @@ pub(crate) mod test_views {
             fully_protected: arcs.iter().all(ArcSeen::is_protected),
             quorum: true,
             unheard: Vec::new(),
+            left_behind_by: None,
+            succeeds: None,
             absent_voter: None,
             me: None,
             members: members

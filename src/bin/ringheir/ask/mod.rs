@@ -10,9 +10,9 @@ mod whom;
 #[cfg(test)]
 pub(crate) use self::cluster_view::test_views;
 pub(crate) use self::{
-    cluster_view::{ArcSeen, ClusterView},
+    cluster_view::{ArcSeen, ClusterView, troubles},
     http::{HttpError, Peer, Request, Response},
-    whom::{AskError, Whom, json_of},
+    whom::{AskError, Whom, json_of, said},
 };
 
 use std::{

@@ -135,11 +135,17 @@ impl Whom {
     }
 }
 
+/// What an answer other than the one hoped for says, in words.
+pub(crate) fn said(response: &Response) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let words = problem["detail"].as_str().or(problem["title"].as_str()).map(str::to_owned);
+    words.unwrap_or_else(|| String::from_utf8_lossy(&response.body).chars().take(300).collect())
+}
+
 /// What a node answered, read as JSON; an error status is an error.
 pub(crate) fn json_of<T: DeserializeOwned>(address: &str, response: &Response) -> Result<T, AskError> {
     if !(200..300).contains(&response.status) {
-        let body = String::from_utf8_lossy(&response.body).chars().take(300).collect();
-        return Err(AskError::Status { address: address.to_owned(), status: response.status, body });
+        return Err(AskError::Status { address: address.to_owned(), status: response.status, body: said(response) });
     }
     serde_json::from_slice(&response.body).map_err(|error| AskError::Unreadable { address: address.to_owned(), error })
 }
