@@ -95,7 +95,7 @@ impl<'a> ShownView<'a> {
             quorum: outlook.has_quorum(),
             unheard: outlook.unheard.clone(),
             left_behind_by: outlook.left_behind_by.map(|cluster| cluster.to_string()),
-            succeeds: view.succeeds.map(|cluster| cluster.to_string()),
+            succeeds: view.succeeds.first().map(|cluster| cluster.to_string()),
             absent_voter: view.absent_voter().as_ref().map(name),
             members: members.collect(),
             arcs: arcs.collect(),

@@ -83,7 +83,7 @@ pub fn founding_view(cluster: ClusterId, mut shape: Shape, mut members: Vec<Memb
         members: members.into_iter().map(Arc::new).collect(),
         voters: voting,
         arcs,
-        succeeds: None,
+        succeeds: vec![],
     };
     // Nothing has been acknowledged yet, so every backup holds all there is: the first view is born protected.
     for (entry, target) in placement::targets(&view).into_iter().enumerate() {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::{ArcEntry, Member, Shape, View, ViewFault};
+use super::{ArcEntry, Member, Shape, View, ViewFault, view::PREDECESSORS_MAX};
 use crate::id::{ClusterId, NodeId, NodeName, ViewNumber};
 
 /// A place in one of the tables.
@@ -30,7 +30,7 @@ struct PackedView {
     arcs: Vec<Place>,
     /// Absent from what older versions stored.
     #[serde(default)]
-    succeeds: Option<ClusterId>,
+    succeeds: Vec<ClusterId>,
 }
 
 /// An entry, with places in the tables for names.
@@ -130,7 +130,7 @@ fn pack(view: &View) -> Result<PackedView, TooMany> {
         voters,
         entries: entries.listed,
         arcs,
-        succeeds: view.succeeds,
+        succeeds: view.succeeds.clone(),
     })
 }
 
@@ -158,7 +158,7 @@ fn unpack(packed: PackedView) -> Result<View, Unpackable> {
         arcs: packed.arcs.iter().map(arc).collect::<Result<_, _>>()?,
         shape: packed.shape,
         members: packed.members,
-        succeeds: packed.succeeds,
+        succeeds: packed.succeeds.into_iter().take(PREDECESSORS_MAX).collect(),
     };
     view.check().map_err(Unpackable::Fault)?;
     Ok(view)

@@ -86,7 +86,7 @@ pub(crate) fn founded_by(members: Vec<Member>, arcs: u16, backups: u8, spread: u
     };
     let arcs = homes.into_iter().map(entry).collect();
     let members = members.into_iter().map(Arc::new).collect();
-    settled(&View { cluster: ClusterId(7), number, shape: Arc::new(shape), members, voters, arcs, succeeds: None })
+    settled(&View { cluster: ClusterId(7), number, shape: Arc::new(shape), members, voters, arcs, succeeds: vec![] })
 }
 
 /// The same view with every arc where its target is.

@@ -184,9 +184,12 @@ pub struct View {
     pub voters: Vec<NodeId>,
     /// By `ArcId`.
     pub arcs: Vec<Arc<ArcEntry>>,
-    /// The cluster that this one goes on for, if an operator had it recovered.
-    pub succeeds: Option<ClusterId>,
+    /// The clusters that this one goes on for, newest first, at most 16: of each an operator had it recovered.
+    pub succeeds: Vec<ClusterId>,
 }
+
+/// So many recoveries ago a process may have been cut off and still know whose successor the ring is.
+pub(super) const PREDECESSORS_MAX: usize = 16;
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -136,7 +136,9 @@ impl Recover {
 
     async fn restore(&self, name: &str, answering: &[Answering]) -> Result<ExitCode, AskError> {
         let Some(node) = answering.iter().find(|node| node.name() == name) else {
-            return Ok(refused(&format!("{name} does not answer over HTTP: it has to be asked itself")));
+            return Ok(refused(&format!(
+                "{name} has to be asked itself, and is not found: say --config, or --node with its own HTTP address"
+            )));
         };
         if !self.yes {
             if node.view.left_behind_by.is_some() {

@@ -48,7 +48,7 @@ async fn the_view_is_told_by_names() {
     assert_eq!(member["incarnation"].as_str().map(str::len), Some(32));
     let expected = json!({
         "arc": 1, "home": "b", "primary": "b", "in_sync": ["a"], "catching_up": null, "since": 1,
-        "state": "protected", "lost_at": null,
+        "state": "protected", "lost_at": null, "loss_cleared": false,
     });
     assert_eq!(view["arcs"][1], expected);
     assert_eq!(client.get("/v1/arcs").await.json(), json!([{ "arc": 0, "part": "active", "sessions": 0 }]));

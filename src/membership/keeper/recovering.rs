@@ -90,7 +90,7 @@ impl Keeper {
     pub fn may_heed(&self, message: &ChainMessage) -> bool {
         let mine = self.view().cluster;
         match message {
-            ChainMessage::Decided(view) => view.cluster == mine || view.succeeds == Some(mine),
+            ChainMessage::Decided(view) => view.cluster == mine || view.succeeds.contains(&mine),
             other => other.views().all(|view| view.cluster == mine),
         }
     }

@@ -45,7 +45,7 @@ async fn a_ring_without_its_majority_goes_on_with_those_named_and_loses_only_wha
     assert!(kept > 0 && !lost.is_empty());
     for node in &nodes[3..] {
         soon(node.fully_protected()).await;
-        assert_eq!((node.view().cluster, node.view().succeeds), (cluster, Some(before.cluster)));
+        assert_eq!((node.view().cluster, &node.view().succeeds), (cluster, &vec![before.cluster]));
     }
     for (id, count, held) in &sessions {
         let asked = soon(counter(&nodes[4], id).ask(Count)).await;

@@ -41,7 +41,7 @@ impl World {
         if known || self.clusters.len() == 1 {
             return;
         }
-        if let Some(before) = view.succeeds.filter(|before| self.clusters.contains_key(before)) {
+        if let Some(before) = view.succeeds.first().copied().filter(|before| self.clusters.contains_key(before)) {
             if let Some(other) = self.successors.insert(before, view.cluster) {
                 self.wrong.push(format!("{before:?} went on as {other:?} and as {:?}", view.cluster));
             }
