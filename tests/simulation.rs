@@ -4,7 +4,9 @@
 
 use ringheir::sim::{
     campaign::{Common, campaign, run_caught},
+    play::{Play, play},
     run::{MARKS, Mix, Plan, Planted, run},
+    scenario::Scenario,
 };
 
 const THREADS: usize = 2;
@@ -15,7 +17,7 @@ const SEEDS_TO_CATCH: u64 = 150;
 fn a_short_campaign_over_all_mixes_holds_and_reaches_every_interesting_branch() {
     let result = campaign(0..500, Common::default(), 3, THREADS, &|_| {});
     for report in &result.failed {
-        println!("ringheir sim {}\n  {}", report.plan.arguments(), report.violations.join("\n  "));
+        println!("ringheir sim {}\n  {}", report.repeat, report.violations.join("\n  "));
     }
     assert!(result.failed.is_empty(), "{} seeds violated something", result.failed.len());
     let missed: Vec<_> = MARKS.iter().filter(|mark| !result.marks.contains_key(*mark)).collect();
@@ -33,7 +35,7 @@ fn every_planted_bug_is_caught_within_some_seeds() {
         match result.failed.first() {
             Some(report) => {
                 let checker = report.violations[0].split(':').next().unwrap_or_default();
-                println!("{planted} in {}: {} seeds, by {checker}", planted.shows_in(), report.plan.seed + 1);
+                println!("{planted} in {}: {} seeds, by {checker}", planted.shows_in(), report.seed + 1);
             }
             None => missed.push(planted),
         }
@@ -46,7 +48,7 @@ fn every_planted_bug_is_caught_within_some_seeds() {
 fn however_processes_start_die_and_are_parted_exactly_one_cluster_is_founded() {
     let result = campaign(10_000..10_300, Common { mix: Some(Mix::Founding), planted: None }, 3, THREADS, &|_| {});
     for report in &result.failed {
-        println!("ringheir sim {}\n  {}", report.plan.arguments(), report.violations.join("\n  "));
+        println!("ringheir sim {}\n  {}", report.repeat, report.violations.join("\n  "));
     }
     assert!(result.failed.is_empty());
     assert!(result.marks.contains_key("start anew"), "no founding was ever given up");
@@ -62,7 +64,7 @@ fn seeds_that_once_found_a_bug_hold() {
         let seed = words.next().and_then(|w| w.parse().ok()).unwrap_or_else(|| panic!("no seed in: {line}"));
         let mix = words.next().and_then(Mix::named).unwrap_or_else(|| panic!("no mix in: {line}"));
         let report = run_caught(&Plan { mix: Some(mix), ..Plan::of(seed) });
-        assert!(report.violations.is_empty(), "ringheir sim {}: {:#?}", report.plan.arguments(), report.violations);
+        assert!(report.violations.is_empty(), "ringheir sim {}: {:#?}", report.repeat, report.violations);
         tried += 1;
     }
     assert!(tried > 0, "the list is empty");
@@ -86,4 +88,61 @@ fn the_same_seed_is_the_same_run_in_another_process() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}");
     assert!(told.contains(&format!("digest {:016x}", report.digest)), "{told} and here {:016x}", report.digest);
+}
+
+/// The scenarios of the project, by name.
+fn scenarios() -> Vec<(String, Scenario)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/simulations");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("it is there").map(|e| e.expect("readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let (text, shown) = (std::fs::read_to_string(path).expect("readable"), path.display().to_string());
+        let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        let scenario = Scenario::from_text(&name, &shown, &text).unwrap_or_else(|why| panic!("{:?}", why.faults()));
+        (shown, scenario)
+    };
+    paths.iter().map(read).collect()
+}
+
+#[test]
+fn every_scenario_of_the_project_holds_in_the_simulator() {
+    let all = scenarios();
+    assert!(all.len() >= 25, "the library is there");
+    for (path, scenario) in &all {
+        for seed in 0..3 {
+            let report = play(scenario, path, &Play { seed, ..Play::default() });
+            assert!(report.violations.is_empty(), "ringheir sim {}: {:#?}", report.repeat, report.violations);
+            assert!(report.operations > 100, "{path}: callers do something");
+        }
+    }
+}
+
+#[test]
+fn an_expectation_that_does_not_hold_is_a_violation_that_says_what_is_instead() {
+    let text = "about = \"a dies\"\n[cluster]\nnodes = [\"a\", \"b\", \"c\"]\n[[step]]\nat = \"3s\"\nkill = \"a\"\n\
+                [[expect]]\nat = \"5s\"\nmembers = [\"a\", \"b\"]\n[[expect]]\nfinally = true\npromoted_within = \"1ms\"\n";
+    let scenario = Scenario::from_text("wrong", "wrong.toml", text).expect("it can be read");
+    let report = play(&scenario, "wrong.toml", &Play::default());
+    let [members, promoted] = &report.violations[..] else { panic!("two do not hold: {:?}", report.violations) };
+    assert!(members.contains("line 7, at 5s") && members.contains("but the members are b, c"), "{members}");
+    assert!(promoted.contains("after the loss of a it took"), "{promoted}");
+}
+
+#[test]
+fn a_scenario_with_one_step_less_is_the_same_run_up_to_that_step() {
+    let (path, scenario) = scenarios().into_iter().find(|(_, s)| s.name == "restart-storm").expect("it is there");
+    let traced = |only: Option<Vec<usize>>| {
+        let how = Play { seed: 4, noted: ringheir::sim::run::Noted::Messages, only, ..Play::default() };
+        play(&scenario, &path, &how).trace.expect("it was noted down")
+    };
+    let (whole, again, fewer) = (traced(None), traced(None), traced(Some(vec![0, 1, 2, 3])));
+    assert_eq!(whole, again, "the same seed is the same run, message by message");
+    let last = u64::try_from(scenario.steps[4].at.as_micros()).expect("soon");
+    let before = |trace: &ringheir::sim::trace::Trace| {
+        trace.entries.iter().filter(|entry| entry.at_us < last).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(before(&whole), before(&fewer));
+    assert_ne!(whole.entries, fewer.entries);
 }

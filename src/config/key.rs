@@ -138,7 +138,7 @@ impl Key {
 }
 
 /// The word that `name` was probably meant to be: at most a third of its letters differ.
-pub(super) fn nearest<'w>(name: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub(crate) fn nearest<'w>(name: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     // Longer than every key with its third: nothing can be near, and the work stays bounded.
     if name.len() > 48 {
         return None;
@@ -574,7 +574,7 @@ mod tests {
             assert!(KEYS[..i].iter().all(|other| (other.section, other.name) != (key.section, key.name)), "{key:?}");
             let number = match key.rule {
                 Rule::Count { .. } | Rule::Odd { .. } => key.default.parse().ok(),
-                Rule::Size { .. } => quantity::bytes(key.default).or_else(|| key.default.parse().ok()),
+                Rule::Size { .. } => quantity::byte_count(key.default).or_else(|| key.default.parse().ok()),
                 Rule::Time { .. } => quantity::millis(key.default),
                 Rule::Choice(words) => words.contains(&key.default).then_some(0),
                 Rule::Flag => matches!(key.default, "true" | "false").then_some(0),

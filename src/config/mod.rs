@@ -20,6 +20,11 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "sim")]
+pub(crate) use key::nearest;
+#[cfg(feature = "sim")]
+pub(crate) use quantity::{byte_count, millis};
+
 pub use cluster::{ClusterConfig, OnStartupTimeout, Reads, WhenSolo};
 pub use error::{ConfigError, ConfigFault, FAULTS_MAX, Wrong};
 pub use file::{ClusterFile, FILE_MAX, NODES_MAX};

@@ -11,12 +11,12 @@ const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_0
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads `"100ms"`, `"30s"`, `"10m"`, `"2h"`, as milliseconds.
-pub(super) fn millis(text: &str) -> Option<u64> {
+pub(crate) fn millis(text: &str) -> Option<u64> {
     in_units(text, &TIME_UNITS)
 }
 
 /// Reads `"64B"`, `"256KiB"`, `"1MiB"`, `"1GiB"`, as bytes.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn byte_count(text: &str) -> Option<u64> {
     in_units(text, &SIZE_UNITS)
 }
 
@@ -66,7 +66,7 @@ mod tests {
             [Some(100), Some(30_000), Some(600_000), Some(7_200_000)]
         );
         assert_eq!(
-            ["7B", "256KiB", "1MiB", "2GiB"].map(bytes),
+            ["7B", "256KiB", "1MiB", "2GiB"].map(byte_count),
             [Some(7), Some(262_144), Some(1_048_576), Some(2 << 30)]
         );
         for wrong in
@@ -74,14 +74,14 @@ mod tests {
         {
             assert_eq!(millis(wrong), None, "{wrong:?}");
         }
-        assert_eq!(["1MB", "1mib", "MiB", "18446744073709551615KiB"].map(bytes), [None; 4]);
+        assert_eq!(["1MB", "1mib", "MiB", "18446744073709551615KiB"].map(byte_count), [None; 4]);
     }
 
     #[test]
     fn what_is_spelled_is_read_back_the_same() {
         for number in [0, 1, 999, 1_000, 1_500, 60_000, 90_000, 3_600_000, 1 << 20, (1 << 20) + 1, u64::MAX] {
             assert_eq!(millis(&spell_millis(number)), Some(number));
-            assert_eq!(bytes(&spell_bytes(number)), Some(number));
+            assert_eq!(byte_count(&spell_bytes(number)), Some(number));
         }
         assert_eq!((spell_millis(600_000), spell_bytes(1 << 20)), ("10m".to_owned(), "1MiB".to_owned()));
         assert_eq!(spell_time(Duration::from_micros(1_500)), "1500µs");

@@ -178,7 +178,7 @@ impl Draft {
             (Rule::Count { .. } | Rule::Odd { .. } | Rule::Size { .. }, DeValue::Integer(integer)) => {
                 u64::from_str_radix(integer.as_str(), integer.radix()).ok()
             }
-            (Rule::Size { .. }, DeValue::String(text)) => quantity::bytes(text),
+            (Rule::Size { .. }, DeValue::String(text)) => quantity::byte_count(text),
             (Rule::Time { .. }, DeValue::String(text)) => quantity::millis(text),
             _ => {
                 self.fault(spot, value.span(), Wrong::WrongType { found: found(written) });

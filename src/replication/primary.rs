@@ -89,7 +89,8 @@ pub struct Primary {
     catch_up: Option<CatchUp>,
     passes: u64,
     waiting: VecDeque<Waiting>,
-    leased: VecDeque<Token>,
+    /// Replies that need a lease, each with the time from when on it has needed one.
+    leased: VecDeque<(Token, Moment)>,
     asked: Option<Moment>,
     open_loss: Option<ViewNumber>,
 }
@@ -246,7 +247,7 @@ impl Primary {
 
     /// Gives up the arc: every waiting reply is broken.
     pub(super) fn step_down(self, out: &mut Vec<Effect>) {
-        for token in self.waiting.iter().map(|w| w.token).chain(self.leased) {
+        for token in self.waiting.iter().map(|w| w.token).chain(self.leased.iter().map(|(token, _)| *token)) {
             out.push(Effect::Fail(token, Broken::Deposed));
         }
         out.push(Effect::SteppedDown(self.arc));
@@ -304,10 +305,12 @@ impl Primary {
         self.send_live(&copied, around.now, out);
         match durability {
             // What the backups never get they cannot vouch for.
-            Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => self.leased.push_back(token),
+            Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => {
+                self.leased.push_back((token, around.now));
+            }
             Durability::Sync => self.waiting.push_back(Waiting { number: self.last, token, vouched: true }),
             // Nobody vouches for it, so it needs what a read needs.
-            Durability::Async => self.leased.push_back(token),
+            Durability::Async => self.leased.push_back((token, around.now)),
         }
         // With backups nothing can move before they have acknowledged something.
         if self.in_sync.is_empty() || !self.leased.is_empty() {
@@ -337,7 +340,7 @@ impl Primary {
     /// Lets the reply of a read leave when it may: a value that depends on commits up to `depends_on`.
     pub fn answer(&mut self, depends_on: CommitNumber, token: Token, around: &Around<'_>, out: &mut Vec<Effect>) {
         if depends_on <= self.committed || !around.settings.rules.hold(Rule::CommittedReads) {
-            self.leased.push_back(token);
+            self.leased.push_back((token, around.now));
         } else {
             // Behind everything appended, which keeps the queue in order.
             self.waiting.push_back(Waiting { number: self.last, token, vouched: false });
@@ -420,13 +423,16 @@ impl Primary {
             if waiting.vouched && !self.in_sync.is_empty() {
                 out.push(Effect::Release(waiting.token));
             } else {
-                self.leased.push_back(waiting.token);
+                self.leased.push_back((waiting.token, around.now));
             }
         }
         if !self.leased.is_empty() {
-            if around.now < self.lease_until(around) {
-                out.extend(self.leased.drain(..).map(Effect::Release));
-            } else {
+            // A lease that ran at some moment after the value was computed is enough, over or not: over long distances an answer
+            // takes longer than the lease that it brings.
+            let until = self.lease_until(around);
+            let ready = self.leased.iter().take_while(|(_, from)| *from < until).count();
+            out.extend(self.leased.drain(..ready).map(|(token, _)| Effect::Release(token)));
+            if !self.leased.is_empty() {
                 self.ask_for_leases(around, out);
             }
         }

@@ -51,6 +51,18 @@ pub fn campaign(
     threads: usize,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Campaign {
+    let run = |seed| run_caught(&Plan { mix: common.mix, planted: common.planted, ..Plan::of(seed) });
+    campaign_of(seeds, &run, stop_at, threads, progress)
+}
+
+/// The same for runs of any kind.
+pub fn campaign_of(
+    seeds: Range<u64>,
+    run: &(dyn Fn(u64) -> Report + Sync),
+    stop_at: usize,
+    threads: usize,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Campaign {
     let result = Mutex::new(Campaign::default());
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let next = AtomicU64::new(seeds.start);
@@ -62,7 +74,7 @@ pub fn campaign(
                     if seed >= seeds.end {
                         return;
                     }
-                    let report = run_caught(&Plan { seed, mix: common.mix, planted: common.planted, trace: false });
+                    let report = run(seed);
                     let mut result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     result.take(report);
                     if result.failed.len() >= stop_at.min(FAILED_MAX) {
@@ -75,24 +87,23 @@ pub fn campaign(
         }
     });
     let mut result = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    result.failed.sort_by_key(|r| r.plan.seed);
+    result.failed.sort_by_key(|r| r.seed);
     result
 }
 
 /// One run, a panic of the code under test taken for a violation.
 #[must_use]
 pub fn run_caught(plan: &Plan) -> Report {
-    catch_unwind(AssertUnwindSafe(|| run(plan))).unwrap_or_else(|panic| {
+    caught(plan.seed, &plan.arguments(), || run(plan))
+}
+
+/// A run, a panic of the code under test taken for a violation.
+#[must_use]
+pub fn caught(seed: u64, repeat: &str, run: impl FnOnce() -> Report) -> Report {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
-        Report {
-            plan: *plan,
-            violations: vec![format!("an assertion of the code itself: {words}")],
-            marks: Marks::new(),
-            operations: 0,
-            events: 0,
-            digest: 0,
-        }
+        Report::of_panic(seed, repeat.to_owned(), &words)
     })
 }
 

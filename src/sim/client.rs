@@ -34,6 +34,8 @@ pub(crate) enum Next {
     End(Outcome),
     /// Try again, there if it was told where.
     Again(Option<NodeId>),
+    /// Try at once somebody else.
+    Elsewhere,
     /// The answer is of an earlier try that no longer matters.
     Ignore,
 }
@@ -59,14 +61,27 @@ impl Client {
     }
 
     /// Draws the next operation: the session and what to do.
-    pub(crate) fn draw(&mut self, sessions: u32) -> Request {
-        let session = u32::try_from(self.chance.range(0, u64::from(sessions))).expect("below a u32");
-        let kind = self.chance.range(0, 100);
-        self.ask(session, |value| match kind {
-            0..55 => Action::Write { value },
-            55..92 => Action::Read,
-            92..97 => Action::Create { value },
-            _ => Action::Delete,
+    pub(crate) fn draw(&mut self, sessions: u32, acts: [u32; 4], skew: f64) -> Request {
+        let drawn = self.chance.range(0, u64::from(sessions));
+        // The higher the skew, the nearer to the first.
+        let bent = if skew > 0.0 {
+            (drawn as f64 / f64::from(sessions)).powf(1.0 + skew) * f64::from(sessions)
+        } else {
+            drawn as f64
+        };
+        let session = bent as u32;
+        let [writes, reads, creates, deletes] = acts.map(u64::from);
+        let kind = self.chance.range(0, (writes + reads + creates + deletes).max(1));
+        self.ask(session, |value| {
+            if kind < writes {
+                Action::Write { value }
+            } else if kind < writes + reads {
+                Action::Read
+            } else if kind < writes + reads + creates {
+                Action::Create { value }
+            } else {
+                Action::Delete
+            }
         })
     }
 
@@ -93,6 +108,22 @@ impl Client {
         Some((running.request, contact))
     }
 
+    /// How long a message to a node or back takes.
+    pub(crate) fn delay(&mut self) -> Duration {
+        Duration::from_micros(self.chance.range(50, 2_000))
+    }
+
+    /// Whether something happens to a message that does so with this probability.
+    pub(crate) fn suffers(&mut self, probability: f64) -> bool {
+        self.chance.chance(probability)
+    }
+
+    /// A ghost of a request: when, and whom it haunts.
+    pub(crate) fn haunt(&mut self, nodes: &[NodeName]) -> (Duration, NodeName) {
+        let late = self.chance.duration(Duration::from_millis(1), Duration::from_millis(2_500));
+        (late, *self.chance.choose(nodes).expect("a world has nodes"))
+    }
+
     /// A pause before the next operation.
     pub(crate) fn pause(&mut self, mean: Duration) -> Duration {
         self.chance.exponential(mean, mean * 10)
@@ -109,10 +140,15 @@ impl Client {
         match answer {
             Answer::Done(reply) => Next::End(Outcome::Done(reply)),
             Answer::TooOld => Next::End(Outcome::Unknown),
-            Answer::Lost | Answer::Retry(_) | Answer::Unknown if attempt != running.request.attempt => Next::Ignore,
+            Answer::Lost | Answer::Retry(_) | Answer::Unknown | Answer::Refused
+                if attempt != running.request.attempt =>
+            {
+                Next::Ignore
+            }
             Answer::Lost => Next::End(Outcome::Unknown),
             Answer::Retry(told) => Next::Again(told),
             Answer::Unknown => Next::Again(None),
+            Answer::Refused => Next::Elsewhere,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     check::{Action, Outcome},
     fault::{Fault, Whom},
     register::session_key,
-    run::{Plan, Report, Setting, finish},
+    run::{Plan, Report, Setting, finish, letters},
     world::{Event, World},
 };
 use crate::id::{ArcId, NodeName};
@@ -124,7 +124,7 @@ fn one_point(plan: &Plan, life: Life, victim: Victim, blow: Blow, after: u64) ->
         ask_if_idle(&mut world, 0, |_| Action::Read);
     }
     let healed_by = world.now() + Duration::from_secs(5);
-    let report = finish(plan, &mut world, healed_by, healed_by + Duration::from_millis(3_500));
+    let report = finish(&mut world, healed_by, healed_by + Duration::from_millis(3_500));
     let first = world.history.operations().iter().find(|o| o.client == 0).map_or(Outcome::Unknown, |o| o.outcome);
     (report, first, struck)
 }
@@ -135,7 +135,7 @@ fn begin(plan: &Plan, life: Life) -> World {
     let setting = match life {
         Life::Commit => calm,
         // Somebody is down already, so that a copy has to be left when the blow falls.
-        Life::Promotion | Life::CatchUp => Setting { nodes: 5, voters: 5, backups: 2, ..calm },
+        Life::Promotion | Life::CatchUp => Setting { names: letters(5), voters: 5, backups: 2, ..calm },
     };
     let mut world = World::new(plan.seed, setting.with(plan.planted), plan.trace);
     for name in world.setting().names() {

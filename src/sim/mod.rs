@@ -3,6 +3,8 @@
 //!
 //! - [`random`]: the only source of chance, in streams independent by name.
 //! - [`run`]: one run by seed, its mixes of faults, its planted bugs; [`campaign`]: many.
+//! - [`scenario`]: what is to go wrong when and what must follow, from a file; [`play`]: one of them, played.
+//! - [`trace`]: what happened in a run, for people.
 //! - [`fault_points`]: not by chance but one by one: a kill after every event of a commit, a promotion, a catch-up.
 //! - [`check`]: the judges of a finished run, pure and deterministic, one invariant a file.
 //!
@@ -11,14 +13,20 @@
 pub mod campaign;
 pub mod check;
 mod client;
+mod clock;
 mod fault;
 pub mod fault_points;
 mod network;
 mod node;
 mod packet;
+pub mod play;
 mod queue;
 pub mod random;
+mod record;
 mod register;
 pub mod run;
+pub mod scenario;
 mod serving;
+pub mod shrink;
+pub mod trace;
 mod world;

@@ -21,6 +21,21 @@ pub(crate) struct Weather {
     pub(crate) duplicate: f64,
 }
 
+/// What is worse on one link than the weather says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Trouble {
+    /// Packets take so much longer.
+    pub(crate) slower: Duration,
+    /// At most so many bytes pass in a second.
+    pub(crate) bandwidth: Option<u64>,
+    /// A packet is lost with this probability.
+    pub(crate) drop: f64,
+    /// It arrives twice with this probability.
+    pub(crate) duplicate: f64,
+    /// With this probability a packet takes longer, by as much as this: others overtake it.
+    pub(crate) reorder: (f64, Duration),
+}
+
 /// The links between all nodes.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -36,14 +51,25 @@ pub(crate) struct Network {
 struct Link {
     chance: Stream,
     cut: bool,
+    trouble: Trouble,
+    /// When the last of what was sent has passed, where only so much passes in a second.
+    busy_until: u64,
 }
+
+/// After which delays a packet arrives: none if it is lost, two if it is repeated.
+pub(crate) type Arrivals = (Option<Duration>, Option<Duration>);
 
 impl Network {
     /// A network without cuts.
     #[must_use]
     pub(crate) fn new(streams: Streams, names: Vec<NodeName>, weather: Weather) -> Self {
         let pairs = names.iter().flat_map(|from| names.iter().map(move |to| (from, to)));
-        let link = |(from, to)| Link { chance: streams.stream(&format!("link {from}->{to}")), cut: false };
+        let link = |(from, to)| Link {
+            chance: streams.stream(&format!("link {from}->{to}")),
+            cut: false,
+            trouble: Trouble::default(),
+            busy_until: 0,
+        };
         Self { links: pairs.map(link).collect(), names, weather }
     }
 
@@ -53,14 +79,25 @@ impl Network {
         &mut self.links[at]
     }
 
-    /// Cuts one direction.
-    pub(crate) fn cut(&mut self, from: NodeName, to: NodeName) {
-        self.link(from, to).cut = true;
+    /// Cuts one direction, or mends it; says whether that changes anything.
+    pub(crate) fn cut(&mut self, from: NodeName, to: NodeName, cut: bool) -> bool {
+        std::mem::replace(&mut self.link(from, to).cut, cut) != cut
     }
 
-    /// Mends everything.
-    pub(crate) fn heal(&mut self) {
+    /// What is worse on one direction than elsewhere.
+    pub(crate) fn trouble(&mut self, from: NodeName, to: NodeName) -> &mut Trouble {
+        &mut self.link(from, to).trouble
+    }
+
+    /// Mends every cut.
+    pub(crate) fn mend(&mut self) {
         self.links.iter_mut().for_each(|link| link.cut = false);
+    }
+
+    /// Mends everything: what is left is the weather.
+    pub(crate) fn heal(&mut self) {
+        self.mend();
+        self.links.iter_mut().for_each(|link| link.trouble = Trouble::default());
     }
 
     /// Whether both directions are open.
@@ -69,14 +106,31 @@ impl Network {
         !self.link(one, other).cut && !self.link(other, one).cut
     }
 
-    /// After which delays a packet arrives: none if it is lost, two if it is repeated.
-    pub(crate) fn arrivals(&mut self, from: NodeName, to: NodeName) -> (Option<Duration>, Option<Duration>) {
+    /// What becomes of a packet of so many bytes that is sent now.
+    pub(crate) fn arrivals(&mut self, from: NodeName, to: NodeName, bytes: impl Fn() -> usize, now: u64) -> Arrivals {
         let weather = self.weather;
-        let Link { chance, cut } = self.link(from, to);
+        let Link { chance, cut, trouble, busy_until } = self.link(from, to);
         // The same draws whatever happens, so that a packet's fate does not shift those after it.
-        let (lost, twice) = (chance.chance(weather.drop), chance.chance(weather.duplicate));
+        let lost = chance.chance(weather.drop.max(trouble.drop));
+        let twice = chance.chance(weather.duplicate.max(trouble.duplicate));
         let mut delay = || weather.delay_min + chance.exponential(weather.delay_mean, weather.delay_mean * 20);
-        let (first, second) = (delay(), delay());
+        let (mut first, mut second) = (delay(), delay());
+        if *trouble != Trouble::default() {
+            let (rate, by) = trouble.reorder;
+            for each in [&mut first, &mut second] {
+                *each += trouble.slower;
+                if chance.chance(rate) {
+                    *each += chance.duration(Duration::ZERO, by);
+                }
+            }
+            if let Some(bandwidth) = trouble.bandwidth {
+                // It leaves when all that was sent before has left.
+                let takes = bytes() as u64 * 1_000_000_000 / bandwidth.max(1);
+                *busy_until = (*busy_until).max(now) + takes;
+                let queued = Duration::from_nanos(*busy_until - now);
+                (first, second) = (first + queued, second + queued);
+            }
+        }
         let arrives = !*cut && !lost;
         (arrives.then_some(first), (arrives && twice).then_some(second))
     }

@@ -182,6 +182,15 @@ impl SimNode {
         self.follow_keeper(effects, now, out);
     }
 
+    /// An operator says that a node's process has ended.
+    pub(crate) fn take_word(&mut self, name: NodeName, jitter: Duration, now: Moment, out: &mut Vec<Output>) {
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        let mut effects = Vec::new();
+        // What is refused changes nothing.
+        let _ = serving.keeper.take_word(name, now, jitter, &mut effects);
+        self.follow_keeper(effects, now, out);
+    }
+
     /// A connection to a peer was closed.
     pub(crate) fn handle_closed(&mut self, node: NodeId, now: Moment) {
         if let Stage::Serving(serving) = &mut self.stage {

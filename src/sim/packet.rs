@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::check::{Action, Reply};
 use crate::{
     id::{NodeId, RequestId},
-    membership::{KeeperMessage, Ping, Pong, RecoveryFault, View, Vote, WishedChange},
+    membership::{ChainMessage, KeeperMessage, Ping, Pong, RecoveryFault, View, Vote, WishedChange},
     replication::{Frame, LinkAck, Token},
 };
 
@@ -22,6 +22,51 @@ pub(crate) enum Packet {
     Frame(Frame),
     /// Its acknowledgement: which stream, and what.
     Ack(u16, LinkAck),
+}
+
+impl Packet {
+    /// About how many bytes it would be on a wire.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Frame(frame) => 100 + frame.messages.iter().map(|message| message.content.size()).sum::<usize>(),
+            Self::Keeper(_) => 500,
+            Self::Ping(_) | Self::Pong(_) | Self::Ack(..) => 100,
+        }
+    }
+
+    /// What kind of message it is.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Keeper(message) => keeper_words(message),
+            Self::Ping(_) => "heartbeat".to_owned(),
+            Self::Pong(_) => "heartbeat answered".to_owned(),
+            Self::Frame(frame) => format!("frame {} of {} messages", frame.head.number, frame.messages.len()),
+            Self::Ack(_, ack) if ack.refused => format!("refused after frame {}", ack.upto),
+            Self::Ack(_, ack) => format!("acknowledged to frame {}", ack.upto),
+        }
+    }
+}
+
+fn keeper_words(message: &KeeperMessage) -> String {
+    let view = |view: &View| format!("view {}", view.number);
+    match message {
+        KeeperMessage::Chain(ChainMessage::Prepare { base, .. }) => format!("prepare after {}", view(base)),
+        KeeperMessage::Chain(ChainMessage::Promise { base, .. }) => format!("promise after view {base}"),
+        KeeperMessage::Chain(ChainMessage::Refuse { base, .. }) => format!("refuse after view {base}"),
+        KeeperMessage::Chain(ChainMessage::Accept { value, .. }) => format!("accept {}", view(value)),
+        KeeperMessage::Chain(ChainMessage::Accepted { base, .. }) => format!("accepted after view {base}"),
+        KeeperMessage::Chain(ChainMessage::Decided(value)) => format!("decided {}", view(value)),
+        KeeperMessage::Chain(ChainMessage::Fetch { have }) => format!("fetch, has view {have}"),
+        KeeperMessage::Founding(_) => "founding".to_owned(),
+        KeeperMessage::Wishes(wishes) => format!("{} wishes", wishes.len()),
+        KeeperMessage::Join(_) => "join".to_owned(),
+        KeeperMessage::Leave => "leave".to_owned(),
+        KeeperMessage::Ended(_) => "processes that ended".to_owned(),
+        KeeperMessage::JoinRefused(_) => "join refused".to_owned(),
+        KeeperMessage::Recovery(_) => "recovery".to_owned(),
+        KeeperMessage::Word(_) => "an operator's word of a death".to_owned(),
+        KeeperMessage::ClearLost(_) => "losses cleared".to_owned(),
+    }
 }
 
 /// A client's request.
@@ -52,6 +97,8 @@ pub(crate) enum Answer {
     TooOld,
     /// The session was lost with its last copy.
     Lost,
+    /// Nobody listens there.
+    Refused,
 }
 
 /// What a node wants done.

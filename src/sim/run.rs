@@ -12,7 +12,9 @@ use std::{
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
+    check::describe,
     fault::Fault,
+    trace::{Trace, Violated},
     world::{Event, World},
 };
 
@@ -22,9 +24,10 @@ mod planted;
 mod setting;
 
 pub(crate) use judge::judge;
+pub(crate) use mix::Drawing;
 pub use mix::Mix;
 pub use planted::Planted;
-pub(crate) use setting::Setting;
+pub(crate) use setting::{Setting, letters};
 
 /// When faults begin, when they end, and how long healing may take.
 const FAULTS_FROM: Duration = Duration::from_millis(1_200);
@@ -79,13 +82,27 @@ pub struct Plan {
     pub planted: Option<Planted>,
     /// Whether every event is printed to stderr: for people who look for a bug.
     pub trace: bool,
+    /// How much of it is noted down.
+    pub noted: Noted,
+}
+
+/// How much of a run is noted down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Noted {
+    /// Nothing but what callers were told.
+    #[default]
+    Nothing,
+    /// Starts, faults, views, what callers asked and were told.
+    Events,
+    /// Also every message between nodes.
+    Messages,
 }
 
 impl Plan {
     /// The run of a seed, as campaigns make it.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        Self { seed, mix: None, planted: None, trace: false }
+        Self { seed, mix: None, planted: None, trace: false, noted: Noted::Nothing }
     }
 
     /// The arguments of `ringheir sim` that repeat this run.
@@ -100,8 +117,10 @@ impl Plan {
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Which run.
-    pub plan: Plan,
+    /// Which seed.
+    pub seed: u64,
+    /// The arguments of `ringheir sim` that repeat it.
+    pub repeat: String,
     /// What was violated; empty when all is well.
     pub violations: Vec<String>,
     /// Interesting branches reached.
@@ -112,21 +131,84 @@ pub struct Report {
     pub events: u64,
     /// A digest of everything that clients were told: the same for the same plan.
     pub digest: u64,
+    /// What happened, if it was to be noted down.
+    pub trace: Option<Box<Trace>>,
+}
+
+impl Report {
+    /// A run that ended by an assertion of the code under test.
+    #[must_use]
+    pub(crate) fn of_panic(seed: u64, repeat: String, words: &str) -> Self {
+        Self {
+            seed,
+            repeat,
+            violations: vec![describe("assertion", &format!("of the code itself: {words}"))],
+            marks: Marks::new(),
+            operations: 0,
+            events: 0,
+            digest: 0,
+            trace: None,
+        }
+    }
+
+    /// Takes over what a world has noted down, with what was found of it.
+    pub(crate) fn finish_trace(&mut self, world: &mut World) {
+        let Some(mut trace) = world.record.trace.take() else { return };
+        trace.lasted_us = u64::try_from(world.now().as_micros()).unwrap_or(u64::MAX);
+        trace.repeat = format!("ringheir sim {}", self.repeat);
+        trace.violations = self.violations.iter().map(|words| violated(words)).collect();
+        self.trace = Some(trace);
+    }
+}
+
+/// A violation as a trace tells it: which check, and what it says.
+fn violated(words: &str) -> Violated {
+    let (check, words) = words.split_once(": ").unwrap_or(("check", words));
+    Violated { check: check.to_owned(), words: words.to_owned(), at_us: None, operation: None }
 }
 
 /// Makes one run.
 #[must_use]
 pub fn run(plan: &Plan) -> Report {
+    run_only(plan, None)
+}
+
+/// How many things go wrong in a run.
+#[must_use]
+pub fn faults_of(plan: &Plan) -> Vec<String> {
+    let mix = plan.mix.unwrap_or_else(|| Mix::of(plan.seed));
+    let setting = Setting::draw(plan.seed, mix, plan.planted);
+    mix.faults(plan.seed, &setting).into_iter().map(|(at, fault)| format!("{at:?} {fault:?}")).collect()
+}
+
+/// Makes one run in which only these of its faults happen, by number.
+#[must_use]
+pub fn run_only(plan: &Plan, only: Option<&[usize]>) -> Report {
     let mix = plan.mix.unwrap_or_else(|| Mix::of(plan.seed));
     let mut world = World::new(plan.seed, Setting::draw(plan.seed, mix, plan.planted), plan.trace);
-    mix.schedule(plan.seed, &mut world);
+    world.begin_record(plan.noted, &format!("seed {}, mix {mix}", plan.seed), "");
+    mix.schedule(plan.seed, &mut world, only);
     world.begin_clients(CLIENTS_FROM);
     world.run_until(FAULTS_UNTIL);
-    finish(plan, &mut world, HEALED_BY, QUIET_BY)
+    let mut report = finish(&mut world, HEALED_BY, QUIET_BY);
+    (report.seed, report.repeat) = (plan.seed, format!("{}{}", plan.arguments(), only_words(only)));
+    report.finish_trace(&mut world);
+    report
+}
+
+/// The argument that says which of a run's faults happen.
+pub(crate) fn only_words(only: Option<&[usize]>) -> String {
+    match only {
+        None => String::new(),
+        Some([]) => " --only none".to_owned(),
+        Some(numbers) => {
+            format!(" --only {}", numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(","))
+        }
+    }
 }
 
 /// Ends the faults of a world, waits until it must have healed, and judges it.
-pub(crate) fn finish(plan: &Plan, world: &mut World, healed_by: Duration, quiet_by: Duration) -> Report {
+pub(crate) fn finish(world: &mut World, healed_by: Duration, quiet_by: Duration) -> Report {
     world.at(Duration::ZERO, Event::Fault(Fault::Heal));
     world.run_until(healed_by);
     let mut violations = Vec::new();
@@ -142,11 +224,13 @@ pub(crate) fn finish(plan: &Plan, world: &mut World, healed_by: Duration, quiet_
     world.run_until(quiet_by);
     judge(world, !beyond_healing, &mut violations);
     Report {
-        plan: *plan,
+        seed: 0,
+        repeat: String::new(),
         violations,
         operations: world.history.operations().len(),
         events: world.handled(),
         digest: digest(world),
+        trace: None,
         marks: std::mem::take(&mut world.marks),
     }
 }

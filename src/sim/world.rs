@@ -13,13 +13,17 @@ use std::{
 use super::{
     check::{History, OneDecision},
     client::{Client, Running},
+    clock::Clock,
     fault::{Fault, Whom},
     network::Network,
     node::SimNode,
     packet::{Answer, Output, Packet, Request},
     queue::Queue,
     random::{Stream, Streams},
-    run::{Marks, Setting},
+    record::Record,
+    run::{Marks, Noted, Setting},
+    scenario::{Deed, Holds},
+    trace::Trace,
 };
 use crate::{
     id::{ClusterId, Incarnation, NodeId, NodeName},
@@ -31,6 +35,7 @@ use crate::{
 use expiries::Ending;
 
 mod clients;
+mod deeds;
 mod expiries;
 mod faults;
 mod watch;
@@ -63,6 +68,8 @@ pub(crate) enum Event {
     Proof(NodeId, NodeId),
     /// A fault, or its end.
     Fault(Fault),
+    /// A step of a scenario.
+    Deed(Box<Deed>),
 }
 
 #[derive(Debug)]
@@ -71,17 +78,19 @@ struct Process {
     paused: bool,
     /// What arrived while it was paused.
     waiting: Vec<Event>,
-    /// Its clock: this many nanoseconds ahead, and this many parts of a million fast.
-    ahead: u64,
-    fast: i64,
+    clock: Clock,
+    /// Chance of its own, so that what happens to others changes nothing here.
+    chance: Stream,
 }
 
 impl Process {
-    /// The process's own clock: hours apart from the others' and a little fast or slow.
+    /// What its own clock shows.
     fn local(&self, now: u64) -> Moment {
-        let drift = i128::from(now) * i128::from(self.fast) / 1_000_000;
-        let bent = i128::from(now) + i128::from(self.ahead) + drift;
-        Moment::from_nanos(u64::try_from(bent).expect("ahead of its origin"))
+        self.clock.shows(now)
+    }
+
+    fn jitter(&mut self) -> Duration {
+        Duration::from_micros(self.chance.range(0, 20_000))
     }
 }
 
@@ -97,6 +106,8 @@ struct Disk {
 #[derive(Debug)]
 pub(crate) struct World {
     setting: Setting,
+    streams: Streams,
+    /// For what the setting does to everybody: kills on a wish, on a founding, on a vote.
     chance: Stream,
     network: Network,
     now: u64,
@@ -105,6 +116,8 @@ pub(crate) struct World {
     trace: bool,
     names: Vec<NodeName>,
     processes: BTreeMap<NodeName, Process>,
+    /// How many processes each name has had.
+    started: BTreeMap<NodeName, u32>,
     alive: BTreeSet<NodeId>,
     /// What is left of processes whose votes outlive them.
     disks: BTreeMap<NodeName, Disk>,
@@ -129,6 +142,8 @@ pub(crate) struct World {
     gave_up: BTreeSet<NodeId>,
     /// The newest view that anyone installed.
     pub(crate) newest: Option<Arc<View>>,
+    /// What is noted down of it, for people and for expectations.
+    pub(crate) record: Record,
     /// What was wrong during the run, before anything was judged.
     pub(crate) wrong: Vec<String>,
     /// Interesting branches reached.
@@ -142,6 +157,7 @@ impl World {
         let streams = Streams::new(seed);
         let names = setting.names();
         Self {
+            streams,
             chance: streams.stream("world"),
             network: Network::new(streams, names.clone(), setting.weather),
             now: 0,
@@ -150,6 +166,7 @@ impl World {
             trace,
             names,
             processes: BTreeMap::new(),
+            started: BTreeMap::new(),
             alive: BTreeSet::new(),
             disks: BTreeMap::new(),
             struck: 0,
@@ -164,10 +181,31 @@ impl World {
             answered: false,
             gave_up: BTreeSet::new(),
             newest: None,
+            record: Record::default(),
             wrong: Vec::new(),
             marks: Marks::new(),
             setting,
         }
+    }
+
+    /// From now on, so much of the run is noted down under this title.
+    pub(crate) fn begin_record(&mut self, noted: Noted, title: &str, about: &str) {
+        self.record.messages = noted == Noted::Messages;
+        self.record.trace = (noted != Noted::Nothing).then(|| {
+            Box::new(Trace {
+                title: title.to_owned(),
+                about: about.to_owned(),
+                engine: "simulator".to_owned(),
+                nodes: self.names.iter().map(NodeName::to_string).collect(),
+                arcs: self.setting.arcs,
+                ..Trace::default()
+            })
+        });
+    }
+
+    /// An expectation was looked at.
+    pub(crate) fn note_expected(&mut self, holds: &Holds, met: bool) {
+        self.record.expected(self.now, holds.to_string(), met);
     }
 
     /// What the run was set to.
@@ -196,6 +234,7 @@ impl World {
 
     /// Counts an interesting branch.
     pub(crate) fn mark(&mut self, what: &'static str) {
+        self.record.mark(self.now, what);
         *self.marks.entry(what).or_default() += 1;
     }
 
@@ -231,11 +270,17 @@ impl World {
             Event::Tick(id) => {
                 self.tick(id);
                 self.end_if_left(id);
+                self.look_after_losses();
             }
             Event::Packet(_, to, _) => self.deliver(to, event),
             Event::Closed(at, _) | Event::Proof(at, _) => self.deliver(at, event),
             Event::Request(name, request) => {
-                let Some(process) = self.processes.get_mut(&name) else { return };
+                let Some(process) = self.processes.get_mut(&name) else {
+                    // Nobody listens there, and the caller's connection is refused.
+                    let delay = self.clients[request.client as usize].delay();
+                    self.at(delay, Event::Answer(request.client, request.attempt, Answer::Refused));
+                    return;
+                };
                 if process.paused {
                     process.waiting.push(Event::Request(name, request));
                     return;
@@ -256,6 +301,7 @@ impl World {
             }
             Event::Answer(client, attempt, answer) => self.answer(client, attempt, answer),
             Event::Fault(fault) => self.strike(fault),
+            Event::Deed(deed) => self.perform(&deed),
         }
     }
 
@@ -269,7 +315,7 @@ impl World {
             return;
         }
         let now = process.local(self.now);
-        let jitter = Duration::from_micros(self.chance.range(0, 20_000));
+        let jitter = process.jitter();
         let mut out = Vec::new();
         match event {
             Event::Packet(from, _, packet) => process.node.handle(from, *packet, jitter, now, &mut out),
@@ -284,10 +330,10 @@ impl World {
         let Some(process) = self.processes.get(&id.name).filter(|p| p.node.id() == id) else { return };
         let asks = process.node.asks_around(process.local(self.now));
         let connected = if asks { self.reachable_from(id) } else { BTreeSet::new() };
-        let jitter = Duration::from_micros(self.chance.range(0, 20_000));
         let mut out = Vec::new();
         if let Some(process) = self.processes.get_mut(&id.name).filter(|p| !p.paused) {
             let now = process.local(self.now);
+            let jitter = process.jitter();
             process.node.tick(&connected, jitter, now, &mut out);
         }
         self.follow(id, out);
@@ -308,7 +354,8 @@ impl World {
                         self.mark("a frame of a deposed primary was refused");
                     }
                     self.overhear(from, to, &packet);
-                    let (first, again) = self.network.arrivals(from.name, to.name);
+                    let (first, again) = self.network.arrivals(from.name, to.name, || packet.size(), self.now);
+                    self.record.sent(self.now, from.name, to.name, &packet, first);
                     if let Some(delay) = again {
                         self.at(delay, Event::Packet(from, to, Box::new(packet.clone())));
                     }
@@ -317,7 +364,7 @@ impl World {
                     }
                 }
                 Output::Answer(client, attempt, answer) => {
-                    let delay = Duration::from_micros(self.chance.range(50, 2_000));
+                    let delay = self.clients[client as usize].delay();
                     self.at(delay, Event::Answer(client, attempt, answer));
                 }
                 Output::Ending(session, token) => self.ending(from, session, token),
@@ -337,7 +384,7 @@ impl World {
                 Output::Stopped(why) => {
                     self.mark(why);
                     self.gave_up.insert(from);
-                    self.end_process(from.name);
+                    self.end_process(from.name, "gave up");
                     self.at(Duration::from_millis(200), Event::Fault(Fault::Start(from.name)));
                 }
             }

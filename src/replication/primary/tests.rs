@@ -82,3 +82,37 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     primary.tick(&mut 9, &mut 9, &around, &mut out);
     assert_eq!(wishes(&out), [], "it owes nothing yet");
 }
+
+/// Found by the scenario `slow-successor`: over a link whose round trip is longer than the lease no lease ever runs when its
+/// answer arrives, and every read waited until the link was quick again.
+#[test]
+fn a_read_is_answered_by_one_round_trip_that_takes_longer_than_the_lease() {
+    let [a, b] = ["a", "b"].map(|name| node(name, 1));
+    let settings = ReplicationSettings::default();
+    let view = founded(&["a", "b"], 1, 1);
+    let goal = Target { primary: Some(a), backups: vec![b] };
+    let mut surroundings = Surroundings::new(a, Arc::new(view.clone()));
+    let now = Moment::START + Duration::from_secs(1);
+    let mut out = Vec::new();
+    let (store, base, entry) = (Store::default(), CommitNumber(0), &view.arcs[0]);
+    let around = Around { settings: &settings, surroundings: &surroundings, now };
+    let mut primary =
+        Primary::promote(ArcId(0), entry, goal, store, base, vec![], None, Moment::START, &around, &mut out);
+    primary.handle_receipt(b, view.number, Received::Upto(primary.last()), &around, &mut out);
+    let released = |out: &[Effect]| out.iter().filter(|e| matches!(e, Effect::Release(_))).count();
+
+    let earlier = now - settings.lease * 2;
+    surroundings.leases.take(b, earlier, view.number, settings.lease);
+    out.clear();
+    let around = Around { settings: &settings, surroundings: &surroundings, now };
+    primary.answer(primary.last(), Token(1), &around, &mut out);
+    assert_eq!(released(&out), 0, "no lease ran since it was asked");
+    // What was sent before the read says nothing of it, however late its answer comes.
+    let late = now + settings.lease * 3;
+    surroundings.leases.take(b, now - settings.lease, view.number, settings.lease);
+    primary.advance(&Around { settings: &settings, surroundings: &surroundings, now: late }, &mut out);
+    assert_eq!(released(&out), 0);
+    surroundings.leases.take(b, now + Duration::from_millis(1), view.number, settings.lease);
+    primary.advance(&Around { settings: &settings, surroundings: &surroundings, now: late }, &mut out);
+    assert_eq!(released(&out), 1, "it was the primary when it was asked, and a while after");
+}

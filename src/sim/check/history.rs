@@ -165,15 +165,31 @@ impl fmt::Display for Register {
     }
 }
 
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { value } => write!(f, "write {value}"),
+            Self::Read => f.write_str("read"),
+            Self::Create { value } => write!(f, "create {value}"),
+            Self::Delete => f.write_str("delete"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDone => f.write_str("not done"),
+            Self::Unknown => f.write_str("outcome unknown"),
+            Self::Done(Reply { value: Some(value), version }) => write!(f, "done: {value}, version {version}"),
+            Self::Done(Reply { value: None, version }) => write!(f, "done: absent, version {version}"),
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "client {} ", self.client)?;
-        match self.action {
-            Action::Write { value } => write!(f, "write {value}")?,
-            Action::Read => f.write_str("read")?,
-            Action::Create { value } => write!(f, "create {value}")?,
-            Action::Delete => f.write_str("delete")?,
-        }
+        write!(f, "client {} {}", self.client, self.action)?;
         match self.returned {
             Some(returned) => write!(f, " [{}..{returned}] ", self.invoked)?,
             None => write!(f, " [{}..] ", self.invoked)?,
@@ -199,6 +215,14 @@ impl fmt::Display for Operation {
 /// Which operation of a history, to answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationNumber(usize);
+
+impl OperationNumber {
+    /// Its place in the history, from 0.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// Why an operation was not recorded; the history is as it was. All but `Full` are mistakes of the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

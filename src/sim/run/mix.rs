@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{FAULTS_FROM, FAULTS_UNTIL, Setting};
+use super::{FAULTS_FROM, FAULTS_UNTIL, Setting, setting::letters};
 use crate::{
     id::{ArcId, NodeName},
     membership::Standing,
@@ -110,13 +110,13 @@ impl Mix {
         match self {
             Self::Storm | Self::Pauses | Self::Restarts => {}
             Self::Voters => {
-                setting.nodes = 5;
+                setting.names = letters(5);
                 setting.voters = if chance.chance(0.7) { 3 } else { 5 };
                 // What a deposed primary answers by mistake it answers in the moment of its lease: somebody has to ask then.
                 setting.pause = Duration::from_millis(2);
             }
             Self::Islands => {
-                setting.nodes = 5;
+                setting.names = letters(5);
                 setting.voters = 5;
                 setting.backups = 2;
             }
@@ -133,8 +133,8 @@ impl Mix {
                 setting.ghosts = 0.2;
             }
             Self::Losses => {
-                setting.nodes = 4 + u8::from(chance.chance(0.5));
-                setting.voters = setting.nodes;
+                setting.voters = 4 + u8::from(chance.chance(0.5));
+                setting.names = letters(setting.voters);
                 setting.backups = 2;
                 setting.weather.drop = 0.15;
                 setting.weather.delay_mean = Duration::from_millis(3);
@@ -150,25 +150,42 @@ impl Mix {
                 setting.may_lose = true;
             }
             Self::Founding => {
-                setting.voters = if chance.chance(0.3) { 3 } else { setting.nodes };
+                setting.voters = if chance.chance(0.3) { 3 } else { setting.voters };
                 setting.kill_on_founding = if chance.chance(0.5) { 0.05 } else { 0.0 };
             }
         }
     }
 
-    /// Starts the processes and schedules everything that goes wrong, until `FAULTS_UNTIL`.
-    pub(crate) fn schedule(self, seed: u64, world: &mut World) {
+    /// Everything that goes wrong, until `FAULTS_UNTIL`, in the order of its numbers; what starts the processes comes first.
+    fn draw(self, seed: u64, setting: &Setting) -> (usize, Vec<(Duration, Fault)>) {
         let chance = Streams::new(seed).stream("faults");
-        let names = world.setting().names();
-        let mut drawing = Drawing { chance, names, arcs: world.setting().arcs, faults: Vec::new() };
+        let until = (FAULTS_FROM, FAULTS_UNTIL);
+        let names = setting.names();
+        let starts = names.len();
+        let mut drawing = Drawing { chance, names, arcs: setting.arcs, until, faults: Vec::new() };
         if self == Self::Founding {
             drawing.founding();
         } else {
             drawing.starts(Duration::from_millis(300));
             drawing.later(self);
         }
-        for (at, fault) in drawing.faults {
-            world.at(at, Event::Fault(fault));
+        (starts, drawing.faults)
+    }
+
+    /// The faults of a seed, by number.
+    pub(crate) fn faults(self, seed: u64, setting: &Setting) -> Vec<(Duration, Fault)> {
+        let (starts, mut drawn) = self.draw(seed, setting);
+        drawn.drain(..starts);
+        drawn
+    }
+
+    /// Starts the processes and schedules everything that goes wrong, or only these faults.
+    pub(crate) fn schedule(self, seed: u64, world: &mut World, only: Option<&[usize]>) {
+        let (starts, drawn) = self.draw(seed, world.setting());
+        for (number, (at, fault)) in drawn.into_iter().enumerate() {
+            if number < starts || only.is_none_or(|only| only.contains(&(number - starts))) {
+                world.at(at, Event::Fault(fault));
+            }
         }
     }
 }
@@ -180,10 +197,12 @@ impl fmt::Display for Mix {
 }
 
 /// Faults being drawn.
-struct Drawing {
+pub(crate) struct Drawing {
     chance: Stream,
     names: Vec<NodeName>,
     arcs: u16,
+    /// From when until when.
+    until: (Duration, Duration),
     faults: Vec<(Duration, Fault)>,
 }
 
@@ -192,6 +211,21 @@ const fn ms(millis: u64) -> Duration {
 }
 
 impl Drawing {
+    /// What a mix has go wrong under a seed, in a cluster that stands.
+    pub(crate) fn faults(
+        seed: u64,
+        mix: Mix,
+        names: Vec<NodeName>,
+        arcs: u16,
+        from: Duration,
+        until: Duration,
+    ) -> Vec<(Duration, Fault)> {
+        let chance = Streams::new(seed).stream("faults");
+        let mut drawing = Self { chance, names, arcs, until: (from, until), faults: Vec::new() };
+        drawing.later(mix);
+        drawing.faults
+    }
+
     fn starts(&mut self, within: Duration) {
         for name in self.names.clone() {
             let at = self.chance.duration(Duration::ZERO, within);
@@ -214,8 +248,8 @@ impl Drawing {
 
     fn later(&mut self, mix: Mix) {
         let calm = ms(self.chance.range(100, 1_500));
-        let mut at = FAULTS_FROM;
-        while at < FAULTS_UNTIL {
+        let (mut at, until) = self.until;
+        while at < until {
             // A mix never comes alone: what it leans on also meets the ordinary.
             let storms = mix == Mix::Storm || self.chance.chance(0.2);
             if storms {

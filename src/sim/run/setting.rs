@@ -1,12 +1,12 @@
 //! What one simulated run is like: the cluster, its callers and its network. Drawn from the seed; a mix of faults and a
 //! planted bug bend it towards where they show.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Mix, Planted};
 use crate::{
     id::NodeName,
-    membership::{Agreement, Pin},
+    membership::{Agreement, Pin, Role},
     replication::ReplicationSettings,
     sim::{network::Weather, random::Streams},
 };
@@ -14,14 +14,22 @@ use crate::{
 /// A run's setting.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    /// How many nodes.
-    pub(crate) nodes: u8,
-    /// How many of them vote, the first in ring order; they found the cluster, the others join it.
+    /// The nodes of the cluster file, in ring order.
+    pub(crate) names: Vec<NodeName>,
+    /// Others, which may join.
+    pub(crate) newcomers: Vec<NodeName>,
+    /// What they may hold, where they are no hosts.
+    pub(crate) roles: BTreeMap<NodeName, Role>,
+    /// Where they stand.
+    pub(crate) zones: BTreeMap<NodeName, String>,
+    /// At most so many of them vote: witnesses first, then hosts in ring order; they found the cluster, the others join it.
     pub(crate) voters: u8,
     /// How many arcs.
     pub(crate) arcs: u16,
     /// How many backups.
     pub(crate) backups: u8,
+    /// How many successors share one node's arcs.
+    pub(crate) spread: u8,
     /// When a live primary gives up what belongs elsewhere.
     pub(crate) pin: Pin,
     /// Whether processes start with weights of their own, each time another.
@@ -32,6 +40,10 @@ pub(crate) struct Setting {
     pub(crate) sessions: u32,
     /// How many clients, each with one operation at a time.
     pub(crate) clients: u32,
+    /// What of a hundred operations writes, reads, creates, deletes.
+    pub(crate) acts: [u32; 4],
+    /// How much more often the first sessions are used than the last.
+    pub(crate) skew: f64,
     /// A client's mean pause between operations.
     pub(crate) pause: Duration,
     /// A client gives up one try after this.
@@ -44,8 +56,12 @@ pub(crate) struct Setting {
     pub(crate) clients_until: Duration,
     /// How bad the network is until it heals.
     pub(crate) weather: Weather,
-    /// Every survivor has proof of a death within this.
-    pub(crate) proof_within: Duration,
+    /// Every survivor has proof of a death within this; `None`: nobody ever has.
+    pub(crate) proof_within: Option<Duration>,
+    /// Clocks are up to so far apart, and go up to so many parts of a million fast or slow.
+    pub(crate) clocks: (Duration, u32),
+    /// Whether faults that nothing is promised beyond are left out: the quorum stays, and a copy of every arc.
+    pub(crate) guarded: bool,
     /// Whether faults may take the last copy of an arc.
     pub(crate) may_lose: bool,
     /// Whoever wishes, or is wished for, is killed before the next view with this probability.
@@ -71,15 +87,21 @@ impl Setting {
     #[must_use]
     pub(crate) fn calm() -> Self {
         Self {
-            nodes: 4,
+            names: letters(4),
+            newcomers: vec![],
+            roles: BTreeMap::new(),
+            zones: BTreeMap::new(),
             voters: 4,
             arcs: 4,
             backups: 1,
+            spread: 1,
             pin: Pin::None,
             weighs: false,
             agreement: Agreement::Majority,
             sessions: 8,
             clients: 2,
+            acts: [55, 37, 5, 3],
+            skew: 0.0,
             pause: Duration::from_millis(5),
             try_for: Duration::from_millis(100),
             ghosts: 0.0,
@@ -91,7 +113,9 @@ impl Setting {
                 drop: 0.0,
                 duplicate: 0.0,
             },
-            proof_within: Duration::from_millis(20),
+            proof_within: Some(Duration::from_millis(20)),
+            clocks: (Duration::from_secs(5 * 3600), 500),
+            guarded: true,
             may_lose: false,
             kill_on_wish: 0.0,
             kill_on_founding: 0.0,
@@ -118,7 +142,7 @@ impl Setting {
             duplicate: if bad { 0.03 } else { 0.0 },
         };
         let mut setting = Self {
-            nodes,
+            names: letters(nodes),
             voters: nodes,
             agreement: if chance.chance(0.3) { Agreement::MajorityOrProof } else { Agreement::Majority },
             backups: if chance.chance(0.25) && nodes > 3 { 2 } else { 1 },
@@ -127,7 +151,7 @@ impl Setting {
             try_for: Duration::from_millis(250),
             clients_until: super::HEALED_BY + Duration::from_secs(1),
             weather,
-            proof_within: Duration::from_millis(chance.range(2, 1_000)),
+            proof_within: Some(Duration::from_millis(chance.range(2, 1_000))),
             may_lose: chance.chance(0.1),
             ..Self::calm()
         };
@@ -160,10 +184,29 @@ impl Setting {
         self
     }
 
-    /// The names of the nodes, in ring order.
+    /// Everybody who may run: the nodes of the file in ring order, then newcomers.
     #[must_use]
     pub(crate) fn names(&self) -> Vec<NodeName> {
-        let name = |n: u8| NodeName::new(&char::from(b'a' + n).to_string()).expect("one letter");
-        (0..self.nodes).map(name).collect()
+        self.names.iter().chain(&self.newcomers).copied().collect()
     }
+
+    /// Who founds the cluster.
+    #[must_use]
+    pub(crate) fn founders(&self) -> Vec<NodeName> {
+        let of = |role| self.names.iter().copied().filter(move |name| self.role(*name) == role);
+        of(Role::Witness).chain(of(Role::Host)).take(usize::from(self.voters)).collect()
+    }
+
+    /// What a node may hold.
+    #[must_use]
+    pub(crate) fn role(&self, name: NodeName) -> Role {
+        self.roles.get(&name).copied().unwrap_or_default()
+    }
+}
+
+/// So many nodes, named by the letters.
+#[must_use]
+pub(crate) fn letters(nodes: u8) -> Vec<NodeName> {
+    let name = |n: u8| NodeName::new(&char::from(b'a' + n).to_string()).expect("one letter");
+    (0..nodes).map(name).collect()
 }

@@ -15,7 +15,7 @@ fn name(text: &str) -> NodeName {
 
 /// A ring of these many nodes that stands, in good weather.
 fn standing(seed: u64, nodes: u8) -> World {
-    let setting = Setting { nodes, voters: nodes, agreement: Agreement::Majority, ..Setting::calm() };
+    let setting = Setting { names: letters(nodes), voters: nodes, agreement: Agreement::Majority, ..Setting::calm() };
     let mut world = World::new(seed, setting, false);
     for name in world.setting().names() {
         world.at(Duration::ZERO, Event::Fault(Fault::Start(name)));

@@ -9,8 +9,12 @@ use crate::{
         check::{Action, Outcome},
         client::{DEADLINE, Next, Running},
         packet::{Answer, Request},
+        register::session_key,
     },
 };
+
+/// A caller whose connection was refused tries elsewhere after this.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
 impl World {
     /// Lets every client begin.
@@ -39,7 +43,8 @@ impl World {
 
     pub(super) fn begin_drawn(&mut self, client: u32) {
         if self.now() < self.setting.clients_until {
-            let request = self.clients[client as usize].draw(self.setting.sessions);
+            let request =
+                self.clients[client as usize].draw(self.setting.sessions, self.setting.acts, self.setting.skew);
             self.invoke(client, request);
         }
     }
@@ -48,6 +53,8 @@ impl World {
         self.order += 1;
         match self.history.invoke(request.session, client, self.order, request.action) {
             Ok(operation) => {
+                let arc = session_key(request.session).arc(self.setting.arcs);
+                self.record.asked(self.now, operation, &request, arc);
                 let running = Running { operation, request, invoked: self.now, first_attempt: request.attempt };
                 self.clients[client as usize].running = Some(running);
                 self.send_request(client, None);
@@ -64,16 +71,16 @@ impl World {
             return;
         }
         let Some((request, contact)) = it.retry(&self.names, told) else { return };
-        let delay = Duration::from_micros(self.chance.range(50, 2_000));
-        if !self.chance.chance(self.network.weather.drop) {
+        let weather = self.network.weather;
+        let (delay, lost, twice) = (it.delay(), it.suffers(weather.drop), it.suffers(weather.duplicate));
+        let ghost = it.suffers(self.setting.ghosts).then(|| it.haunt(&self.names));
+        if !lost {
             self.at(delay, Event::Request(contact, Box::new(request)));
         }
-        if self.chance.chance(self.network.weather.duplicate) {
+        if twice {
             self.at(delay * 3, Event::Request(contact, Box::new(request)));
         }
-        if self.chance.chance(self.setting.ghosts) {
-            let late = self.chance.duration(Duration::from_millis(1), Duration::from_millis(2_500));
-            let anyone = *self.chance.choose(&self.names).expect("a world has nodes");
+        if let Some((late, anyone)) = ghost {
             self.mark("an old request came again");
             self.at(late, Event::Request(anyone, Box::new(request)));
         }
@@ -87,6 +94,7 @@ impl World {
         match self.clients[client as usize].judge(attempt, answer) {
             Next::Ignore => {}
             Next::End(outcome) => self.end(client, outcome),
+            Next::Elsewhere => self.at(REFUSED_PAUSE, Event::TryOver(client, attempt)),
             Next::Again(Some(told)) => self.send_request(client, Some(told.name)),
             Next::Again(None) => {
                 if answer == Answer::Unknown {
@@ -101,6 +109,7 @@ impl World {
         let it = &mut self.clients[client as usize];
         let Some(running) = it.running.take() else { return };
         let pause = it.pause(self.setting.pause);
+        self.record.answered(self.now, running.operation, outcome, running.invoked);
         match outcome {
             Outcome::Unknown => self.mark("an outcome stayed unknown"),
             Outcome::Done(reply) => {

@@ -9,10 +9,12 @@ use std::{
 use super::{Disk, Event, Process, World};
 use crate::{
     id::{ClusterId, Incarnation, NodeId, NodeName},
-    membership::{FoundingPlan, Member, Role, Shape, Standing, View, Vote, WEIGHT},
+    membership::{FoundingPlan, Member, Shape, Standing, View, Vote, WEIGHT},
     sim::{
+        clock::Clock,
         fault::{Cut, Fault, Whom},
         node::SimNode,
+        random::Stream,
     },
 };
 
@@ -30,7 +32,7 @@ impl World {
                 if let Some(name) = self.find(whom).filter(|name| self.may_kill(*name)) {
                     self.mark("a kill");
                     self.struck += 1;
-                    self.end_process(name);
+                    self.end_process(name, "killed");
                     self.at(down, Event::Fault(Fault::Start(name)));
                 }
             }
@@ -47,6 +49,7 @@ impl World {
                 {
                     process.paused = true;
                     self.struck += 1;
+                    self.record.paused(self.now, name, true);
                     self.at(lasts, Event::Fault(Fault::Resume(name)));
                 }
             }
@@ -78,16 +81,24 @@ impl World {
             Fault::Cut { cut, told } => self.cut(&cut, told),
             Fault::Recover => self.recover(),
             Fault::ClearLost => self.clear_lost(),
-            Fault::Mend => self.network.heal(),
+            Fault::Mend => {
+                self.network.mend();
+                self.record.mended(self.now);
+            }
             Fault::Heal => {
                 self.network.heal();
+                self.record.mended(self.now);
                 self.network.weather.drop = 0.0;
                 self.setting.kill_on_wish = 0.0;
                 self.setting.kill_on_founding = 0.0;
                 self.setting.kill_on_vote = 0.0;
                 // What is left to see is that callers are answered; fewer of them say that as well.
                 self.setting.pause *= 3;
+                let listed = self.setting.names.clone();
                 for name in self.names.clone() {
+                    if !listed.contains(&name) && !self.started.contains_key(&name) {
+                        continue; // Nobody has ever heard of it.
+                    }
                     self.resume(name);
                     self.stand_up(name);
                     self.start(name);
@@ -103,7 +114,7 @@ impl World {
 
     /// The operator's word must be true, or nothing can be judged: whoever is not named is dead, and the newest view is known to
     /// one who is. Nobody is named who has not been in the newest cluster.
-    fn recover(&mut self) {
+    pub(super) fn recover(&mut self) {
         let Some(newest) = self.newest.clone() else { return };
         let named: BTreeSet<NodeName> = self
             .processes
@@ -130,7 +141,7 @@ impl World {
         self.follow(asked, out);
     }
 
-    fn clear_lost(&mut self) {
+    pub(super) fn clear_lost(&mut self) {
         let newest = self.newest.as_ref().map(|view| view.number);
         let asked = self.processes.values_mut().find(|p| !p.paused && p.node.view().map(|view| view.number) == newest);
         if let Some(process) = asked {
@@ -156,6 +167,9 @@ impl World {
     /// Whether the cluster can be expected to go on without a process: a majority of the voters lives, both of the newest view
     /// and of the newest that anybody else knows, and, unless the run is one that may lose arcs, so does a copy of every arc.
     fn may_kill(&self, name: NodeName) -> bool {
+        if !self.setting.guarded {
+            return true;
+        }
         let Some(newest) = &self.newest else { return true };
         let stays = |n: &NodeId| n.name != name && self.alive.contains(n);
         // Votes that outlive their processes come back.
@@ -175,59 +189,66 @@ impl World {
         goes_on(newest) && others_go_on && (copy_stays || self.setting.may_lose) && is_known
     }
 
-    fn start(&mut self, name: NodeName) {
+    pub(super) fn start(&mut self, name: NodeName) {
         if self.processes.contains_key(&name) {
             return;
         }
-        let drawn = (u128::from(self.chance.bits()) << 64) | u128::from(self.chance.bits());
+        let nth = self.started.entry(name).or_default();
+        *nth += 1;
+        let mut chance = self.streams.stream(&format!("process {name} {nth}"));
+        let drawn = (u128::from(chance.bits()) << 64) | u128::from(chance.bits());
         let incarnation = if self.setting.reuse_ids { Incarnation(7) } else { Incarnation(drawn) };
         let node = NodeId { name, incarnation };
         let (votes_as, left) = self.disk_of(node);
         let member = Member {
             node,
-            role: Role::Host,
-            zone: None,
+            role: self.setting.role(name),
+            zone: self.setting.zones.get(&name).cloned(),
             cluster_address: String::new(),
             http_address: None,
             workers: 1,
             votes_as,
             standing: Standing::Open,
-            weight: self.draw_weight(),
+            weight: self.draw_weight(&mut chance),
             claims: false,
             kinds: vec![],
         };
         let shape = Shape {
             arcs: self.setting.arcs,
             backups: self.setting.backups,
-            spread: 1,
+            spread: self.setting.spread,
             pin: self.setting.pin,
             voters_max: self.setting.voters,
             agreement: self.setting.agreement,
             lease: self.setting.replication.lease,
             reply_keep: self.setting.replication.replies.keep,
-            ring: self.names.clone(),
+            ring: self.setting.names.clone(),
             weights: BTreeMap::new(),
         };
-        let voters = self.names.iter().copied().take(usize::from(self.setting.voters)).collect();
+        let voters = self.setting.founders();
         let plan = FoundingPlan { digest: 1, shape, voters, listen: Duration::ZERO };
-        let cluster = ClusterId(u128::from(self.chance.bits()));
+        let cluster = ClusterId(u128::from(chance.bits()));
+        let (apart, drift) = self.setting.clocks;
+        let ahead = chance.range(1, super::nanos(apart).max(2));
+        let fast = i64::try_from(chance.range(0, u64::from(drift) * 2 + 1)).expect("small") - i64::from(drift);
+        let first = Duration::from_micros(chance.range(0, 10_000));
         let process = Process {
             node: SimNode::start(member, plan, cluster, self.setting.replication.clone(), self.setting.lifetimes, left),
             paused: false,
             waiting: Vec::new(),
-            ahead: self.chance.range(1, 1 << 44),
-            fast: i64::try_from(self.chance.range(0, 1_000)).expect("small") - 500,
+            clock: Clock::new(ahead, fast),
+            chance,
         };
         self.alive.insert(node);
         self.processes.insert(name, process);
-        let first = Duration::from_micros(self.chance.range(0, 10_000));
+        self.record.started(self.now, node);
         self.at(first, Event::Tick(node));
     }
 
     /// With which weight a process starts, in runs where that differs.
-    fn draw_weight(&mut self) -> NonZeroU16 {
+    fn draw_weight(&self, chance: &mut Stream) -> NonZeroU16 {
         let weights = [WEIGHT, WEIGHT.saturating_add(1), WEIGHT.saturating_add(2)];
-        let drawn = if self.setting.weighs { self.chance.choose(&weights).copied() } else { None };
+        let drawn = if self.setting.weighs { chance.choose(&weights).copied() } else { None };
         drawn.unwrap_or(WEIGHT)
     }
 
@@ -248,31 +269,36 @@ impl World {
     }
 
     /// Ends a process; the others see its connections close, and have proof of its death in their time.
-    pub(super) fn end_process(&mut self, name: NodeName) {
-        let Some(process) = self.processes.remove(&name) else { return };
+    pub(super) fn end_process(&mut self, name: NodeName, how: &str) {
+        let Some(mut process) = self.processes.remove(&name) else { return };
         let dead = process.node.id();
         self.alive.remove(&dead);
+        self.record.ended(self.now, name, how);
         let others: Vec<NodeId> = self.alive.iter().copied().collect();
         for other in others {
-            let seen = self.chance.duration(Duration::from_micros(500), Duration::from_millis(5));
+            let seen = process.chance.duration(Duration::from_micros(500), Duration::from_millis(5));
+            let proved =
+                self.setting.proof_within.map(|within| process.chance.duration(Duration::from_millis(1), within));
             if self.network.connected(dead.name, other.name) {
                 self.at(seen, Event::Closed(other, dead));
             }
-            let proved = self.chance.duration(Duration::from_millis(1), self.setting.proof_within);
-            self.at(proved, Event::Proof(other, dead));
+            if let Some(proved) = proved {
+                self.at(proved, Event::Proof(other, dead));
+            }
         }
     }
 
     /// What a dead process held can be looked at by whoever comes later, too.
     pub(super) fn look_for(&mut self, seeker: NodeId, of: NodeId) {
-        if !self.alive.contains(&of) {
+        if let Some(within) = self.setting.proof_within.filter(|_| !self.alive.contains(&of)) {
             self.mark("proof of a death was sought by one that came later");
-            let proved = self.chance.duration(Duration::from_millis(1), self.setting.proof_within);
+            let Some(seeker_process) = self.processes.get_mut(&seeker.name) else { return };
+            let proved = seeker_process.chance.duration(Duration::from_millis(1), within);
             self.at(proved, Event::Proof(seeker, of));
         }
     }
 
-    fn stand_up(&mut self, name: NodeName) {
+    pub(super) fn stand_up(&mut self, name: NodeName) {
         if let Some(process) = self.processes.get_mut(&name).filter(|p| !p.node.has_left()) {
             process.node.stand(Standing::Open);
         }
@@ -282,15 +308,19 @@ impl World {
     pub(super) fn end_if_left(&mut self, id: NodeId) {
         if self.node(id.name).is_some_and(|node| node.id() == id && node.has_left()) {
             self.mark("a node drained and left");
-            self.end_process(id.name);
-            let down = self.chance.duration(Duration::from_millis(10), Duration::from_millis(800));
-            self.at(down, Event::Fault(Fault::Start(id.name)));
+            self.end_process(id.name, "left");
+            // In a scenario it stays away until a step brings it back.
+            if self.setting.guarded {
+                let down = self.chance.duration(Duration::from_millis(10), Duration::from_millis(800));
+                self.at(down, Event::Fault(Fault::Start(id.name)));
+            }
         }
     }
 
-    fn resume(&mut self, name: NodeName) {
+    pub(super) fn resume(&mut self, name: NodeName) {
         let Some(process) = self.processes.get_mut(&name).filter(|p| p.paused) else { return };
         process.paused = false;
+        self.record.paused(self.now, name, false);
         let waiting = std::mem::take(&mut process.waiting);
         self.mark("a paused node went on");
         for event in waiting {
@@ -326,13 +356,19 @@ impl World {
             Cut::OneWay(from, to) => parted.push((*from, *to)),
         }
         for (from, to) in parted {
-            self.network.cut(from, to);
+            self.part(from, to);
             let here = self.processes.get(&to).map(|p| p.node.id());
             let there = self.processes.get(&from).map(|p| p.node.id());
             if let (true, Some(here), Some(there)) = (told, here, there) {
-                let seen = self.chance.duration(Duration::from_micros(100), Duration::from_millis(5));
-                self.at(seen, Event::Closed(here, there));
+                self.at(Duration::from_millis(1), Event::Closed(here, there));
             }
+        }
+    }
+
+    /// From now on nothing that one says reaches the other.
+    pub(super) fn part(&mut self, from: NodeName, to: NodeName) {
+        if self.network.cut(from, to, true) {
+            self.record.cut(self.now, from, to, true);
         }
     }
 

@@ -10,12 +10,13 @@ use crate::{
     id::{ArcId, NodeId, ViewNumber},
     membership::{ArcEntry, Pin, View, target},
     replication::{Primary, Replica},
-    sim::{check::OneDecision, node::SimNode},
+    sim::{check::OneDecision, node::SimNode, register::session_key},
 };
 
 impl World {
     pub(super) fn installed(&mut self, node: NodeId, view: Arc<View>) {
         self.note_cluster(node, &view);
+        self.record.installed(self.now, node.name, view.number);
         let mut hasher = DefaultHasher::new();
         view.hash(&mut hasher);
         if let Err(two) = self.decisions.report(node, view.number, hasher.finish()) {
@@ -26,6 +27,7 @@ impl World {
         }
         if self.newest.as_ref().is_none_or(|n| n.number < view.number) {
             self.judge_step(&view);
+            self.record.view(self.now, &view);
             self.newest = Some(view);
         }
     }
@@ -141,6 +143,21 @@ impl World {
             replica.and_then(Replica::as_primary).is_some_and(Primary::is_serving)
         });
         everywhere && all_in && served && newest.fully_protected()
+    }
+
+    /// Whether every arc is served, with all the backups that it should have, as the newest view says.
+    pub(crate) fn is_protected_now(&self) -> bool {
+        let Some(view) = &self.newest else { return false };
+        view.fully_protected() && view.entries().all(|(arc, entry)| self.is_served(arc, entry.primary))
+    }
+
+    /// How many acknowledged changes were made to sessions whose arc lost every copy.
+    pub(crate) fn lost_commands(&self) -> u64 {
+        let Some(view) = &self.newest else { return 0 };
+        let is_lost = |session: u32| {
+            view.arc(session_key(session).arc(view.shape.arcs)).is_some_and(|entry| entry.lost_at.is_some())
+        };
+        self.history.operations().iter().filter(|o| o.changed() && is_lost(o.session)).count() as u64
     }
 
     /// The newest view that any of these living processes has installed.

@@ -1,0 +1,159 @@
+//! Runs that scenario files describe.
+//!
+//! Every file is read before the first is played: a wrong one runs nothing.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use ringheir::sim::{
+    campaign::{Campaign, campaign_of, caught},
+    play::{Play, play},
+    run::Report,
+    scenario::{FILE_MAX, Scenario, ScenarioError},
+};
+use serde_json::json;
+use std::io::IsTerminal as _;
+
+use super::{
+    Sim,
+    telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
+};
+use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, ask::tell};
+
+/// A scenario and where it was read.
+struct File {
+    path: String,
+    scenario: Scenario,
+}
+
+impl Sim {
+    pub(super) fn run_files(&self) -> ExitCode {
+        let Some(files) = self.read_files() else { return ExitCode::from(COULD_NOT_RUN) };
+        let mut held = true;
+        let mut told = Vec::new();
+        let most = files.iter().map(|file| file.scenario.name.len()).max().unwrap_or(0);
+        for file in &files {
+            let (holds, json) = self.run_file(file, most);
+            held &= holds;
+            told.push(json);
+        }
+        if self.json {
+            println!("{}", json!({ "ok": held, "scenarios": told }));
+        }
+        if held { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
+    }
+
+    fn run_file(&self, file: &File, most: usize) -> (bool, serde_json::Value) {
+        let (first, seeds) = match self.seed {
+            Some(seed) => (seed, 1),
+            None => (self.from, self.seeds.unwrap_or(1)),
+        };
+        let progress = Progress::new(&file.scenario.name);
+        let shown = |done: u64| progress.tell(|| format!("{done} of {seeds} seeds"));
+        let run = |seed| self.play(file, seed, self.only());
+        let result = campaign_of(first..first.saturating_add(seeds), &run, self.failures, self.threads(), &shown);
+        let took = progress.took();
+        progress.done();
+        let Campaign { operations, failed, seeds: ran, marks, .. } = &result;
+        let verdict = if failed.is_empty() { "holds" } else { "FAILS" };
+        println!(
+            "{verdict}  {:most$}  {ran} seeds, {} failed; {operations} operations, {:.1} s",
+            file.scenario.name,
+            failed.len(),
+            took.as_secs_f64()
+        );
+        failed.iter().for_each(show_failure);
+        if let Some(first) = failed.first().filter(|_| self.shrink && self.only.is_none()) {
+            let faults = file.scenario.acts_in_words(first.seed);
+            shrink_and_tell(first, &faults, |only| self.play(file, first.seed, Some(only)));
+        }
+        let failures: Vec<_> = failed.iter().map(|report| as_json(report, &file.scenario.name)).collect();
+        let told = json!({
+            "scenario": file.scenario.name, "path": file.path, "seeds": ran, "failed": failed.len(), "operations": operations,
+            "seconds": took.as_secs_f64(), "seeds_per_s": per_second(*ran, took), "marks": marks, "failures": failures,
+        });
+        (failed.is_empty(), told)
+    }
+
+    fn play(&self, file: &File, seed: u64, only: Option<&[usize]>) -> Report {
+        let how = Play {
+            seed,
+            planted: self.planted,
+            print: self.trace,
+            noted: self.noted(),
+            only: only.map(<[usize]>::to_vec),
+        };
+        caught(seed, &format!("{} --seed {seed}", file.path), || play(&file.scenario, &file.path, &how))
+    }
+
+    /// All files, read; `None` if any cannot be, which has been told.
+    fn read_files(&self) -> Option<Vec<File>> {
+        let mut paths = Vec::new();
+        for path in &self.paths {
+            match listed(path) {
+                Ok(found) if found.is_empty() => {
+                    tell(format_args!("{}: no scenario (*.toml) is in this folder", path.display()));
+                    return None;
+                }
+                Ok(found) => paths.extend(found),
+                Err(why) => {
+                    tell(format_args!("{}: {why}", path.display()));
+                    return None;
+                }
+            }
+        }
+        let read = paths.iter().map(|path| read(path)).collect::<Vec<_>>();
+        read.into_iter().collect()
+    }
+}
+
+/// The scenario files under a path: itself, or those of a folder, by name.
+fn listed(path: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> Option<File> {
+    let shown = path.display().to_string();
+    let mut text = String::new();
+    // One byte more than may be, so that a file which is too long is seen to be.
+    let reading = fs::File::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_string(&mut text));
+    if let Err(why) = reading {
+        tell(format_args!("{shown}: {why}"));
+        return None;
+    }
+    let name = path.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into_owned());
+    match Scenario::from_text(&name, &shown, &text) {
+        Ok(scenario) => Some(File { path: shown, scenario }),
+        Err(error) => {
+            tell(explained(&error));
+            None
+        }
+    }
+}
+
+/// The faults of a file with the lines that they are in, in colour only on a terminal.
+fn explained(error: &ScenarioError) -> String {
+    let theme =
+        if std::io::stderr().is_terminal() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let mut text = String::new();
+    match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, error) {
+        Ok(()) => text.trim_end().to_owned(),
+        Err(_) => error.to_string(),
+    }
+}

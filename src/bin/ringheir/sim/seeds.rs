@@ -1,0 +1,104 @@
+//! Runs that a seed alone describes.
+
+use std::process::ExitCode;
+
+use ringheir::sim::{
+    campaign::{Campaign, Common, campaign, caught},
+    run::{Mix, Plan, Report, faults_of, run_only},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Sim,
+    telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
+};
+use crate::DOES_NOT_HOLD;
+
+impl Sim {
+    pub(super) fn run_seeds(&self) -> ExitCode {
+        let holds = match self.seed {
+            Some(seed) => self.run_seed(seed),
+            None => self.run_campaign(),
+        };
+        if holds { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
+    }
+
+    fn plan(&self, seed: u64) -> Plan {
+        Plan { seed, mix: self.mix, planted: self.planted, trace: self.trace, noted: self.noted() }
+    }
+
+    fn mix_of(&self, seed: u64) -> Mix {
+        self.mix.unwrap_or_else(|| Mix::of(seed))
+    }
+
+    fn run_seed(&self, seed: u64) -> bool {
+        let plan = self.plan(seed);
+        let report = caught(seed, &plan.arguments(), || run_only(&plan, self.only()));
+        println!(
+            "seed {seed}, mix {}: {} operations, {} events, digest {:016x}",
+            self.mix_of(seed),
+            report.operations,
+            report.events,
+            report.digest
+        );
+        for (mark, times) in &report.marks {
+            println!("  {times:>6}  {mark}");
+        }
+        show_failure(&report);
+        self.shrink_if_wanted(&report);
+        if self.json {
+            println!("{}", as_json(&report, self.mix_of(seed).name()));
+        }
+        report.violations.is_empty()
+    }
+
+    fn shrink_if_wanted(&self, report: &Report) {
+        if self.shrink && self.only.is_none() && !report.violations.is_empty() {
+            let plan = Plan { trace: false, ..self.plan(report.seed) };
+            let run = |only: &[usize]| caught(plan.seed, &plan.arguments(), || run_only(&plan, Some(only)));
+            shrink_and_tell(report, &faults_of(&plan), run);
+        }
+    }
+
+    fn run_campaign(&self) -> bool {
+        let (threads, seeds) = (self.threads(), self.seeds.unwrap_or(1_000));
+        let progress = Progress::new("seeds");
+        let told = |done: u64| {
+            progress.tell(|| format!("{done} of {seeds}, {:.0} a second", per_second(done, progress.took())));
+        };
+        let common = Common { mix: self.mix, planted: self.planted };
+        let result = campaign(self.from..self.from.saturating_add(seeds), common, self.failures, threads, &told);
+        let took = progress.took();
+        progress.done();
+        println!(
+            "{} seeds from {}, {} failed; {} operations, {} events; {:.1} s, {:.1} seeds/s on {threads} thread(s)",
+            result.seeds,
+            self.from,
+            result.failed.len(),
+            result.operations,
+            result.events,
+            took.as_secs_f64(),
+            per_second(result.seeds, took),
+        );
+        for (mark, runs) in &result.marks {
+            println!("  {runs:>6}  {mark}");
+        }
+        result.failed.iter().for_each(show_failure);
+        if let Some(first) = result.failed.first() {
+            self.shrink_if_wanted(first);
+        }
+        if self.json {
+            println!("{}", self.campaign_as_json(&result, took, threads));
+        }
+        result.failed.is_empty()
+    }
+
+    fn campaign_as_json(&self, result: &Campaign, took: std::time::Duration, threads: usize) -> Value {
+        json!({
+            "from": self.from, "seeds": result.seeds, "failed": result.failed.len(), "operations": result.operations,
+            "events": result.events, "seconds": took.as_secs_f64(), "seeds_per_s": per_second(result.seeds, took),
+            "threads": threads, "marks": result.marks,
+            "failures": result.failed.iter().map(|r| as_json(r, self.mix_of(r.seed).name())).collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! What a scenario does to a world: each deed carried out as it is written, whatever comes of it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{Event, World};
+use crate::{
+    id::{ClusterId, NodeId, NodeName},
+    membership::Standing,
+    replication::{Primary, Replica},
+    sim::{
+        network::Trouble,
+        node::SimNode,
+        record::Loss,
+        scenario::{Between, Deed},
+    },
+};
+
+impl World {
+    /// Carries out a step of a scenario.
+    pub(super) fn perform(&mut self, deed: &Deed) {
+        self.record.step(self.now, deed.to_string(), &deed.nodes());
+        match deed {
+            Deed::Kill(names) => names.iter().for_each(|name| self.kill(*name)),
+            Deed::PowerOff(names) => {
+                for name in names {
+                    let gone = self.node(*name).map(SimNode::id);
+                    self.kill(*name);
+                    self.queue.cancel(|event| matches!(event, Event::Packet(from, ..) if Some(*from) == gone));
+                }
+            }
+            Deed::Restart(names) => {
+                for name in names {
+                    self.kill(*name);
+                    self.start(*name);
+                }
+            }
+            Deed::Join(names) => names.iter().for_each(|name| self.start(*name)),
+            Deed::Pause(names) => {
+                for name in names {
+                    self.note_loss(*name);
+                    if let Some(process) = self.processes.get_mut(name) {
+                        process.paused = true;
+                        self.record.paused(self.now, *name, true);
+                    }
+                }
+            }
+            Deed::Resume(names) => names.iter().for_each(|name| self.resume(*name)),
+            Deed::Partition(groups) => self.partition(groups),
+            Deed::OneWay(between) => {
+                for (from, to) in self.pairs(between) {
+                    self.part(from, to);
+                }
+            }
+            Deed::LinkDown(one, other) => {
+                for (from, to) in [(*one, *other), (*other, *one)] {
+                    self.part(from, to);
+                    let ends = self.node(to).map(SimNode::id).zip(self.node(from).map(SimNode::id));
+                    if let Some((here, there)) = ends {
+                        self.at(Duration::from_millis(1), Event::Closed(here, there));
+                    }
+                }
+            }
+            Deed::LinkUp(one, other) => {
+                for (from, to) in [(*one, *other), (*other, *one)] {
+                    self.network.cut(from, to, false);
+                    self.record.cut(self.now, from, to, false);
+                }
+            }
+            Deed::Heal => {
+                self.network.heal();
+                self.record.mended(self.now);
+            }
+            Deed::Slow { between, delay, bandwidth } => {
+                self.worsen(between, |trouble| (trouble.slower, trouble.bandwidth) = (*delay, *bandwidth));
+            }
+            Deed::Drop(between, rate) => self.worsen(between, |trouble| trouble.drop = *rate),
+            Deed::Duplicate(between, rate) => self.worsen(between, |trouble| trouble.duplicate = *rate),
+            Deed::Reorder { between, rate, by } => self.worsen(between, |trouble| trouble.reorder = (*rate, *by)),
+            Deed::ClockRate(name, ppm) => {
+                let now = self.now;
+                if let Some(process) = self.processes.get_mut(name) {
+                    process.clock.go(i64::from(*ppm), now);
+                }
+            }
+            Deed::Cordon(names) => self.stand(names, Standing::Cordoned),
+            Deed::Uncordon(names) => names.iter().for_each(|name| self.stand_up(*name)),
+            Deed::Drain(names) | Deed::Leave(names) => self.stand(names, Standing::Draining),
+            Deed::HandBack(names) => {
+                for name in names {
+                    if let Some(process) = self.processes.get_mut(name) {
+                        process.node.claim(true);
+                    }
+                }
+            }
+            Deed::Recover(names) => self.recover_with(names),
+            Deed::Dead(name) => self.declare_dead(*name),
+            Deed::ClearLost => self.clear_lost(),
+        }
+    }
+
+    fn kill(&mut self, name: NodeName) {
+        self.note_loss(name);
+        self.end_process(name, "killed");
+    }
+
+    fn stand(&mut self, names: &[NodeName], standing: Standing) {
+        for name in names {
+            if let Some(process) = self.processes.get_mut(name) {
+                process.node.stand(standing);
+            }
+        }
+    }
+
+    fn pairs(&self, between: &Between) -> Vec<(NodeName, NodeName)> {
+        let all = self.names.iter().flat_map(|from| self.names.iter().map(move |to| (*from, *to)));
+        all.filter(|(from, to)| between.covers(*from, *to)).collect()
+    }
+
+    fn worsen(&mut self, between: &Between, change: impl Fn(&mut Trouble)) {
+        for (from, to) in self.pairs(between) {
+            change(self.network.trouble(from, to));
+        }
+    }
+
+    fn partition(&mut self, groups: &[Vec<NodeName>]) {
+        // Whoever is in no group is in one more.
+        let side = |name: &NodeName| groups.iter().position(|group| group.contains(name));
+        for (from, to) in self.pairs(&Between::default()) {
+            if side(&from) != side(&to) {
+                self.part(from, to);
+            }
+        }
+    }
+
+    fn recover_with(&mut self, names: &[NodeName]) {
+        let known = |name: &NodeName| self.node(*name).and_then(SimNode::view).map(|view| view.number);
+        let Some(asked) =
+            names.iter().max_by_key(|name| known(name)).and_then(|name| self.node(*name)).map(SimNode::id)
+        else {
+            return;
+        };
+        let named: BTreeSet<NodeName> = names.iter().copied().collect();
+        let successor = ClusterId(u128::from(self.chance.bits()));
+        let connected = self.reachable_from(asked);
+        let mut out = Vec::new();
+        if let Some(process) = self.processes.get_mut(&asked.name) {
+            let now = process.local(self.now);
+            process.node.recover(&named, successor, &connected, now, &mut out);
+        }
+        self.follow(asked, out);
+    }
+
+    fn declare_dead(&mut self, name: NodeName) {
+        let newest = self.newest.as_ref().map(|view| view.number);
+        let knows = self.processes.values_mut().find(|p| !p.paused && p.node.view().map(|view| view.number) == newest);
+        let Some(process) = knows else { return };
+        let (now, jitter) = (process.local(self.now), process.jitter());
+        let mut out = Vec::new();
+        process.node.take_word(name, jitter, now, &mut out);
+        let asked = process.node.id();
+        self.follow(asked, out);
+    }
+
+    /// From now on it is counted how long callers and arcs do without this node.
+    fn note_loss(&mut self, name: NodeName) {
+        let (Some(node), Some(view)) = (self.node(name).map(SimNode::id), &self.newest) else { return };
+        let arcs = view.entries().filter(|(_, entry)| entry.primary == node).map(|(arc, _)| arc).collect();
+        if view.is_member(node) {
+            self.record.losses.push(Loss { at: self.now, node, arcs, promoted: None, protected: None });
+        }
+    }
+
+    /// Looks which losses have been made good.
+    pub(super) fn look_after_losses(&mut self) {
+        if self.record.losses.iter().all(|loss| loss.protected.is_some() && loss.promoted.is_some()) {
+            return;
+        }
+        let Some(view) = self.newest.clone() else { return };
+        let now = self.now;
+        let mut losses = std::mem::take(&mut self.record.losses);
+        for loss in &mut losses {
+            let since = Duration::from_nanos(now - loss.at);
+            let again = |arc: &crate::id::ArcId| {
+                let Some(entry) = view.arc(*arc).filter(|entry| entry.primary != loss.node) else { return false };
+                self.is_served(*arc, entry.primary)
+            };
+            if loss.promoted.is_none() && loss.arcs.iter().all(again) {
+                loss.promoted = Some(since);
+            }
+            let is_out = !view.is_member(loss.node);
+            if loss.protected.is_none() && is_out && view.fully_protected() && loss.promoted.is_some() {
+                loss.protected = Some(since);
+            }
+        }
+        self.record.losses = losses;
+    }
+
+    /// Whether a process serves an arc, and is not stopped.
+    pub(crate) fn is_served(&self, arc: crate::id::ArcId, by: NodeId) -> bool {
+        let process = self.processes.get(&by.name).filter(|p| p.node.id() == by && !p.paused);
+        let replica = process.and_then(|p| p.node.host()).and_then(|host| host.replica(arc));
+        replica.and_then(Replica::as_primary).is_some_and(Primary::is_serving)
+    }
+}
