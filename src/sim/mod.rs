@@ -4,6 +4,7 @@
 //! - [`random`]: the only source of chance, in streams independent by name.
 //! - [`run`]: one run by seed, its mixes of faults, its planted bugs; [`campaign`]: many.
 //! - [`fault_points`]: not by chance but one by one: a kill after every event of a commit, a promotion, a catch-up.
+//! - [`trace`]: what happened in one run; [`timeline`]: that as a page to look at, and how two runs differ.
 //! - [`check`]: the judges of a finished run, pure and deterministic, one invariant a file.
 //!
 //! Nothing here reads a clock or opens a socket, and no other room knows that it exists.
@@ -21,4 +22,6 @@ pub mod random;
 mod register;
 pub mod run;
 mod serving;
+pub mod timeline;
+pub mod trace;
 mod world;
