@@ -38,10 +38,12 @@ function drawOperations({ pen, time, colour, run, chosen }, row) {
     pen.fillRect(x, y + short, 1.5, height - 2 * short);
   }
   for (const [i, x, long] of wide) operationBox(pen, colour, run, i, x, y, long, height);
-  if (chosen !== undefined && row.each.clients.includes(all.client[chosen])) {
-    const x = time.x(all.asked[chosen]);
-    const right = time.x(Math.min(all.answered[chosen], run.end));
-    pen.strokeStyle = colour.bad;
+  // Round what was chosen, and round whatever was violated.
+  for (const i of new Set([chosen, ...run.violated.map((each) => each.operation)])) {
+    if (i === undefined || !row.each.clients.includes(all.client[i])) continue;
+    const x = time.x(all.asked[i]);
+    const right = time.x(Math.min(all.answered[i], run.end));
+    pen.strokeStyle = run.violated.some((each) => each.operation === i) ? colour.bad : colour.focus;
     pen.lineWidth = 2.5;
     pen.strokeRect(x - 4, row.top, Math.max(right - x, 2) + 8, row.height);
   }
