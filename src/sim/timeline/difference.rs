@@ -133,7 +133,7 @@ impl fmt::Display for Difference {
                         other.fmt(f)?;
                     }
                     None if only_time => {
-                        f.write_str("Apart from times, the same happened in both, in the same order.\n")?
+                        f.write_str("Apart from times, the same happened in both, in the same order.\n")?;
                     }
                     None => {}
                 }
