@@ -75,19 +75,19 @@ fn the_story_of_a_run_can_be_read_off_its_page() {
     assert!(verdict.contains("All is well") && verdict.contains("all 3 expectations held"), "{verdict}");
     assert_eq!(browser.ask("document.querySelectorAll('.judged.broken').length"), json!(0));
 
-    // Lanes in ring order, and beneath them the callers.
-    assert_eq!(browser.all_words(".name.lane b"), ["a", "b", "c", "d"]);
+    // Tracks in ring order, and beneath them the callers.
+    assert_eq!(browser.all_words(".name.track b"), ["a", "b", "c", "d"]);
     assert_eq!(browser.all_words(".name.client"), ["client 0", "client 1", "client 2", "client 3"]);
     assert!(painted(&mut browser) > 100_000, "the timeline is empty");
 
     // At first the whole ring.
     assert_eq!(links(&mut browser), ["a > b: 0", "b > c: 1", "c > d: 2", "d > a: 3"]);
-    assert_eq!(browser.all_words(".name.lane .now"), ["alive, view 1"; 4]);
+    assert_eq!(browser.all_words(".name.track .now"), ["alive, view 1"; 4]);
 
     // The kill, before anybody has noticed.
     go_to(&mut browser, "kill a");
     assert!((moment(&mut browser) - sample::KILLED_US as f64).abs() < 1_000.0);
-    assert_eq!(browser.all_words(".name.lane .now")[0], "killed");
+    assert_eq!(browser.all_words(".name.track .now")[0], "killed");
     let words = browser.words("#ring-words");
     assert!(words.contains("1 arc without a live primary") && words.contains("1 arc without a backup"), "{words}");
 
@@ -100,13 +100,13 @@ fn the_story_of_a_run_can_be_read_off_its_page() {
 
     // And with it again, under another incarnation.
     go_to(&mut browser, "a starts as a@2");
-    assert_eq!(browser.all_words(".name.lane .now")[0], "alive, no view");
+    assert_eq!(browser.all_words(".name.track .now")[0], "alive, no view");
     go_to(&mut browser, "view 6: b hands arc 0 to a");
     assert_eq!(links(&mut browser), ["a > b: 0", "b > c: 1", "c > d: 2", "d > a: 3"]);
 
     // Who is cut off does not know of the view that goes on without it.
     go_to(&mut browser, "view 8:");
-    assert_eq!(browser.all_words(".name.lane .now")[3], "alive, still view 6");
+    assert_eq!(browser.all_words(".name.track .now")[3], "alive, still view 6");
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
@@ -167,7 +167,7 @@ fn words_of_a_run_are_text_in_the_page() {
     let mut browser = Browser::start();
     browser.open(&page(&trace));
     assert_eq!(browser.words("h1"), hostile);
-    assert_eq!(browser.all_words(".name.lane b")[4], hostile);
+    assert_eq!(browser.all_words(".name.track b")[4], hostile);
     go_to(&mut browser, "onerror");
     assert_eq!(browser.ask("[document.images.length, window.struck === undefined]"), json!([0, true]));
     assert_eq!(browser.complaints(), [] as [String; 0]);

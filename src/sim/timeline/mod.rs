@@ -28,7 +28,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/scale.js"),
     include_str!("page/layout.js"),
     include_str!("page/draw.js"),
-    include_str!("page/lanes.js"),
+    include_str!("page/tracks.js"),
     include_str!("page/traffic.js"),
     include_str!("page/ring.js"),
     include_str!("page/list.js"),

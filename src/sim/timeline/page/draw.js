@@ -71,7 +71,7 @@ function drawRows(sheet) {
   if (plan.row("script")) drawFlags(sheet, plan.row("script"));
   if (plan.row("marks")) drawMarks(sheet, plan.row("marks"));
   drawHealth(sheet, plan.row("health"));
-  for (const lane of run.lanes) drawLane(sheet, lane);
+  for (const track of run.tracks) drawTrack(sheet, track);
   drawCuts(sheet);
   for (const row of plan.rows) if (row.kind === "client") drawOperations(sheet, row);
   if (plan.row("checks")) drawChecks(sheet, plan.row("checks"));
@@ -173,11 +173,11 @@ function drawFlags({ pen, time, plan, colour, run, boxes }, row) {
     }
     // A hair line leads down to whom it concerns.
     pen.globalAlpha = 0.4;
-    const lanes = step.nodes.map((name) => run.lane(name)?.middle).filter((y) => y !== undefined);
-    if (lanes.length) {
+    const tracks = step.nodes.map((name) => run.track(name)?.middle).filter((y) => y !== undefined);
+    if (tracks.length) {
       pen.beginPath();
       pen.moveTo(x, row.top + row.height);
-      pen.lineTo(x, Math.max(...lanes));
+      pen.lineTo(x, Math.max(...tracks));
       pen.stroke();
     }
     pen.globalAlpha = 1;
@@ -215,7 +215,7 @@ function drawHealth({ pen, time, colour, run, boxes }, row) {
   }
 }
 
-// Violations and expectations stand above everything, and a violated moment goes through all lanes.
+// Violations and expectations stand above everything, and a violated moment goes through all tracks.
 function drawChecks({ pen, time, plan, colour, run, boxes }, row) {
   let free = -Infinity;
   for (const each of seen(time, run.expected, (e) => e.at, (e) => e.at)) {

@@ -16,13 +16,13 @@ function layOut(run, names) {
   if (run.violated.length || run.expected.length) add("checks", 22, "checks");
   if (run.marks.length) add("marks", 16, "marks");
   add("health", 22, "copies");
-  for (const lane of run.lanes) {
-    const cut = lane.cuts.length ? 13 : 0;
+  for (const track of run.tracks) {
+    const cut = track.cuts.length ? 13 : 0;
     const strip = run.arcs <= 4 ? 13 : 10;
     const height = Math.max(6 + 19 + cut + (run.perArc ? run.arcs * strip : 3 * 15) + 3, 46);
-    const row = add("lane", height, lane.name, { lane, strip, bar: top + 5, cuts: top + 25, strips: top + 25 + cut });
-    lane.row = row;
-    lane.middle = row.bar + 9;
+    const row = add("track", height, track.name, { track, strip, bar: top + 5, cuts: top + 25, strips: top + 25 + cut });
+    track.row = row;
+    track.middle = row.bar + 9;
   }
   for (const each of run.operations.rows) {
     const shared = each.clients.length > 1;
@@ -37,7 +37,7 @@ function layOut(run, names) {
     label.className = `name ${row.kind}`;
     label.style.top = `${row.top}px`;
     label.style.height = `${row.height}px`;
-    if (row.kind === "lane") {
+    if (row.kind === "track") {
       label.dataset.node = row.name;
       const strong = document.createElement("b");
       strong.textContent = row.name;

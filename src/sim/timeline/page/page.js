@@ -91,7 +91,7 @@ function begin() {
     const state = run.health.length ? last(run.health, at, (each) => each.from)?.value : null;
     byId("ring-words").textContent = state ? `${state.worst === PROTECTED ? "✓" : state.worst === ALONE ? "!" : "✗"} ${state.words}` : "no view yet";
     fillHolders(byId("holders"), run, at, colour);
-    for (const lane of run.lanes) lane.row.now.textContent = laneWords(run, lane, at);
+    for (const track of run.tracks) track.row.now.textContent = trackWords(run, track, at);
     if (pointed === null) happened.mark(at);
   }
 

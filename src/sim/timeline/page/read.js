@@ -21,18 +21,18 @@ function last(list, at, key) {
 
 function read(data) {
   const end = Math.max(data.lasted_us, 1);
-  const run = { data, end, nodes: [...data.nodes], lanes: [], views: [], steps: [], marks: [], expected: [], cuts: [], arcs: data.arcs };
-  const lanes = new Map();
-  const lane = (name) => {
-    if (!lanes.has(name)) {
-      // Whoever joins without having been listed gets the next lane.
+  const run = { data, end, nodes: [...data.nodes], tracks: [], views: [], steps: [], marks: [], expected: [], cuts: [], arcs: data.arcs };
+  const tracks = new Map();
+  const track = (name) => {
+    if (!tracks.has(name)) {
+      // Whoever joins without having been listed gets the next track.
       if (!run.nodes.includes(name)) run.nodes.push(name);
       const made = { name, index: run.nodes.indexOf(name), lives: [], pauses: [], installed: [], cuts: [] };
-      lanes.set(name, made);
+      tracks.set(name, made);
     }
-    return lanes.get(name);
+    return tracks.get(name);
   };
-  run.nodes.forEach(lane);
+  run.nodes.forEach(track);
   const open = new Map();
   const close = (key, at) => {
     const cut = open.get(key);
@@ -43,10 +43,10 @@ function read(data) {
     const at = event.at_us;
     switch (event.type) {
       case "started":
-        lane(event.node).lives.push({ from: at, to: NEVER, process: event.process, how: "" });
+        track(event.node).lives.push({ from: at, to: NEVER, process: event.process, how: "" });
         break;
       case "ended": {
-        const { lives, pauses } = lane(event.node);
+        const { lives, pauses } = track(event.node);
         // A process that was there from the beginning may never have been noted as started.
         if (!lives.length) lives.push({ from: 0, to: NEVER, process: "", how: "" });
         Object.assign(lives[lives.length - 1], { to: at, how: event.how });
@@ -54,17 +54,17 @@ function read(data) {
         break;
       }
       case "paused":
-        lane(event.node).pauses.push({ from: at, to: NEVER });
+        track(event.node).pauses.push({ from: at, to: NEVER });
         break;
       case "resumed": {
-        const { pauses } = lane(event.node);
+        const { pauses } = track(event.node);
         if (pauses.length) pauses[pauses.length - 1].to = at;
         break;
       }
       case "cut": {
         const key = JSON.stringify([event.from, event.to]);
         if (open.has(key)) break;
-        const cut = { one: lane(event.from), other: lane(event.to), from: at, to: NEVER, both: false };
+        const cut = { one: track(event.from), other: track(event.to), from: at, to: NEVER, both: false };
         open.set(key, cut);
         run.cuts.push(cut);
         break;
@@ -76,11 +76,11 @@ function read(data) {
         run.steps.push({ at, words: event.words, nodes: event.nodes });
         break;
       case "view":
-        event.members.forEach(lane);
+        event.members.forEach(track);
         run.views.push({ at, number: event.number, members: event.members, voters: event.voters, arcs: event.arcs });
         break;
       case "installed":
-        lane(event.node).installed.push({ at, number: event.number });
+        track(event.node).installed.push({ at, number: event.number });
         break;
       case "mark":
         run.marks.push({ at, words: event.words });
@@ -90,9 +90,9 @@ function read(data) {
         break;
     }
   }
-  run.lane = (name) => lanes.get(name);
-  run.lanes = run.nodes.map((name) => lanes.get(name));
-  run.lanes.forEach((each, index) => {
+  run.track = (name) => tracks.get(name);
+  run.tracks = run.nodes.map((name) => tracks.get(name));
+  run.tracks.forEach((each, index) => {
     each.index = index;
     if (!each.lives.length) each.lives.push({ from: each.installed.length ? 0 : NEVER, to: NEVER, process: "", how: "" });
   });
@@ -113,7 +113,8 @@ function read(data) {
   });
   run.viewOf = (number, at) => {
     for (let i = after(run.views, at, (v) => v.at) - 1; i >= 0; i--) if (run.views[i].number === number) return run.views[i];
-    return null;
+    // What real processes tell may come in another order than it happened.
+    return run.views.find((view) => view.number === number) ?? null;
   };
   readOperations(run, data);
   readMessages(run, data);
@@ -213,10 +214,10 @@ function readMessages(run, data) {
     lost: 0,
     longest: 0,
   };
-  const laneOf = new Map();
+  const trackOf = new Map();
   const indexOf = (word) => {
-    if (!laneOf.has(word)) laneOf.set(word, run.lane(data.words[word])?.index ?? NOBODY);
-    return laneOf.get(word);
+    if (!trackOf.has(word)) trackOf.set(word, run.track(data.words[word])?.index ?? NOBODY);
+    return trackOf.get(word);
   };
   for (let i = 0, from = 0; i < count; i++, from += 5) {
     const at = data.sent[from];

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function shape(kind, settings, words) {
+function figure(kind, settings, words) {
   const made = document.createElementNS(SVG, kind);
   for (const [name, value] of Object.entries(settings)) made.setAttribute(name, value);
   if (words !== undefined) made.textContent = words;
@@ -18,20 +18,20 @@ function element(kind, words, name) {
 
 function drawRing(svg, run, at, colour) {
   const parts = [];
-  const count = run.lanes.length;
+  const count = run.tracks.length;
   const [middleX, middleY, radiusX, radiusY] = [160, 125, 112, 84];
   const size = count > 10 ? 13 : count > 6 ? 18 : 23;
-  const places = run.lanes.map((_, i) => {
+  const places = run.tracks.map((_, i) => {
     const angle = (i / count) * 2 * Math.PI - Math.PI / 2;
     return { x: middleX + radiusX * Math.cos(angle), y: middleY + radiusY * Math.sin(angle) };
   });
   const newest = newestAt(run, at);
-  parts.push(shape("ellipse", { cx: middleX, cy: middleY, rx: radiusX, ry: radiusY, fill: "none", stroke: colour.line, "stroke-width": 1.5 }));
+  parts.push(figure("ellipse", { cx: middleX, cy: middleY, rx: radiusX, ry: radiusY, fill: "none", stroke: colour.line, "stroke-width": 1.5 }));
   for (const cut of run.cuts) {
     if (cut.from <= at && at < cut.to) parts.push(...cutLine(places[cut.one.index], places[cut.other.index], cut, colour));
   }
   if (newest) for (const link of links(run, newest)) parts.push(...linkArrow(run, places, link, size, colour));
-  run.lanes.forEach((lane, i) => parts.push(...nodeSign(run, lane, at, newest, places[i], size, colour)));
+  run.tracks.forEach((track, i) => parts.push(...nodeSign(run, track, at, newest, places[i], size, colour)));
   svg.replaceChildren(...parts);
 }
 
@@ -41,9 +41,9 @@ function links(run, view) {
   view.arcs.forEach((roles, arc) => {
     if (roles.lost || !roles.served) return;
     const add = (to, learning) => {
-      if (!run.lane(to) || !run.lane(roles.primary)) return;
+      if (!run.track(to) || !run.track(roles.primary)) return;
       const key = JSON.stringify([roles.primary, to, learning]);
-      if (!found.has(key)) found.set(key, { from: run.lane(roles.primary).index, to: run.lane(to).index, learning, arcs: [] });
+      if (!found.has(key)) found.set(key, { from: run.track(roles.primary).index, to: run.track(to).index, learning, arcs: [] });
       found.get(key).arcs.push(arc);
     };
     roles.in_sync.forEach((to) => add(to, false));
@@ -76,17 +76,17 @@ function linkArrow(run, places, link, size, colour) {
   const along = (axis) => (1 - share) ** 2 * start[axis] + 2 * share * (1 - share) * handle[axis] + share ** 2 * stop[axis];
   const middle = { x: along("x"), y: along("y") };
   const wide = 8 + 7 * words.length;
-  const group = shape("g", { class: "link", "data-from": run.nodes[link.from], "data-to": run.nodes[link.to], "data-catching-up": link.learning });
+  const group = figure("g", { class: "link", "data-from": run.nodes[link.from], "data-to": run.nodes[link.to], "data-catching-up": link.learning });
   group.append(
-    shape("path", line),
-    shape("path", { d: `M${stop.x} ${stop.y} L${corner(0.42)} L${corner(-0.42)} z`, fill: ink }),
+    figure("path", line),
+    figure("path", { d: `M${stop.x} ${stop.y} L${corner(0.42)} L${corner(-0.42)} z`, fill: ink }),
   );
   // In a large ring there is no room for numbers; pointing at a link still tells them.
-  const visibility = run.lanes.length > CROWD ? "hidden" : "visible";
+  const visibility = run.tracks.length > CROWD ? "hidden" : "visible";
   group.append(
-    shape("rect", { x: middle.x - wide / 2, y: middle.y - 8, width: wide, height: 16, rx: 4, fill: colour.raised, stroke: ink, visibility }),
-    shape("text", { x: middle.x, y: middle.y + 4, "text-anchor": "middle", visibility }, words),
-    shape("title", {}, `${run.nodes[link.from]} sends ${arcList(link.arcs)} to ${run.nodes[link.to]}${link.learning ? ", which catches up" : ""}`),
+    figure("rect", { x: middle.x - wide / 2, y: middle.y - 8, width: wide, height: 16, rx: 4, fill: colour.raised, stroke: ink, visibility }),
+    figure("text", { x: middle.x, y: middle.y + 4, "text-anchor": "middle", visibility }, words),
+    figure("title", {}, `${run.nodes[link.from]} sends ${arcList(link.arcs)} to ${run.nodes[link.to]}${link.learning ? ", which catches up" : ""}`),
   );
   return [group];
 }
@@ -94,41 +94,41 @@ function linkArrow(run, places, link, size, colour) {
 function cutLine(from, to, cut, colour) {
   const middle = { x: (2 * from.x + to.x) / 3, y: (2 * from.y + to.y) / 3 };
   return [
-    shape("line", { x1: from.x, y1: from.y, x2: to.x, y2: to.y, stroke: colour.bad, "stroke-width": 1.5, "stroke-dasharray": "5 4" }),
-    shape("text", { x: middle.x, y: middle.y + 5, "text-anchor": "middle", style: `fill:${colour.bad}` }, cut.both ? "✂" : "✂→"),
+    figure("line", { x1: from.x, y1: from.y, x2: to.x, y2: to.y, stroke: colour.bad, "stroke-width": 1.5, "stroke-dasharray": "5 4" }),
+    figure("text", { x: middle.x, y: middle.y + 5, "text-anchor": "middle", style: `fill:${colour.bad}` }, cut.both ? "✂" : "✂→"),
   ];
 }
 
-function nodeSign(run, lane, at, newest, place, size, colour) {
-  const life = lifeAt(lane, at);
-  const view = installedAt(run, lane, at);
-  const paused = pausedAt(lane, at);
+function nodeSign(run, track, at, newest, place, size, colour) {
+  const life = lifeAt(track, at);
+  const view = installedAt(run, track, at);
+  const paused = pausedAt(track, at);
   const old = view && newest && view.number < newest.number;
-  const member = Boolean(newest?.members.includes(lane.name));
-  const group = shape("g", { class: "node", "data-node": lane.name });
+  const member = Boolean(newest?.members.includes(track.name));
+  const group = figure("g", { class: "node", "data-node": track.name });
   const ring = { cx: place.x, cy: place.y, r: size, fill: life ? colour.alive : colour.raised, stroke: old ? colour.warn : colour.ink, "stroke-width": old ? 3 : 1.5 };
   if (!member || !life) ring["stroke-dasharray"] = "3 3";
-  group.append(shape("circle", ring), shape("text", { x: place.x, y: place.y + (size > 15 ? 1 : 4), "text-anchor": "middle", style: `font-weight:700;font-size:${size > 20 ? 15 : 11}px;opacity:${life ? 1 : 0.5}` }, lane.name));
+  group.append(figure("circle", ring), figure("text", { x: place.x, y: place.y + (size > 15 ? 1 : 4), "text-anchor": "middle", style: `font-weight:700;font-size:${size > 20 ? 15 : 11}px;opacity:${life ? 1 : 0.5}` }, track.name));
   const below = !life ? "" : view ? `v${view.number}` : "–";
-  if (size > 15) group.append(shape("text", { x: place.x, y: place.y + 14, "text-anchor": "middle", style: "font-size:10px" }, below));
+  if (size > 15) group.append(figure("text", { x: place.x, y: place.y + 14, "text-anchor": "middle", style: "font-size:10px" }, below));
   if (!life || paused) {
     const sign = life ? "‖" : "✕";
-    group.append(shape("text", { x: place.x + size * 0.75, y: place.y - size * 0.55, "text-anchor": "middle", style: `fill:${colour.bad};font-weight:700;font-size:17px` }, sign));
+    group.append(figure("text", { x: place.x + size * 0.75, y: place.y - size * 0.55, "text-anchor": "middle", style: `fill:${colour.bad};font-weight:700;font-size:17px` }, sign));
   }
-  group.append(shape("title", {}, `${lane.name}: ${laneWords(run, lane, at)}`));
+  group.append(figure("title", {}, `${track.name}: ${trackWords(run, track, at)}`));
   return [group];
 }
 
 // What is to be said of a node at a moment, in few words.
-function laneWords(run, lane, at) {
-  const life = lifeAt(lane, at);
+function trackWords(run, track, at) {
+  const life = lifeAt(track, at);
   if (!life) {
-    const before = last(lane.lives, at, (l) => l.from);
+    const before = last(track.lives, at, (l) => l.from);
     return before ? before.how || "ended" : "not started";
   }
-  const view = installedAt(run, lane, at);
+  const view = installedAt(run, track, at);
   const newest = newestAt(run, at);
-  const words = [pausedAt(lane, at) ? "paused" : "alive"];
+  const words = [pausedAt(track, at) ? "paused" : "alive"];
   if (view) words.push(newest && view.number < newest.number ? `still view ${view.number}` : `view ${view.number}`);
   else words.push("no view");
   return words.join(", ");

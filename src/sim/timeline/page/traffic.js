@@ -129,8 +129,8 @@ function firstSent(messages, at) {
 // Where a message begins and ends on the sheet. One that never arrives falls short of its goal.
 function messageLine(run, time, i) {
   const { messages } = run;
-  const from = run.lanes[messages.from[i]];
-  const to = run.lanes[messages.to[i]];
+  const from = run.tracks[messages.from[i]];
+  const to = run.tracks[messages.to[i]];
   if (!from || !to) return null;
   const lost = messages.arrives[i] === NEVER;
   const short = lost ? 0.45 : 1;

@@ -99,14 +99,14 @@ function happenings(run) {
   for (const each of run.expected) add(each.at, "expectations", each.holds ? "✓" : "✗", each.words, { broken: !each.holds });
   for (const each of run.steps) add(each.at, "script", "⚑", each.words);
   for (const view of run.views) add(view.at, "views", "◇", `view ${view.number}: ${view.changes.join("; ")}`);
-  for (const lane of run.lanes) {
-    lane.lives.forEach((life, i) => {
-      if (life.from !== NEVER && (life.process || i)) add(life.from, "processes", "▸", `${lane.name} starts${life.process ? ` as ${life.process}` : ""}`);
-      if (life.to !== NEVER) add(life.to, "processes", "✕", `${lane.name} ends: ${life.how}`);
+  for (const track of run.tracks) {
+    track.lives.forEach((life, i) => {
+      if (life.from !== NEVER && (life.process || i)) add(life.from, "processes", "▸", `${track.name} starts${life.process ? ` as ${life.process}` : ""}`);
+      if (life.to !== NEVER) add(life.to, "processes", "✕", `${track.name} ends: ${life.how}`);
     });
-    for (const pause of lane.pauses) {
-      add(pause.from, "processes", "‖", `${lane.name} stops`);
-      if (pause.to !== NEVER) add(pause.to, "processes", "▸", `${lane.name} goes on`);
+    for (const pause of track.pauses) {
+      add(pause.from, "processes", "‖", `${track.name} stops`);
+      if (pause.to !== NEVER) add(pause.to, "processes", "▸", `${track.name} goes on`);
     }
   }
   // Cuts of one moment are one line.
