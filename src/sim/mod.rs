@@ -4,8 +4,8 @@
 //! - [`random`]: the only source of chance, in streams independent by name.
 //! - [`run`]: one run by seed, its mixes of faults, its planted bugs; [`campaign`]: many.
 //! - [`scenario`]: what is to go wrong when and what must follow, from a file; [`play`]: one of them, played.
-//! - [`trace`]: what happened in a run, for people.
 //! - [`fault_points`]: not by chance but one by one: a kill after every event of a commit, a promotion, a catch-up.
+//! - [`trace`]: what happened in one run; [`timeline`]: that as a page to look at, and how two runs differ.
 //! - [`check`]: the judges of a finished run, pure and deterministic, one invariant a file.
 //!
 //! Nothing here reads a clock or opens a socket, and no other room knows that it exists.
@@ -28,5 +28,6 @@ pub mod run;
 pub mod scenario;
 mod serving;
 pub mod shrink;
+pub mod timeline;
 pub mod trace;
 mod world;
