@@ -107,6 +107,11 @@ function drawRuler({ pen, time, plan, colour }) {
   }
 }
 
+function viewNumbers(views) {
+  const [first, final] = [views[0].number, views[views.length - 1].number];
+  return first === final ? `${first}` : `${first}-${final}`;
+}
+
 // A flag for each view; those that come too soon after one another share theirs.
 function drawViews({ pen, time, plan, colour, run, boxes }) {
   const row = plan.row("views");
@@ -114,11 +119,11 @@ function drawViews({ pen, time, plan, colour, run, boxes }) {
   for (const view of seen(time, run.views, (v) => v.at, (v) => v.at)) {
     const x = time.x(view.at);
     const flag = flags[flags.length - 1];
-    if (flag && x < flag.x + 24) flag.views.push(view);
+    const words = flag && viewNumbers(flag.views);
+    if (flag && x < flag.x + 12 + 7 * words.length) flag.views.push(view);
     else flags.push({ x, views: [view] });
   }
   for (const { x, views } of flags) {
-    const [first, final] = [views[0], views[views.length - 1]];
     pen.strokeStyle = colour.faint;
     pen.globalAlpha = 0.55;
     pen.setLineDash([2, 3]);
@@ -130,7 +135,7 @@ function drawViews({ pen, time, plan, colour, run, boxes }) {
     pen.stroke();
     pen.setLineDash([]);
     pen.globalAlpha = 1;
-    const words = first === final ? `${first.number}` : `${first.number}-${final.number}`;
+    const words = viewNumbers(views);
     pen.font = BOLD;
     const wide = pen.measureText(words).width + 10;
     pen.fillStyle = colour.ink;
@@ -140,7 +145,7 @@ function drawViews({ pen, time, plan, colour, run, boxes }) {
     label(pen, words, x + 4, row.top + 10, wide, colour.paper, BOLD);
     const said = views.slice(0, 4).map((view) => `view ${view.number} at ${moment(view.at)}\n${view.changes.join("\n")}\nvoters: ${view.voters.join(", ")}`);
     if (views.length > 4) said.push(`and ${views.length - 4} more: zoom in`);
-    boxes.push({ x, y: row.top, width: wide, height: 18, at: first.at, words: said.join("\n\n") });
+    boxes.push({ x, y: row.top, width: wide, height: 18, at: views[0].at, words: said.join("\n\n") });
   }
 }
 

@@ -18,7 +18,7 @@ function layOut(run, names) {
   add("health", 22, "copies");
   for (const track of run.tracks) {
     const cut = track.cuts.length ? 13 : 0;
-    const strip = run.arcs <= 4 ? 13 : 10;
+    const strip = run.arcs <= 4 ? 13 : 12;
     const height = Math.max(6 + 19 + cut + (run.perArc ? run.arcs * strip : 3 * 15) + 3, 46);
     const row = add("track", height, track.name, { track, strip, bar: top + 5, cuts: top + 25, strips: top + 25 + cut });
     track.row = row;

@@ -98,8 +98,7 @@ function drawStrip(sheet, track, strip, arc) {
   const y = row.strips + arc * row.strip;
   const height = row.strip - 2;
   const ink = colour.arcs[arc % colour.arcs.length];
-  const roomy = row.strip >= 13;
-  for (const stretch of seen(time, strip)) {
+    for (const stretch of seen(time, strip)) {
     const { from, to, value } = stretch;
     const { x, width, words } = across(time, from, to);
     pen.globalAlpha = value.stale ? 0.45 : 1;
@@ -133,7 +132,7 @@ function drawStrip(sheet, track, strip, arc) {
       pen.fillRect(words + 3, y + 1, Math.min(pen.measureText(said).width + 5, width - 5), height - 2);
     }
     const bare = value.part === CATCHING_UP && width <= 90;
-    if (roomy && !bare) label(pen, said, words + 5, y + height / 2 + 0.5, x + width - words - 6, value.part === PRIMARY && !value.stale ? text : colour.ink, value.part === PRIMARY ? BOLD : FONT);
+    if (!bare) label(pen, said, words + 5, y + height / 2 + 0.5, x + width - words - 6, value.part === PRIMARY && !value.stale ? text : colour.ink, value.part === PRIMARY ? BOLD : FONT);
     const more = value.stale ? `\nby view ${value.view.number}: a newer view says otherwise` : "";
     boxes.push({ x, y, width, height, at: from, soft: true, words: `${track.name}: ${PARTS[value.part]} ${value.part === CATCHING_UP ? "with" : "of"} arc ${arc}${came ? `, ${came === "▲" ? "promoted" : "handed over"} at ${moment(from)}` : ""}${more}\n${moment(from)} to ${moment(to)}` });
   }
