@@ -126,7 +126,7 @@ fn an_expectation_that_does_not_hold_is_a_violation_that_says_what_is_instead() 
     let scenario = Scenario::from_text("wrong", "wrong.toml", text).expect("it can be read");
     let report = play(&scenario, "wrong.toml", &Play::default());
     let [members, promoted] = &report.violations[..] else { panic!("two do not hold: {:?}", report.violations) };
-    assert!(members.contains("line 7, at 5s") && members.contains("but the members are b, c"), "{members}");
+    assert!(members.contains("line 9, at 5s") && members.contains("but the members are b, c"), "{members}");
     assert!(promoted.contains("after the loss of a it took"), "{promoted}");
 }
 

@@ -11,6 +11,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -55,6 +56,9 @@ enum Phase {
     },
     Serving,
 }
+
+/// Without the rule `DropByView`, a primary counts no longer on a backup that is silent for so long.
+const DROPPED_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Waiting {
@@ -313,7 +317,7 @@ impl Primary {
             Durability::Async => self.leased.push_back((token, around.now)),
         }
         // With backups nothing can move before they have acknowledged something.
-        if self.in_sync.is_empty() || !self.leased.is_empty() {
+        if self.in_sync.is_empty() || !self.leased.is_empty() || !around.settings.rules.hold(Rule::BackupFirst) {
             self.advance(around, out);
         }
         self.last
@@ -395,6 +399,11 @@ impl Primary {
         // A wish may enter the view after its base and no later one, so any newer view settles it.
         if self.wish.take_if(|w| w.base < around.surroundings.view.number).is_some() {
             self.end_hand_back(around.now);
+        }
+        if !around.settings.rules.hold(Rule::DropByView) {
+            let owes =
+                |backup: &NodeId| self.owing.get(backup).is_some_and(|since| around.now.since(*since) > DROPPED_AFTER);
+            self.in_sync.retain(|backup| !owes(backup));
         }
         let stored = self.union(around.settings.rules).map(|b| self.acked.get(&b).copied().unwrap_or_default()).min();
         let stored =

@@ -32,11 +32,13 @@ pub enum Rule {
     Quiesce = 1 << 11,
     /// A session whose time is over is ended by a commit of its primary, never by a copy.
     PrimaryExpires = 1 << 12,
+    /// A backup is counted on until a view has dropped it, however silent it is.
+    DropByView = 1 << 13,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Union,
         Self::CommitIdentity,
         Self::CommittedReads,
@@ -50,6 +52,7 @@ impl Rule {
         Self::Enlist,
         Self::Quiesce,
         Self::PrimaryExpires,
+        Self::DropByView,
     ];
 }
 

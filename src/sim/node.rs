@@ -12,6 +12,7 @@ use std::{
 use super::{
     check::Reply,
     packet::{Answer, Output, Packet},
+    run::Setting,
     serving::{Asked, Serving},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(crate) struct SimNode {
     /// What earlier processes with its vote left.
     left: Option<(Vote, Vec<NodeId>)>,
     replication: ReplicationSettings,
+    monitor: MonitorSettings,
     /// How long sessions live, in runs where some of them end.
     lifetimes: Option<Duration>,
     promised: BTreeMap<Token, Promised>,
@@ -62,12 +64,17 @@ impl SimNode {
         member: Member,
         plan: FoundingPlan,
         cluster: ClusterId,
-        replication: ReplicationSettings,
-        lifetimes: Option<Duration>,
+        setting: &Setting,
         left: Option<(Vote, Vec<NodeId>)>,
     ) -> Self {
+        let (replication, lifetimes) = (setting.replication.clone(), setting.lifetimes);
+        let mut monitor = MonitorSettings::default();
+        if setting.no_stall_guard {
+            // No gap is ever long enough to be one.
+            monitor.detector.tick_every = Duration::from_secs(3600);
+        }
         let stage = Stage::Founding(Box::new(Founding::new(member.clone(), plan, cluster)));
-        Self { left, member, stage, replication, lifetimes, promised: BTreeMap::new(), next_token: 0 }
+        Self { left, member, stage, replication, lifetimes, monitor, promised: BTreeMap::new(), next_token: 0 }
     }
 
     /// Its id.
@@ -111,6 +118,15 @@ impl SimNode {
         match &self.stage {
             Stage::Serving(serving) => Some(serving.keeper.view()),
             _ => None,
+        }
+    }
+
+    /// Whom it suspects now.
+    #[must_use]
+    pub(crate) fn suspects(&self) -> BTreeSet<NodeId> {
+        match &self.stage {
+            Stage::Serving(serving) => serving.monitor.suspects(),
+            Stage::Founding(_) => BTreeSet::new(),
         }
     }
 
@@ -252,7 +268,7 @@ impl SimNode {
 
     fn serve_with(&mut self, keeper: Keeper, effects: Vec<KeeperEffect>, now: Moment, out: &mut Vec<Output>) {
         let (me, view) = (self.member.node, Arc::clone(keeper.view()));
-        let mut monitor = Monitor::new(me, MonitorSettings::default(), now);
+        let mut monitor = Monitor::new(me, self.monitor, now);
         monitor.watch(&view.members.iter().map(|m| m.node).collect(), now);
         let host = Host::new(me, Arc::clone(&view), 0, 1, 8 << 20, self.replication.clone());
         self.stage = Stage::Serving(Box::new(Serving { keeper, monitor, host, grants: Grants::default(), news: true }));

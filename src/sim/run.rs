@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{
     check::describe,
     fault::Fault,
-    trace::{Trace, Violated},
+    trace::{Trace, Violated, What},
     world::{Event, World},
 };
 
@@ -156,15 +156,25 @@ impl Report {
         let Some(mut trace) = world.record.trace.take() else { return };
         trace.lasted_us = u64::try_from(world.now().as_micros()).unwrap_or(u64::MAX);
         trace.repeat = format!("ringheir sim {}", self.repeat);
-        trace.violations = self.violations.iter().map(|words| violated(words)).collect();
+        trace.violations = self.violations.iter().map(|words| violated(words, &trace)).collect();
         self.trace = Some(trace);
     }
 }
 
 /// A violation as a trace tells it: which check, and what it says.
-fn violated(words: &str) -> Violated {
+fn violated(words: &str, trace: &Trace) -> Violated {
     let (check, words) = words.split_once(": ").unwrap_or(("check", words));
-    Violated { check: check.to_owned(), words: words.to_owned(), at_us: None, operation: None }
+    // Values are written once, so an operation is known by its words.
+    let named = trace.entries.iter().filter_map(|entry| match &entry.what {
+        What::Asked { operation, client, words, .. } => Some((*operation, format!("client {client} {words} ["))),
+        _ => None,
+    });
+    let operation = named.filter_map(|(operation, name)| Some((words.find(&name)?, operation))).min().map(|(_, op)| op);
+    let answered = trace.entries.iter().find(|entry| match &entry.what {
+        What::Answered { operation: answered, .. } => Some(*answered) == operation,
+        _ => false,
+    });
+    Violated { check: check.to_owned(), words: words.to_owned(), at_us: answered.map(|entry| entry.at_us), operation }
 }
 
 /// Makes one run.

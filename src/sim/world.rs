@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     check::{History, OneDecision},
-    client::{Client, Running},
+    client::Client,
     clock::Clock,
     fault::{Fault, Whom},
     network::Network,
@@ -62,6 +62,8 @@ pub(crate) enum Event {
     Next(u32),
     /// A client's try is given up.
     TryOver(u32, u64),
+    /// A client's try was refused: it asks somebody else.
+    Elsewhere(u32, u64),
     /// A node sees that a connection to another was closed.
     Closed(NodeId, NodeId),
     /// A node has proof of another's death.
@@ -78,6 +80,8 @@ struct Process {
     paused: bool,
     /// What arrived while it was paused.
     waiting: Vec<Event>,
+    /// Whom it suspected when it stopped, until it has looked about after that.
+    slept: Option<(u64, BTreeSet<NodeId>)>,
     clock: Clock,
     /// Chance of its own, so that what happens to others changes nothing here.
     chance: Stream,
@@ -87,6 +91,12 @@ impl Process {
     /// What its own clock shows.
     fn local(&self, now: u64) -> Moment {
         self.clock.shows(now)
+    }
+
+    /// It stops, and its clock goes on.
+    fn stop(&mut self, now: u64) {
+        self.paused = true;
+        self.slept = Some((now, self.node.suspects()));
     }
 
     fn jitter(&mut self) -> Duration {
@@ -293,9 +303,13 @@ impl World {
             }
             Event::Next(client) => self.begin_drawn(client),
             Event::TryOver(client, attempt) => {
-                let waits = |r: &Running| r.request.attempt == attempt;
-                if self.clients[client as usize].running.as_ref().is_some_and(waits) {
+                if self.tries(client, attempt) {
                     self.mark("a client's try timed out");
+                    self.send_request(client, None);
+                }
+            }
+            Event::Elsewhere(client, attempt) => {
+                if self.tries(client, attempt) {
                     self.send_request(client, None);
                 }
             }
@@ -337,6 +351,7 @@ impl World {
             process.node.tick(&connected, jitter, now, &mut out);
         }
         self.follow(id, out);
+        self.judge_waking(id);
         self.at(TICK, Event::Tick(id));
     }
 

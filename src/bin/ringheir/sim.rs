@@ -9,7 +9,12 @@ mod telling;
 use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use ringheir::sim::run::{Mix, Noted, Planted};
+use ringheir::sim::{
+    run::{Mix, Noted, Planted, Report},
+    timeline::page,
+};
+
+use crate::ask::tell;
 
 /// More than any machine runs; and the last of them can still be counted.
 const SEEDS_MAX: u64 = 1 << 62;
@@ -34,6 +39,12 @@ pub(crate) struct Sim {
     /// Of a run that fails, find the fewest faults with which it still does.
     #[arg(long)]
     shrink: bool,
+    /// Write what happened to this file, as one page of HTML: of the first run that fails, else of the first of all.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// With every message between nodes.
+    #[arg(long, requires = "html")]
+    messages: bool,
     /// Only these faults, by number, or none: as `--shrink` tells.
     #[arg(long, value_name = "NUMBERS", requires = "seed", value_parser = read_numbers)]
     only: Option<Numbers>,
@@ -104,7 +115,27 @@ impl Sim {
         self.only.as_ref().map(|Numbers(numbers)| &numbers[..])
     }
 
+    /// How much of a run is noted down for its page.
     const fn noted(&self) -> Noted {
-        Noted::Nothing
+        if self.messages { Noted::Messages } else { Noted::Events }
+    }
+
+    /// Writes the page of a run, if one is wanted; says whether that went well.
+    fn write_page(&self, run: impl FnOnce() -> Report) -> bool {
+        let Some(path) = &self.html else { return true };
+        let Some(trace) = run().trace else {
+            tell("the run ended by an assertion of the code itself, before it could be drawn: see --trace");
+            return true;
+        };
+        match std::fs::write(path, page(&trace)) {
+            Ok(()) => {
+                println!("what happened is in {}", path.display());
+                true
+            }
+            Err(why) => {
+                tell(format_args!("{}: {why}", path.display()));
+                false
+            }
+        }
     }
 }

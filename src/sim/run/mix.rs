@@ -152,6 +152,7 @@ impl Mix {
             Self::Founding => {
                 setting.voters = if chance.chance(0.3) { 3 } else { setting.voters };
                 setting.kill_on_founding = if chance.chance(0.5) { 0.05 } else { 0.0 };
+                setting.spares_one = chance.chance(0.4);
             }
         }
     }
@@ -441,6 +442,20 @@ impl Drawing {
             let at = self.chance.duration(ms(20), ms(within + 500));
             let (whom, lasts) = (Whom::Named(self.name()), self.chance.duration(ms(100), ms(2_000)));
             self.faults.push((at, Fault::Pause(whom, lasts)));
+        }
+        // A cluster stands, a part of it is cut off, and everybody else starts anew, blank: they must wait for it.
+        if self.chance.chance(0.35) {
+            let at = self.chance.duration(ms(500), ms(within + 1_500));
+            let mut names = self.names.clone();
+            self.chance.shuffle(&mut names);
+            let apart = usize::try_from(self.chance.range(1, names.len() as u64 / 2 + 1)).expect("few");
+            let others = names.split_off(apart);
+            let lasts = self.chance.duration(ms(1_500), ms(4_000));
+            self.lasting(at, Fault::Cut { cut: Cut::Group(names), told: true }, lasts);
+            for name in others {
+                let soon = at + self.chance.duration(ms(1), ms(200));
+                self.faults.push((soon, Fault::Kill(Whom::Named(name), self.chance.duration(ms(5), ms(300)))));
+            }
         }
     }
 }

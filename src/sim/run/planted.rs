@@ -12,15 +12,21 @@ pub enum Planted {
     Without(Rule),
     /// A restarted process keeps its id, though it forgot what it promised and held.
     ReusedIds,
+    /// A cluster is founded by any majority of the configured voters.
+    FoundingByMajority,
+    /// An observer that has slept takes its own silence for that of the others.
+    NoStallGuard,
     /// A vote that outlives its process forgets what it promised and accepted.
     ForgottenVotes,
 }
 
 impl Planted {
+    const OTHERS: [Self; 4] = [Self::ReusedIds, Self::ForgottenVotes, Self::FoundingByMajority, Self::NoStallGuard];
+
     /// Every planted bug.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        Rule::ALL.map(Self::Without).into_iter().chain([Self::ReusedIds, Self::ForgottenVotes]).collect()
+        Rule::ALL.map(Self::Without).into_iter().chain(Self::OTHERS).collect()
     }
 
     /// The planted bug of this name, as `Display` writes it.
@@ -40,6 +46,8 @@ impl Planted {
             Self::Without(Rule::RepliesReplicated) => Mix::Retries,
             Self::Without(Rule::BackupFirst) => Mix::Restarts,
             Self::ForgottenVotes => Mix::Stops,
+            Self::FoundingByMajority => Mix::Founding,
+            Self::NoStallGuard | Self::Without(Rule::DropByView) => Mix::Pauses,
             Self::Without(Rule::PrimaryExpires) => Mix::Expiries,
             Self::Without(Rule::Enlist | Rule::Quiesce) | Self::ReusedIds => Mix::Wishes,
         }
@@ -58,6 +66,8 @@ impl fmt::Display for Planted {
             }
             Self::ReusedIds => f.write_str("reused-ids"),
             Self::ForgottenVotes => f.write_str("forgotten-votes"),
+            Self::FoundingByMajority => f.write_str("founding-by-majority"),
+            Self::NoStallGuard => f.write_str("no-stall-guard"),
         }
     }
 }

@@ -62,6 +62,9 @@ pub(crate) struct Setting {
     pub(crate) clocks: (Duration, u32),
     /// Whether faults that nothing is promised beyond are left out: the quorum stays, and a copy of every arc.
     pub(crate) guarded: bool,
+    /// Whether faults may take all but one of the founders: nothing heals then, and still no second cluster may be founded. Where
+    /// all of them are blank at once, and whoever joined is cut off from them, nothing tells them that there was one.
+    pub(crate) spares_one: bool,
     /// Whether faults may take the last copy of an arc.
     pub(crate) may_lose: bool,
     /// Whoever wishes, or is wished for, is killed before the next view with this probability.
@@ -76,6 +79,10 @@ pub(crate) struct Setting {
     pub(crate) recovers: bool,
     /// Planted: of a vote, only the view is kept.
     pub(crate) forget_votes: bool,
+    /// Planted: any majority of the voters founds a cluster.
+    pub(crate) found_by_majority: bool,
+    /// Planted: time in which an observer slept counts as the others' silence.
+    pub(crate) no_stall_guard: bool,
     /// Planted: a restarted process keeps its id.
     pub(crate) reuse_ids: bool,
     /// Settings of every node, planted bugs included.
@@ -116,6 +123,7 @@ impl Setting {
             proof_within: Some(Duration::from_millis(20)),
             clocks: (Duration::from_secs(5 * 3600), 500),
             guarded: true,
+            spares_one: false,
             may_lose: false,
             kill_on_wish: 0.0,
             kill_on_founding: 0.0,
@@ -124,6 +132,8 @@ impl Setting {
             recovers: false,
             forget_votes: false,
             reuse_ids: false,
+            found_by_majority: false,
+            no_stall_guard: false,
             replication: ReplicationSettings { chunk_bytes: 64, chunks_in_flight: 2, ..ReplicationSettings::default() },
         }
     }
@@ -179,6 +189,8 @@ impl Setting {
             Some(Planted::Without(rule)) => self.replication.rules = self.replication.rules.without(rule),
             Some(Planted::ReusedIds) => self.reuse_ids = true,
             Some(Planted::ForgottenVotes) => self.forget_votes = true,
+            Some(Planted::FoundingByMajority) => self.found_by_majority = true,
+            Some(Planted::NoStallGuard) => self.no_stall_guard = true,
             None => {}
         }
         self

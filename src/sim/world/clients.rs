@@ -41,6 +41,11 @@ impl World {
         self.clients[client as usize].contact = Some(contact);
     }
 
+    /// Whether this is what a client tries now.
+    pub(super) fn tries(&self, client: u32, attempt: u64) -> bool {
+        self.clients[client as usize].running.as_ref().is_some_and(|running| running.request.attempt == attempt)
+    }
+
     pub(super) fn begin_drawn(&mut self, client: u32) {
         if self.now() < self.setting.clients_until {
             let request =
@@ -94,7 +99,7 @@ impl World {
         match self.clients[client as usize].judge(attempt, answer) {
             Next::Ignore => {}
             Next::End(outcome) => self.end(client, outcome),
-            Next::Elsewhere => self.at(REFUSED_PAUSE, Event::TryOver(client, attempt)),
+            Next::Elsewhere => self.at(REFUSED_PAUSE, Event::Elsewhere(client, attempt)),
             Next::Again(Some(told)) => self.send_request(client, Some(told.name)),
             Next::Again(None) => {
                 if answer == Answer::Unknown {

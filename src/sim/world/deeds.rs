@@ -39,7 +39,7 @@ impl World {
                 for name in names {
                     self.note_loss(*name);
                     if let Some(process) = self.processes.get_mut(name) {
-                        process.paused = true;
+                        process.stop(self.now);
                         self.record.paused(self.now, *name, true);
                     }
                 }

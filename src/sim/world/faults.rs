@@ -47,7 +47,7 @@ impl World {
                 if let Some(name) = self.find(whom)
                     && let Some(process) = self.processes.get_mut(&name)
                 {
-                    process.paused = true;
+                    process.stop(self.now);
                     self.struck += 1;
                     self.record.paused(self.now, name, true);
                     self.at(lasts, Event::Fault(Fault::Resume(name)));
@@ -171,6 +171,13 @@ impl World {
             return true;
         }
         let Some(newest) = &self.newest else { return true };
+        if self.setting.spares_one {
+            let founders = self.setting.founders();
+            let is_left = |(other, p): (&NodeName, &Process)| {
+                *other != name && founders.contains(other) && p.node.view().is_some()
+            };
+            return self.processes.iter().any(is_left);
+        }
         let stays = |n: &NodeId| n.name != name && self.alive.contains(n);
         // Votes that outlive their processes come back.
         let goes_on = |view: &View| {
@@ -225,7 +232,13 @@ impl World {
             ring: self.setting.names.clone(),
             weights: BTreeMap::new(),
         };
-        let voters = self.setting.founders();
+        let mut voters = self.setting.founders();
+        if self.setting.found_by_majority {
+            // Whoever starts takes itself and the next that make a majority with it.
+            let (most, place) = (voters.len() / 2 + 1, voters.iter().position(|voter| *voter == name).unwrap_or(0));
+            voters.rotate_left(place);
+            voters.truncate(most);
+        }
         let plan = FoundingPlan { digest: 1, shape, voters, listen: Duration::ZERO };
         let cluster = ClusterId(u128::from(chance.bits()));
         let (apart, drift) = self.setting.clocks;
@@ -233,9 +246,10 @@ impl World {
         let fast = i64::try_from(chance.range(0, u64::from(drift) * 2 + 1)).expect("small") - i64::from(drift);
         let first = Duration::from_micros(chance.range(0, 10_000));
         let process = Process {
-            node: SimNode::start(member, plan, cluster, self.setting.replication.clone(), self.setting.lifetimes, left),
+            node: SimNode::start(member, plan, cluster, &self.setting, left),
             paused: false,
             waiting: Vec::new(),
+            slept: None,
             clock: Clock::new(ahead, fast),
             chance,
         };

@@ -13,6 +13,9 @@ use crate::{
     sim::{check::OneDecision, node::SimNode, register::session_key},
 };
 
+/// A sleep that nobody can take for a late timer, in nanoseconds.
+const LONG_SLEEP: u64 = 150_000_000;
+
 impl World {
     pub(super) fn installed(&mut self, node: NodeId, view: Arc<View>) {
         self.note_cluster(node, &view);
@@ -128,6 +131,19 @@ impl World {
                 self.wrong.push(format!("after view {} the pinned arc {arc} left {}", before.number, old.primary));
             }
             _ => {}
+        }
+    }
+
+    /// Whoever has slept accuses nobody of the silence that it caused itself.
+    pub(super) fn judge_waking(&mut self, id: NodeId) {
+        let Some(process) = self.processes.get_mut(&id.name).filter(|p| p.node.id() == id && !p.paused) else { return };
+        let Some((since, before)) = process.slept.take() else { return };
+        if self.now - since < LONG_SLEEP {
+            return;
+        }
+        let accused: Vec<NodeId> = process.node.suspects().difference(&before).copied().collect();
+        for living in accused.into_iter().filter(|node| self.alive.contains(node)) {
+            self.wrong.push(format!("false alarm: {id} woke and suspects {living}, which lives"));
         }
     }
 

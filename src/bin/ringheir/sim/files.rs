@@ -13,10 +13,10 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use ringheir::sim::{
     campaign::{Campaign, campaign_of, caught},
     play::{Play, play},
-    run::Report,
+    run::{Noted, Report},
     scenario::{FILE_MAX, Scenario, ScenarioError},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::IsTerminal as _;
 
 use super::{
@@ -34,28 +34,38 @@ struct File {
 impl Sim {
     pub(super) fn run_files(&self) -> ExitCode {
         let Some(files) = self.read_files() else { return ExitCode::from(COULD_NOT_RUN) };
-        let mut held = true;
+        let (mut held, mut shown) = (true, None);
         let mut told = Vec::new();
         let most = files.iter().map(|file| file.scenario.name.len()).max().unwrap_or(0);
         for file in &files {
-            let (holds, json) = self.run_file(file, most);
+            let (holds, json, run) = self.run_file(file, most);
+            // The first that fails, else the first of all.
+            if shown.is_none() || (held && !holds) {
+                shown = Some((file, run));
+            }
             held &= holds;
             told.push(json);
         }
         if self.json {
             println!("{}", json!({ "ok": held, "scenarios": told }));
         }
+        let page = |(file, (seed, only)): (&File, (u64, Option<Vec<usize>>))| {
+            self.write_page(|| self.play(file, seed, only.as_deref(), self.noted()))
+        };
+        if !shown.is_none_or(page) {
+            return ExitCode::from(COULD_NOT_RUN);
+        }
         if held { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
     }
 
-    fn run_file(&self, file: &File, most: usize) -> (bool, serde_json::Value) {
+    fn run_file(&self, file: &File, most: usize) -> (bool, Value, (u64, Option<Vec<usize>>)) {
         let (first, seeds) = match self.seed {
             Some(seed) => (seed, 1),
             None => (self.from, self.seeds.unwrap_or(1)),
         };
         let progress = Progress::new(&file.scenario.name);
         let shown = |done: u64| progress.tell(|| format!("{done} of {seeds} seeds"));
-        let run = |seed| self.play(file, seed, self.only());
+        let run = |seed| self.play(file, seed, self.only(), Noted::Nothing);
         let result = campaign_of(first..first.saturating_add(seeds), &run, self.failures, self.threads(), &shown);
         let took = progress.took();
         progress.done();
@@ -68,26 +78,22 @@ impl Sim {
             took.as_secs_f64()
         );
         failed.iter().for_each(show_failure);
-        if let Some(first) = failed.first().filter(|_| self.shrink && self.only.is_none()) {
+        let fewest = failed.first().filter(|_| self.shrink && self.only.is_none()).and_then(|first| {
             let faults = file.scenario.acts_in_words(first.seed);
-            shrink_and_tell(first, &faults, |only| self.play(file, first.seed, Some(only)));
-        }
+            shrink_and_tell(first, &faults, |only| self.play(file, first.seed, Some(only), Noted::Nothing))
+        });
+        let only = fewest.or_else(|| self.only().map(<[usize]>::to_vec));
+        let shown = (failed.first().map_or(first, |report| report.seed), only);
         let failures: Vec<_> = failed.iter().map(|report| as_json(report, &file.scenario.name)).collect();
         let told = json!({
             "scenario": file.scenario.name, "path": file.path, "seeds": ran, "failed": failed.len(), "operations": operations,
             "seconds": took.as_secs_f64(), "seeds_per_s": per_second(*ran, took), "marks": marks, "failures": failures,
         });
-        (failed.is_empty(), told)
+        (failed.is_empty(), told, shown)
     }
 
-    fn play(&self, file: &File, seed: u64, only: Option<&[usize]>) -> Report {
-        let how = Play {
-            seed,
-            planted: self.planted,
-            print: self.trace,
-            noted: self.noted(),
-            only: only.map(<[usize]>::to_vec),
-        };
+    fn play(&self, file: &File, seed: u64, only: Option<&[usize]>, noted: Noted) -> Report {
+        let how = Play { seed, planted: self.planted, print: self.trace, noted, only: only.map(<[usize]>::to_vec) };
         caught(seed, &format!("{} --seed {seed}", file.path), || play(&file.scenario, &file.path, &how))
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ringheir::sim::{
     campaign::{Campaign, Common, campaign, caught},
-    run::{Mix, Plan, Report, faults_of, run_only},
+    run::{Mix, Noted, Plan, Report, faults_of, run_only},
 };
 use serde_json::{Value, json};
 
@@ -12,26 +12,36 @@ use super::{
     Sim,
     telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
 };
-use crate::DOES_NOT_HOLD;
+use crate::{COULD_NOT_RUN, DOES_NOT_HOLD};
+
+/// The run whose page is written: which seed, and which of its faults.
+type Shown = (u64, Option<Vec<usize>>);
 
 impl Sim {
     pub(super) fn run_seeds(&self) -> ExitCode {
-        let holds = match self.seed {
+        let (holds, first) = match self.seed {
             Some(seed) => self.run_seed(seed),
             None => self.run_campaign(),
         };
-        if holds { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
+        let (seed, only) = first;
+        let plan = Plan { trace: false, noted: self.noted(), ..self.plan(seed) };
+        let written = self.write_page(|| caught(seed, &plan.arguments(), || run_only(&plan, only.as_deref())));
+        match (holds, written) {
+            (_, false) => ExitCode::from(COULD_NOT_RUN),
+            (true, true) => ExitCode::SUCCESS,
+            (false, true) => ExitCode::from(DOES_NOT_HOLD),
+        }
     }
 
     fn plan(&self, seed: u64) -> Plan {
-        Plan { seed, mix: self.mix, planted: self.planted, trace: self.trace, noted: self.noted() }
+        Plan { seed, mix: self.mix, planted: self.planted, trace: self.trace, noted: Noted::Nothing }
     }
 
     fn mix_of(&self, seed: u64) -> Mix {
         self.mix.unwrap_or_else(|| Mix::of(seed))
     }
 
-    fn run_seed(&self, seed: u64) -> bool {
+    fn run_seed(&self, seed: u64) -> (bool, Shown) {
         let plan = self.plan(seed);
         let report = caught(seed, &plan.arguments(), || run_only(&plan, self.only()));
         println!(
@@ -45,22 +55,24 @@ impl Sim {
             println!("  {times:>6}  {mark}");
         }
         show_failure(&report);
-        self.shrink_if_wanted(&report);
+        let only = self.shrink_if_wanted(&report).or_else(|| self.only().map(<[usize]>::to_vec));
         if self.json {
             println!("{}", as_json(&report, self.mix_of(seed).name()));
         }
-        report.violations.is_empty()
+        (report.violations.is_empty(), (seed, only))
     }
 
-    fn shrink_if_wanted(&self, report: &Report) {
+    /// The fewest faults, if they are wanted and were found.
+    fn shrink_if_wanted(&self, report: &Report) -> Option<Vec<usize>> {
         if self.shrink && self.only.is_none() && !report.violations.is_empty() {
             let plan = Plan { trace: false, ..self.plan(report.seed) };
             let run = |only: &[usize]| caught(plan.seed, &plan.arguments(), || run_only(&plan, Some(only)));
-            shrink_and_tell(report, &faults_of(&plan), run);
+            return shrink_and_tell(report, &faults_of(&plan), run);
         }
+        None
     }
 
-    fn run_campaign(&self) -> bool {
+    fn run_campaign(&self) -> (bool, Shown) {
         let (threads, seeds) = (self.threads(), self.seeds.unwrap_or(1_000));
         let progress = Progress::new("seeds");
         let told = |done: u64| {
@@ -84,13 +96,13 @@ impl Sim {
             println!("  {runs:>6}  {mark}");
         }
         result.failed.iter().for_each(show_failure);
-        if let Some(first) = result.failed.first() {
-            self.shrink_if_wanted(first);
-        }
+        let first = result.failed.first();
+        let shown =
+            (first.map_or(self.from, |report| report.seed), first.and_then(|report| self.shrink_if_wanted(report)));
         if self.json {
             println!("{}", self.campaign_as_json(&result, took, threads));
         }
-        result.failed.is_empty()
+        (result.failed.is_empty(), shown)
     }
 
     fn campaign_as_json(&self, result: &Campaign, took: std::time::Duration, threads: usize) -> Value {

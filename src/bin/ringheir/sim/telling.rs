@@ -76,7 +76,11 @@ fn check_of(violation: &str) -> &str {
 }
 
 /// Finds the fewest faults with which a run still fails by the same check, and tells them.
-pub(super) fn shrink_and_tell(failed: &Report, faults: &[String], run: impl Fn(&[usize]) -> Report) -> Option<Report> {
+pub(super) fn shrink_and_tell(
+    failed: &Report,
+    faults: &[String],
+    run: impl Fn(&[usize]) -> Report,
+) -> Option<Vec<usize>> {
     // What a step was to bring about does not come without it; whatever else is violated is looked at first.
     let checks: Vec<&str> = failed.violations.iter().map(|violation| check_of(violation)).collect();
     let Some(check) = checks.iter().find(|check| **check != "expect") else {
@@ -94,5 +98,5 @@ pub(super) fn shrink_and_tell(failed: &Report, faults: &[String], run: impl Fn(&
         println!("  {number:>3}  {}", faults[*number]);
     }
     show_failure(&fewest);
-    Some(fewest)
+    Some(needed)
 }

@@ -41,7 +41,6 @@ pub(super) fn read_expect<'t>(
 ) {
     findings.known_keys(table, &EXPECT_KEYS, "an expectation");
     let place = table.keys().next().map_or(0..0, |key| key.span());
-    let line = position(findings.text, place.start).0;
     let finally = table.get("finally").map(|value| findings.boolean(value));
     let when = match (table.get("at"), finally) {
         (Some(value), None) => findings.time(value).map(When::At),
@@ -58,6 +57,7 @@ pub(super) fn read_expect<'t>(
         if holds.is_of_the_whole() && when != When::Finally {
             findings.fault(key.span(), format!("`{}` is about the whole run", key.get_ref()), "write finally = true");
         }
+        let line = position(findings.text, key.span().start).0;
         expects.push(Expectation { when, holds, line });
     }
     if expects.len() == before && findings.faults.is_empty() {
