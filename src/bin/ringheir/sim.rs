@@ -129,7 +129,7 @@ impl Sim {
         };
         match std::fs::write(path, page(&trace)) {
             Ok(()) => {
-                println!("what happened is in {}", path.display());
+                tell(format_args!("what happened is in {}", path.display()));
                 true
             }
             Err(why) => {
