@@ -80,7 +80,7 @@ struct Process {
     paused: bool,
     /// What arrived while it was paused.
     waiting: Vec<Event>,
-    /// Whom it suspected when it stopped, until it has looked about after that.
+    /// When it stopped, and who lived within its reach then, until it has looked about after that.
     slept: Option<(u64, BTreeSet<NodeId>)>,
     clock: Clock,
     /// Chance of its own, so that what happens to others changes nothing here.
@@ -91,12 +91,6 @@ impl Process {
     /// What its own clock shows.
     fn local(&self, now: u64) -> Moment {
         self.clock.shows(now)
-    }
-
-    /// It stops, and its clock goes on.
-    fn stop(&mut self, now: u64) {
-        self.paused = true;
-        self.slept = Some((now, self.node.suspects()));
     }
 
     fn jitter(&mut self) -> Duration {
@@ -353,6 +347,24 @@ impl World {
         self.follow(id, out);
         self.judge_waking(id);
         self.at(TICK, Event::Tick(id));
+    }
+
+    /// A process stops, and its clock goes on.
+    fn put_to_sleep(&mut self, name: NodeName) {
+        let Some(id) = self.processes.get(&name).map(|p| p.node.id()) else { return };
+        let around = self.within_reach(id);
+        let Some(process) = self.processes.get_mut(&name) else { return };
+        let suspected = process.node.suspects();
+        process.paused = true;
+        process.slept = Some((self.now, around.difference(&suspected).copied().collect()));
+        self.record.paused(self.now, name, true);
+    }
+
+    /// Who lives, is awake, and can be talked to both ways.
+    fn within_reach(&mut self, id: NodeId) -> BTreeSet<NodeId> {
+        let awake =
+            |n: &NodeId, processes: &BTreeMap<NodeName, Process>| processes.get(&n.name).is_some_and(|p| !p.paused);
+        self.reachable_from(id).into_iter().filter(|n| awake(n, &self.processes)).collect()
     }
 
     fn reachable_from(&mut self, id: NodeId) -> BTreeSet<NodeId> {

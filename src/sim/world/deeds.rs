@@ -38,10 +38,7 @@ impl World {
             Deed::Pause(names) => {
                 for name in names {
                     self.note_loss(*name);
-                    if let Some(process) = self.processes.get_mut(name) {
-                        process.stop(self.now);
-                        self.record.paused(self.now, *name, true);
-                    }
+                    self.put_to_sleep(*name);
                 }
             }
             Deed::Resume(names) => names.iter().for_each(|name| self.resume(*name)),

@@ -44,12 +44,9 @@ impl World {
             }
             Fault::Start(name) => self.start(name),
             Fault::Pause(whom, lasts) => {
-                if let Some(name) = self.find(whom)
-                    && let Some(process) = self.processes.get_mut(&name)
-                {
-                    process.stop(self.now);
+                if let Some(name) = self.find(whom).filter(|name| self.processes.contains_key(name)) {
+                    self.put_to_sleep(name);
                     self.struck += 1;
-                    self.record.paused(self.now, name, true);
                     self.at(lasts, Event::Fault(Fault::Resume(name)));
                 }
             }

@@ -134,15 +134,17 @@ impl World {
         }
     }
 
-    /// Whoever has slept accuses nobody of the silence that it caused itself.
+    /// Whoever has slept accuses nobody of the silence that it caused itself: nobody who lived within its reach when it fell asleep
+    /// and does so now. It forgives each silence once, so what was silent before is left out.
     pub(super) fn judge_waking(&mut self, id: NodeId) {
         let Some(process) = self.processes.get_mut(&id.name).filter(|p| p.node.id() == id && !p.paused) else { return };
-        let Some((since, before)) = process.slept.take() else { return };
-        if self.now - since < LONG_SLEEP {
+        let Some((since, around)) = process.slept.take() else { return };
+        let accused = process.node.suspects();
+        if accused.is_empty() || self.now - since < LONG_SLEEP {
             return;
         }
-        let accused: Vec<NodeId> = process.node.suspects().difference(&before).copied().collect();
-        for living in accused.into_iter().filter(|node| self.alive.contains(node)) {
+        let wrongly = self.within_reach(id);
+        for living in accused.into_iter().filter(|node| around.contains(node) && wrongly.contains(node)) {
             self.wrong.push(format!("false alarm: {id} woke and suspects {living}, which lives"));
         }
     }
