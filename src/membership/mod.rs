@@ -35,7 +35,7 @@ pub use next_view::{Knowledge, founding_view, next_view};
 pub use outlook::Outlook;
 pub use pin::Pin;
 pub use placement::{Target, target, targets};
-pub use recovery::{Declined, RecoveryFault, RecoveryMessage, successor_view};
+pub use recovery::{Declined, RecoveryFault, RecoveryMessage, successor_view, unheard_processes};
 pub use shape::{Agreement, Shape};
 pub use transition::{Part, Turn, transition};
 pub use view::{ArcEntry, ArcState, KindVersion, Member, Role, Standing, View, ViewFault};

@@ -132,6 +132,25 @@ impl fmt::Display for RecoveryFault {
 
 impl std::error::Error for RecoveryFault {}
 
+/// The processes of a name, as far as the view tells of them, of which an operator may say that they have ended.
+///
+/// # Errors
+/// The view tells of none, or one of them is heard and so has not ended.
+pub fn unheard_processes(
+    view: &View,
+    name: NodeName,
+    is_heard: impl Fn(&NodeId) -> bool,
+) -> Result<BTreeSet<NodeId>, RecoveryFault> {
+    let processes = view.known_as(name);
+    if processes.is_empty() {
+        return Err(RecoveryFault::NoSuchNode(name));
+    }
+    if processes.iter().any(is_heard) {
+        return Err(RecoveryFault::Heard(name));
+    }
+    Ok(processes)
+}
+
 /// The first view of the successor: exactly `members`, who vote as in a founding, and of each arc whatever in-sync copies
 /// they hold in `newest`. `None` if none of them may serve.
 #[must_use]

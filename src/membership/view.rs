@@ -328,6 +328,12 @@ impl View {
         }
     }
 
+    /// Whether an arc was lost in this view, and no operator has cleared that since.
+    #[must_use]
+    pub fn has_open_loss(&self, arc: ArcId, at: ViewNumber) -> bool {
+        self.arc(arc).is_some_and(|entry| entry.open_loss() == Some(at))
+    }
+
     /// The arcs that answer `Lost` for what they do not know, and since which view.
     #[must_use]
     pub fn open_losses(&self) -> BTreeMap<ArcId, ViewNumber> {

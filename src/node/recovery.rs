@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time};
 use super::Node;
 use crate::{
     id::{ArcId, ClusterId, NodeId, NodeName, ViewNumber},
-    membership::{ArcEntry, Member, RecoveryFault, View, successor_view},
+    membership::{ArcEntry, Member, RecoveryFault, View, successor_view, unheard_processes},
     runtime::view_keeper::KeeperInput,
 };
 
@@ -111,14 +111,9 @@ impl Node {
     /// One of them is heard, so it has not ended, or the view tells of none.
     pub fn plan_death(&self, name: NodeName) -> Result<Death, RecoveryFault> {
         let (view, outlook) = (self.view(), self.outlook());
-        let processes = view.known_as(name);
-        if processes.is_empty() {
-            return Err(RecoveryFault::NoSuchNode(name));
-        }
-        let is_heard = |node: &NodeId| view.is_member(*node) && !outlook.unheard.contains(&node.name);
-        if processes.contains(&self.id()) || processes.iter().any(is_heard) {
-            return Err(RecoveryFault::Heard(name));
-        }
+        let is_heard =
+            |node: &NodeId| *node == self.id() || (view.is_member(*node) && !outlook.unheard.contains(&node.name));
+        let processes = unheard_processes(&view, name, is_heard)?;
         let only_there = |entry: &Arc<ArcEntry>| {
             processes.contains(&entry.primary) && entry.in_sync.iter().all(|backup| processes.contains(backup))
         };
@@ -146,7 +141,7 @@ impl Node {
             return Err(RecoveryFault::NoQuorum);
         }
         let losses = self.ask_keeper(KeeperInput::ClearLost).await?;
-        let is_open = |view: &View| losses.iter().any(|(arc, at)| view.open_losses().get(arc) == Some(at));
+        let is_open = |view: &View| losses.iter().any(|(arc, at)| view.has_open_loss(*arc, *at));
         self.await_view(|view| !is_open(view)).await?;
         Ok(losses.into_keys().collect())
     }

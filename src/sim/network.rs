@@ -89,14 +89,16 @@ impl Network {
         &mut self.link(from, to).trouble
     }
 
-    /// Mends every cut.
-    pub(crate) fn mend(&mut self) {
-        self.links.iter_mut().for_each(|link| link.cut = false);
+    /// Mends every cut; from whom to whom there were any.
+    pub(crate) fn mend(&mut self) -> Vec<(NodeName, NodeName)> {
+        let names = &self.names;
+        let pairs = names.iter().flat_map(|from| names.iter().map(move |to| (*from, *to)));
+        let cut = |(link, pair): (&mut Link, _)| std::mem::take(&mut link.cut).then_some(pair);
+        self.links.iter_mut().zip(pairs).filter_map(cut).collect()
     }
 
-    /// Mends everything: what is left is the weather.
-    pub(crate) fn heal(&mut self) {
-        self.mend();
+    /// Ends what is worse on any link than the weather.
+    pub(crate) fn clear_up(&mut self) {
         self.links.iter_mut().for_each(|link| link.trouble = Trouble::default());
     }
 

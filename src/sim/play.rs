@@ -7,7 +7,6 @@ mod holds;
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    check::describe,
     fault::Fault,
     network::Weather,
     run::{Drawing, Mix, Noted, Planted, Report, Setting, finish, only_words},
@@ -55,12 +54,6 @@ impl Scenario {
             Drawing::faults(seed, mix.unwrap_or_else(|| Mix::of(seed)), names, self.cluster.arcs, from, until)
         });
         steps.chain(drawn.into_iter().map(|(at, fault)| Act::Chance(at, fault))).collect()
-    }
-
-    /// How many things it does under a seed.
-    #[must_use]
-    pub fn acts_of(&self, seed: u64) -> usize {
-        self.acts(seed).len()
     }
 
     /// What it does under a seed, in words, by number.
@@ -144,12 +137,8 @@ pub fn play(scenario: &Scenario, path: &str, play: &Play) -> Report {
     }
     world.begin_clients(CLIENTS_FROM);
     let mut unmet = Vec::new();
-    let mut moments: Vec<(Duration, &Expectation)> = Vec::new();
-    for expect in &scenario.expects {
-        if let When::At(at) = expect.when {
-            moments.push((at, expect));
-        }
-    }
+    let mut moments: Vec<(Duration, &Expectation)> =
+        scenario.expects.iter().filter_map(|expect| Some((expect.when.time()?, expect))).collect();
     moments.sort_by_key(|(at, _)| *at);
     for (at, expect) in moments {
         // What is expected at the time of a step is expected before it.
@@ -187,6 +176,6 @@ fn tell(world: &mut World, expect: &Expectation, instead: Option<String>, unmet:
             When::At(at) => format!("at {at:?}"),
             When::Finally => "in the end".to_owned(),
         };
-        unmet.push(describe("expect", &format!("line {}, {when}: {}; but {instead}", expect.line, expect.holds)));
+        unmet.push(format!("expect: line {}, {when}: {}; but {instead}", expect.line, expect.holds));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is told and never asked by the world, so that a run is the same whether or not it is noted down.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     check::{OperationNumber, Outcome},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::{ArcId, NodeId, NodeName, ViewNumber},
-    membership::View,
+    membership::{ArcEntry, View},
 };
 
 /// A node that was lost, and what became of the arcs that it served.
@@ -42,7 +42,6 @@ pub(crate) struct Record {
     pub(crate) longest_wait: Duration,
     /// Callers that were answered with a failure, or not at all.
     pub(crate) failed: u64,
-    cut: BTreeSet<(NodeName, NodeName)>,
 }
 
 impl Record {
@@ -70,18 +69,12 @@ impl Record {
         self.note(now, || if stops { What::Paused { node } } else { What::Resumed { node } });
     }
 
-    pub(crate) fn cut(&mut self, now: u64, from: NodeName, to: NodeName, cut: bool) {
-        let changed = if cut { self.cut.insert((from, to)) } else { self.cut.remove(&(from, to)) };
-        if changed {
-            let (from, to) = (from.to_string(), to.to_string());
-            self.note(now, || if cut { What::Cut { from, to } } else { What::Mended { from, to } });
-        }
+    pub(crate) fn cut(&mut self, now: u64, from: NodeName, to: NodeName) {
+        self.note(now, || What::Cut { from: from.to_string(), to: to.to_string() });
     }
 
-    pub(crate) fn mended(&mut self, now: u64) {
-        for (from, to) in self.cut.clone() {
-            self.cut(now, from, to, false);
-        }
+    pub(crate) fn mended(&mut self, now: u64, from: NodeName, to: NodeName) {
+        self.note(now, || What::Mended { from: from.to_string(), to: to.to_string() });
     }
 
     pub(crate) fn step(&mut self, now: u64, words: String, nodes: &[NodeName]) {
@@ -99,7 +92,7 @@ impl Record {
     pub(crate) fn view(&mut self, now: u64, view: &View) {
         self.note(now, || {
             let name = |node: &NodeId| node.name.to_string();
-            let roles = |entry: &std::sync::Arc<crate::membership::ArcEntry>| ArcRoles {
+            let roles = |entry: &Arc<ArcEntry>| ArcRoles {
                 primary: name(&entry.primary),
                 served: view.is_member(entry.primary),
                 in_sync: entry.in_sync.iter().map(name).collect(),

@@ -12,7 +12,6 @@ use std::{
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    check::describe,
     fault::Fault,
     trace::{Trace, Violated, What},
     world::{Event, World},
@@ -142,7 +141,7 @@ impl Report {
         Self {
             seed,
             repeat,
-            violations: vec![describe("assertion", &format!("of the code itself: {words}"))],
+            violations: vec![format!("assertion: of the code itself: {words}")],
             marks: Marks::new(),
             operations: 0,
             events: 0,

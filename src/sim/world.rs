@@ -1,8 +1,8 @@
 //! One simulated run: nodes, clients, a network, faults, and one queue of events over virtual time.
 //!
 //! It wires and delivers; what a run means is judged in `run`. Everything random comes from named streams of one seed, and
-//! nothing else is consulted, so the same seed gives the same run. `clients`, `faults` and `watch` are its sub-behaviours:
-//! what callers do, what goes wrong, and what is noted about views.
+//! nothing else is consulted, so the same seed gives the same run. `clients`, `faults`, `deeds`, `cuts`, `operator` and `watch` are
+//! its sub-behaviours: what callers do, what goes wrong, and what is noted about views.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,9 +35,11 @@ use crate::{
 use expiries::Ending;
 
 mod clients;
+mod cuts;
 mod deeds;
 mod expiries;
 mod faults;
+mod operator;
 mod watch;
 
 /// How often a node looks after what is due.

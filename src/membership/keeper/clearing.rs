@@ -14,8 +14,7 @@ impl Keeper {
     /// Only losses that the newest view tells of: the word was never for any other.
     pub(super) fn take_cleared(&mut self, losses: impl IntoIterator<Item = (ArcId, ViewNumber)>) {
         let view = Arc::clone(self.view());
-        let is_open = |(arc, at): &(ArcId, ViewNumber)| view.arc(*arc).is_some_and(|e| e.open_loss() == Some(*at));
-        for (arc, at) in losses.into_iter().filter(is_open) {
+        for (arc, at) in losses.into_iter().filter(|(arc, at)| view.has_open_loss(*arc, *at)) {
             self.stirred |= self.cleared.insert(arc, at) != Some(at);
         }
     }
@@ -33,7 +32,7 @@ impl Keeper {
 
     pub(super) fn forget_cleared(&mut self) {
         let view = Arc::clone(self.view());
-        self.cleared.retain(|arc, at| view.arc(*arc).is_some_and(|entry| entry.open_loss() == Some(*at)));
+        self.cleared.retain(|arc, at| view.has_open_loss(*arc, *at));
         self.cleared_said = None;
     }
 }

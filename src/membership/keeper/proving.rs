@@ -3,7 +3,7 @@
 use super::{
     Duration, EARLIER_MAX, FRESH_PROOFS_MAX, Keeper, KeeperEffect, KeeperMessage, Moment, NodeId, RecoveryFault,
 };
-use crate::id::NodeName;
+use crate::{id::NodeName, membership::recovery::unheard_processes};
 use std::sync::Arc;
 
 impl Keeper {
@@ -41,15 +41,8 @@ impl Keeper {
         out: &mut Vec<KeeperEffect>,
     ) -> Result<Vec<NodeId>, RecoveryFault> {
         let view = Arc::clone(self.view());
-        let named = view.known_as(name);
-        if named.is_empty() {
-            return Err(RecoveryFault::NoSuchNode(name));
-        }
         let heard = self.heard(now);
-        if named.iter().any(|node| heard.contains(node)) {
-            return Err(RecoveryFault::Heard(name));
-        }
-        let nodes: Vec<NodeId> = named.into_iter().collect();
+        let nodes: Vec<NodeId> = unheard_processes(&view, name, |node| heard.contains(node))?.into_iter().collect();
         for member in view.members.iter().filter(|m| m.node != self.member.node) {
             out.push(KeeperEffect::Send(member.node, KeeperMessage::Word(nodes.clone())));
         }

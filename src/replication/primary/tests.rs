@@ -17,6 +17,15 @@ fn wishes(out: &[Effect]) -> Vec<WishedChange> {
     out.iter().filter_map(wish).collect()
 }
 
+/// The primary of the only arc of a new ring, its backup's acknowledgement of the beginning taken.
+fn serving(backup: NodeId, view: &View, goal: Target, around: &Around<'_>, out: &mut Vec<Effect>) -> Primary {
+    let (store, base, entry) = (Store::default(), CommitNumber(0), &view.arcs[0]);
+    let mut primary = Primary::promote(ArcId(0), entry, goal, store, base, vec![], None, Moment::START, around, out);
+    primary.handle_receipt(backup, view.number, Received::Upto(primary.last()), around, out);
+    assert!(primary.is_serving());
+    primary
+}
+
 /// Found by seed 7239 of the simulator: what a backup had owed when it was dropped was counted against it when it had caught
 /// up again, so it was dropped once more at once, and the arc stayed alone for another five seconds.
 #[test]
@@ -29,21 +38,8 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     let now = Moment::START + Duration::from_secs(1);
     let around = Around { settings: &settings, surroundings: &surroundings, now };
     let mut out = Vec::new();
-    let (since, store) = (view.number, Store::default());
-    let mut primary = Primary::promote(
-        ArcId(0),
-        &view.arcs[0],
-        goal.clone(),
-        store,
-        CommitNumber(0),
-        vec![],
-        None,
-        Moment::START,
-        &around,
-        &mut out,
-    );
-    primary.handle_receipt(b, since, Received::Upto(primary.last()), &around, &mut out);
-    assert!(primary.is_serving());
+    let since = view.number;
+    let mut primary = serving(b, &view, goal.clone(), &around, &mut out);
     primary.append(Changes::new(), Token(1), Durability::Sync, &around, &mut out);
 
     let silent = now + settings.ack_after;
@@ -94,11 +90,8 @@ fn a_read_is_answered_by_one_round_trip_that_takes_longer_than_the_lease() {
     let mut surroundings = Surroundings::new(a, Arc::new(view.clone()));
     let now = Moment::START + Duration::from_secs(1);
     let mut out = Vec::new();
-    let (store, base, entry) = (Store::default(), CommitNumber(0), &view.arcs[0]);
     let around = Around { settings: &settings, surroundings: &surroundings, now };
-    let mut primary =
-        Primary::promote(ArcId(0), entry, goal, store, base, vec![], None, Moment::START, &around, &mut out);
-    primary.handle_receipt(b, view.number, Received::Upto(primary.last()), &around, &mut out);
+    let mut primary = serving(b, &view, goal, &around, &mut out);
     let released = |out: &[Effect]| out.iter().filter(|e| matches!(e, Effect::Release(_))).count();
 
     let earlier = now - settings.lease * 2;

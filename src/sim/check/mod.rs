@@ -19,12 +19,6 @@ pub mod history;
 pub mod linearizable;
 pub mod one_decision;
 
-/// A violation in words: which check, and what it says.
-#[must_use]
-pub fn describe(check: &str, words: &str) -> String {
-    format!("{check}: {words}")
-}
-
 pub use acknowledged_survives::AcknowledgedLost;
 pub use applied_once::{AppliedFault, FinalState};
 pub use backup_prefix::PrefixFault;

@@ -13,6 +13,17 @@ pub enum When {
     Finally,
 }
 
+impl When {
+    /// At which time; `None`: in the end.
+    #[must_use]
+    pub const fn time(self) -> Option<Duration> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Finally => None,
+        }
+    }
+}
+
 /// Something that must be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {

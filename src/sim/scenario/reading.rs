@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use self::{expects::read_expect, steps::read_step};
 use super::{
     ClusterPlan, Expectation, FILE_MAX, LASTS_MAX, NODES_MAX, NodePlan, STEPS_MAX, Scenario, ScenarioError, Step,
-    Swarm, When, Work,
+    Swarm, Work,
     value::{Findings, Value},
 };
 use crate::{
@@ -293,7 +293,7 @@ fn read_length<'t>(
     swarm: Option<Swarm>,
     findings: &mut Findings<'t>,
 ) -> Option<Duration> {
-    let looked_at = expects.iter().filter_map(|e| if let When::At(at) = e.when { Some(at) } else { None });
+    let looked_at = expects.iter().filter_map(|expect| expect.when.time());
     let last =
         steps.iter().map(|step| step.at).chain(looked_at).chain(swarm.map(|s| s.until)).max().unwrap_or_default();
     let (lasts, span) = match root.get("lasts") {

@@ -1,10 +1,10 @@
 //! What a scenario does to a world: each deed carried out as it is written, whatever comes of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{Event, World};
 use crate::{
-    id::{ClusterId, NodeId, NodeName},
+    id::{ArcId, NodeId, NodeName},
     membership::Standing,
     replication::{Primary, Replica},
     sim::{
@@ -51,21 +51,17 @@ impl World {
             Deed::LinkDown(one, other) => {
                 for (from, to) in [(*one, *other), (*other, *one)] {
                     self.part(from, to);
-                    let ends = self.node(to).map(SimNode::id).zip(self.node(from).map(SimNode::id));
-                    if let Some((here, there)) = ends {
-                        self.at(Duration::from_millis(1), Event::Closed(here, there));
-                    }
+                    self.close(from, to);
                 }
             }
             Deed::LinkUp(one, other) => {
                 for (from, to) in [(*one, *other), (*other, *one)] {
-                    self.network.cut(from, to, false);
-                    self.record.cut(self.now, from, to, false);
+                    self.join(from, to);
                 }
             }
             Deed::Heal => {
-                self.network.heal();
-                self.record.mended(self.now);
+                self.mend();
+                self.network.clear_up();
             }
             Deed::Slow { between, delay, bandwidth } => {
                 self.worsen(between, |trouble| (trouble.slower, trouble.bandwidth) = (*delay, *bandwidth));
@@ -129,35 +125,6 @@ impl World {
         }
     }
 
-    fn recover_with(&mut self, names: &[NodeName]) {
-        let known = |name: &NodeName| self.node(*name).and_then(SimNode::view).map(|view| view.number);
-        let Some(asked) =
-            names.iter().max_by_key(|name| known(name)).and_then(|name| self.node(*name)).map(SimNode::id)
-        else {
-            return;
-        };
-        let named: BTreeSet<NodeName> = names.iter().copied().collect();
-        let successor = ClusterId(u128::from(self.chance.bits()));
-        let connected = self.reachable_from(asked);
-        let mut out = Vec::new();
-        if let Some(process) = self.processes.get_mut(&asked.name) {
-            let now = process.local(self.now);
-            process.node.recover(&named, successor, &connected, now, &mut out);
-        }
-        self.follow(asked, out);
-    }
-
-    fn declare_dead(&mut self, name: NodeName) {
-        let newest = self.newest.as_ref().map(|view| view.number);
-        let knows = self.processes.values_mut().find(|p| !p.paused && p.node.view().map(|view| view.number) == newest);
-        let Some(process) = knows else { return };
-        let (now, jitter) = (process.local(self.now), process.jitter());
-        let mut out = Vec::new();
-        process.node.take_word(name, jitter, now, &mut out);
-        let asked = process.node.id();
-        self.follow(asked, out);
-    }
-
     /// From now on it is counted how long callers and arcs do without this node.
     fn note_loss(&mut self, name: NodeName) {
         let (Some(node), Some(view)) = (self.node(name).map(SimNode::id), &self.newest) else { return };
@@ -177,7 +144,7 @@ impl World {
         let mut losses = std::mem::take(&mut self.record.losses);
         for loss in &mut losses {
             let since = Duration::from_nanos(now - loss.at);
-            let again = |arc: &crate::id::ArcId| {
+            let again = |arc: &ArcId| {
                 let Some(entry) = view.arc(*arc).filter(|entry| entry.primary != loss.node) else { return false };
                 self.is_served(*arc, entry.primary)
             };
@@ -193,7 +160,7 @@ impl World {
     }
 
     /// Whether a process serves an arc, and is not stopped.
-    pub(crate) fn is_served(&self, arc: crate::id::ArcId, by: NodeId) -> bool {
+    pub(crate) fn is_served(&self, arc: ArcId, by: NodeId) -> bool {
         let process = self.processes.get(&by.name).filter(|p| p.node.id() == by && !p.paused);
         let replica = process.and_then(|p| p.node.host()).and_then(|host| host.replica(arc));
         replica.and_then(Replica::as_primary).is_some_and(Primary::is_serving)

@@ -12,7 +12,7 @@ use crate::{
     membership::{FoundingPlan, Member, Shape, Standing, View, Vote, WEIGHT},
     sim::{
         clock::Clock,
-        fault::{Cut, Fault, Whom},
+        fault::{Fault, Whom},
         node::SimNode,
         random::Stream,
     },
@@ -78,13 +78,10 @@ impl World {
             Fault::Cut { cut, told } => self.cut(&cut, told),
             Fault::Recover => self.recover(),
             Fault::ClearLost => self.clear_lost(),
-            Fault::Mend => {
-                self.network.mend();
-                self.record.mended(self.now);
-            }
+            Fault::Mend => self.mend(),
             Fault::Heal => {
-                self.network.heal();
-                self.record.mended(self.now);
+                self.mend();
+                self.network.clear_up();
                 self.network.weather.drop = 0.0;
                 self.setting.kill_on_wish = 0.0;
                 self.setting.kill_on_founding = 0.0;
@@ -129,29 +126,11 @@ impl World {
         if !all_reached || left_out {
             return;
         }
-        let successor = ClusterId(u128::from(self.chance.bits()));
-        let mut out = Vec::new();
-        if let Some(process) = self.processes.get_mut(&asked.name) {
-            let now = process.local(self.now);
-            process.node.recover(&named, successor, &connected, now, &mut out);
-        }
-        self.follow(asked, out);
-    }
-
-    pub(super) fn clear_lost(&mut self) {
-        let newest = self.newest.as_ref().map(|view| view.number);
-        let asked = self.processes.values_mut().find(|p| !p.paused && p.node.view().map(|view| view.number) == newest);
-        if let Some(process) = asked {
-            let mut out = Vec::new();
-            let now = process.local(self.now);
-            process.node.clear_lost(now, &mut out);
-            let asked = process.node.id();
-            self.follow(asked, out);
-        }
+        self.go_on_with(asked, &named, &connected);
     }
 
     /// Who that is now.
-    fn find(&self, whom: Whom) -> Option<NodeName> {
+    pub(super) fn find(&self, whom: Whom) -> Option<NodeName> {
         let entry = |arc| self.newest.as_ref().and_then(|view| view.arc(arc));
         match whom {
             Whom::Named(name) => Some(name),
@@ -336,58 +315,6 @@ impl World {
         self.mark("a paused node went on");
         for event in waiting {
             self.at(Duration::from_micros(10), event);
-        }
-    }
-
-    fn cut(&mut self, cut: &Cut, told: bool) {
-        let mut parted: Vec<(NodeName, NodeName)> = Vec::new();
-        let mut part = |one: NodeName, other: NodeName| parted.extend([(one, other), (other, one)]);
-        match cut {
-            Cut::Group(group) => self.between(group, &mut part),
-            Cut::Island(arc) => {
-                let both: Vec<NodeName> =
-                    [Whom::Primary(*arc), Whom::Backup(*arc)].into_iter().filter_map(|w| self.find(w)).collect();
-                if both.len() == 2 {
-                    self.mark("a primary was cut off together with its backup");
-                    self.between(&both, &mut part);
-                }
-            }
-            Cut::FromBackup(arc) => {
-                parted.extend(self.find(Whom::Primary(*arc)).zip(self.find(Whom::Backup(*arc))));
-            }
-            Cut::FromVoters { arc, deaf } => {
-                let Some(view) = self.newest.clone() else { return };
-                let Some(entry) = view.arc(*arc) else { return };
-                self.mark("a primary was cut off from the voters alone");
-                for voter in view.voters.iter().filter(|v| !entry.holds(**v)) {
-                    parted.push((entry.primary.name, voter.name));
-                    parted.extend(deaf.then_some((voter.name, entry.primary.name)));
-                }
-            }
-            Cut::OneWay(from, to) => parted.push((*from, *to)),
-        }
-        for (from, to) in parted {
-            self.part(from, to);
-            let here = self.processes.get(&to).map(|p| p.node.id());
-            let there = self.processes.get(&from).map(|p| p.node.id());
-            if let (true, Some(here), Some(there)) = (told, here, there) {
-                self.at(Duration::from_millis(1), Event::Closed(here, there));
-            }
-        }
-    }
-
-    /// From now on nothing that one says reaches the other.
-    pub(super) fn part(&mut self, from: NodeName, to: NodeName) {
-        if self.network.cut(from, to, true) {
-            self.record.cut(self.now, from, to, true);
-        }
-    }
-
-    fn between(&self, group: &[NodeName], part: &mut impl FnMut(NodeName, NodeName)) {
-        for one in group {
-            for other in self.names.iter().filter(|n| !group.contains(n)) {
-                part(*one, *other);
-            }
         }
     }
 }

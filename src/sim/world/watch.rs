@@ -9,7 +9,6 @@ use super::World;
 use crate::{
     id::{ArcId, NodeId, ViewNumber},
     membership::{ArcEntry, Pin, View, target},
-    replication::{Primary, Replica},
     sim::{check::OneDecision, node::SimNode, register::session_key},
 };
 
@@ -155,12 +154,7 @@ impl World {
         let Some(newest) = &self.newest else { return false };
         let everywhere = self.processes.values().all(|p| p.node.view().is_some_and(|v| v.number == newest.number));
         let all_in = self.processes.values().all(|p| newest.is_member(p.node.id()));
-        let served = newest.entries().all(|(arc, entry)| {
-            let primary = self.node(entry.primary.name).filter(|n| n.id() == entry.primary);
-            let replica = primary.and_then(SimNode::host).and_then(|h| h.replica(arc));
-            replica.and_then(Replica::as_primary).is_some_and(Primary::is_serving)
-        });
-        everywhere && all_in && served && newest.fully_protected()
+        everywhere && all_in && self.is_protected_now()
     }
 
     /// Whether every arc is served, with all the backups that it should have, as the newest view says.
