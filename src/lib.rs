@@ -9,6 +9,9 @@ mod changes;
 pub mod config;
 pub mod error;
 mod event;
+#[cfg(feature = "sim")]
+#[allow(clippy::disallowed_methods, reason = "it carries bytes between real processes: its delays are real time")]
+pub mod fault_proxy;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod id;

@@ -57,6 +57,8 @@ fn may_use(room: &str, other: &str) -> bool {
             below_the_door(&["id", "moment", "blob", "membership", "replication", "wire", "config", "error"])
         }
         "sim" => !["runtime", "transport", "wire"].contains(&other),
+        // Between processes stands what the simulator has between its nodes.
+        "fault_proxy" => below_the_door(&["id", "wire", "sim"]),
         guest if GUESTS.contains(&guest) => !["runtime", "transport", "wire", "replication"].contains(&other),
         // The runtime and the door: whatever is not a guest.
         _ => !GUESTS.contains(&other) || other == room,

@@ -185,7 +185,8 @@ fn uniqueness(nodes: &[NodeConfig], found: &mut Vec<Found<Wrong>>) {
 
 fn addresses(c: &ClusterConfig, nodes: &[NodeConfig], found: &mut Vec<Found<Wrong>>) {
     for (i, node) in nodes.iter().enumerate() {
-        for (key, address) in node.addresses() {
+        let bind = node.bind.iter().map(|address| ("bind", address));
+        for (key, address) in node.addresses().chain(bind) {
             let spot = Spot::node(i, key);
             if key == "cluster" && address.is_unspecified() {
                 blame(found, &[spot], Wrong::NotDialable { address: address.to_string() });

@@ -517,6 +517,13 @@ pub(super) const KEYS: &[Key] = &{
         required(Node, "cluster", ADDRESS, "Where it listens for the other nodes and they dial it."),
         key(
             Node,
+            "bind",
+            "",
+            ADDRESS,
+            "Where it listens for them instead, if they dial another address: in a container, behind a port mapping or a proxy.",
+        ),
+        key(
+            Node,
             "http",
             "",
             ADDRESS,

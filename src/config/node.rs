@@ -97,6 +97,9 @@ pub struct NodeConfig {
     ///
     /// Not "every interface"; outside loopback only with `ClusterConfig::insecure`, until there is TLS.
     pub cluster: Address,
+    /// Where it listens for them, where that is not the address that they dial: in a container, behind a port mapping or a proxy.
+    /// `None`: at `cluster`.
+    pub bind: Option<Address>,
     /// Where it serves sessions and a look at the ring over HTTP; `None`: not at all.
     pub http: Option<Address>,
     /// Where it will serve the Redis protocol. Kept, not yet served.
@@ -120,7 +123,17 @@ impl NodeConfig {
     /// A host with nothing but what it must have.
     #[must_use]
     pub fn new(name: NodeName, cluster: Address) -> Self {
-        Self { name, cluster, http: None, redis: None, zone: None, role: Role::Host, weight: 1, public_url: None }
+        Self {
+            name,
+            cluster,
+            bind: None,
+            http: None,
+            redis: None,
+            zone: None,
+            role: Role::Host,
+            weight: 1,
+            public_url: None,
+        }
     }
 
     /// Whether it may hold copies of sessions.
@@ -147,7 +160,7 @@ impl NodeConfig {
         }
     }
 
-    /// Every address that it listens on, with its key.
+    /// Every address under which others know it, with its key.
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, &Address)> {
         [("cluster", Some(&self.cluster)), ("http", self.http.as_ref()), ("redis", self.redis.as_ref())]
             .into_iter()

@@ -334,6 +334,7 @@ impl Draft {
         let weight = self.count(table, "weight", 1);
         let node = NodeConfig {
             weight,
+            bind: self.address(table, "bind"),
             http: self.address(table, "http"),
             redis: self.address(table, "redis"),
             zone: self.text(table, "zone").map(str::to_owned),

@@ -130,6 +130,7 @@ fn every_key_is_read_into_its_field() {
         [[node]]
         name = "a"
         cluster = "10.0.0.1:7101"
+        bind = "0.0.0.0:7111"
         http = "0.0.0.0:7201"
         redis = "10.0.0.1:7301"
         zone = "rack1"
@@ -201,6 +202,7 @@ fn every_key_is_read_into_its_field() {
     let a = NodeConfig {
         name: name("a"),
         cluster: Address::new("10.0.0.1:7101").expect("host:port"),
+        bind: address("0.0.0.0:7111"),
         http: address("0.0.0.0:7201"),
         redis: address("10.0.0.1:7301"),
         zone: Some("rack1".to_owned()),
@@ -641,6 +643,18 @@ fn the_shape_and_the_members_say_what_the_file_says() {
 }
 
 #[test]
+fn a_node_may_listen_elsewhere_than_others_dial_it() {
+    let file = good(&format!("{}bind = \"127.0.0.1:9\"", with("")));
+    let bind = |node: &NodeConfig| node.bind.as_ref().map(ToString::to_string);
+    assert_eq!(file.nodes().iter().map(bind).collect::<Vec<_>>(), [None, None, Some("127.0.0.1:9".to_owned())]);
+    // Each host may have the same one, and every interface can be listened on.
+    let twice = with("insecure = true").replace("7101\"", "7101\"\nbind = \"0.0.0.0:9\"");
+    good(&format!("{twice}bind = \"0.0.0.0:9\""));
+    let outside = refusal(&format!("{}bind = \"0.0.0.0:9\"", with("")));
+    assert!(matches!(outside.faults()[0].wrong(), Wrong::NeedsTls { .. }), "{outside}");
+}
+
+#[test]
 fn the_digest_tells_what_founders_must_agree_on_and_nothing_else() {
     let digest = |text: &str| good(text).digest();
     // Frozen: nodes of different versions compare it.
@@ -669,9 +683,11 @@ fn the_digest_tells_what_founders_must_agree_on_and_nothing_else() {
     ] {
         assert_ne!(digest(&differs), same, "{differs}");
     }
-    for alike in
-        [with("").replace("hush", "loud"), with("heartbeat = \"50ms\""), format!("{}http = \"127.0.0.1:9\"", with(""))]
-    {
+    for alike in [
+        with("").replace("hush", "loud"),
+        with("heartbeat = \"50ms\""),
+        format!("{}http = \"127.0.0.1:9\"\nbind = \"127.0.0.1:8\"", with("")),
+    ] {
         assert_eq!(digest(&alike), same, "{alike}");
     }
 }

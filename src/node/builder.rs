@@ -340,10 +340,11 @@ fn transport_settings(
 ) -> Result<TransportSettings, StartError> {
     let limits = &file.cluster().limits;
     let address = config.cluster.as_str();
-    let bind = std::net::ToSocketAddrs::to_socket_addrs(address)
+    let listens = config.bind.as_ref().unwrap_or(&config.cluster).as_str();
+    let bind = std::net::ToSocketAddrs::to_socket_addrs(listens)
         .ok()
         .and_then(|mut found| found.next())
-        .ok_or_else(|| StartError::Address(format!("{address} is no address of this host")))?;
+        .ok_or_else(|| StartError::Address(format!("{listens} is no address of this host")))?;
     Ok(TransportSettings {
         cluster: file.cluster().name.clone(),
         secret: file.cluster().secret.as_bytes().to_vec(),

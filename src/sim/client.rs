@@ -8,6 +8,7 @@ use super::{
     check::{Action, OperationNumber, Outcome},
     packet::{Answer, Request},
     random::Stream,
+    workload,
 };
 use crate::id::{ClientId, NodeId, NodeName, RequestId};
 
@@ -62,34 +63,15 @@ impl Client {
 
     /// Draws the next operation: the session and what to do.
     pub(crate) fn draw(&mut self, sessions: u32, acts: [u32; 4], skew: f64) -> Request {
-        let drawn = self.chance.range(0, u64::from(sessions));
-        // The higher the skew, the nearer to the first.
-        let bent = if skew > 0.0 {
-            (drawn as f64 / f64::from(sessions)).powf(1.0 + skew) * f64::from(sessions)
-        } else {
-            drawn as f64
-        };
-        let session = bent as u32;
-        let [writes, reads, creates, deletes] = acts.map(u64::from);
-        let kind = self.chance.range(0, (writes + reads + creates + deletes).max(1));
-        self.ask(session, |value| {
-            if kind < writes {
-                Action::Write { value }
-            } else if kind < writes + reads {
-                Action::Read
-            } else if kind < writes + reads + creates {
-                Action::Create { value }
-            } else {
-                Action::Delete
-            }
-        })
+        let (session, draft) = workload::draw(&mut self.chance, sessions, acts, skew);
+        self.ask(session, draft)
     }
 
     /// A new operation on a session; the value it may write is unique over the whole run.
     pub(crate) fn ask(&mut self, session: u32, action: impl Fn(u64) -> Action) -> Request {
         let sequence = self.sequences.entry(session).or_default();
         *sequence += 1;
-        let value = u64::from(self.number + 1) << 40 | u64::from(session) << 24 | *sequence;
+        let value = workload::value_of(self.number, session, *sequence);
         let client = ClientId(u128::from(self.number) + 1);
         let id = RequestId { client, sequence: *sequence, first_unanswered: *sequence };
         self.attempts += 1;

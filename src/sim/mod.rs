@@ -8,7 +8,10 @@
 //! - [`trace`]: what happened in one run; [`timeline`]: that as a page to look at, and how two runs differ.
 //! - [`check`]: the judges of a finished run, pure and deterministic, one invariant a file.
 //!
-//! Nothing here reads a clock or opens a socket, and no other room knows that it exists.
+//! - [`workload`]: what callers do.
+//! - [`network`]: whether and when what one node says reaches the other.
+//!
+//! Nothing here reads a clock or opens a socket. One other room knows of it: `fault_proxy`, which puts [`network`] between real processes.
 
 pub mod campaign;
 pub mod check;
@@ -16,7 +19,7 @@ mod client;
 mod clock;
 mod fault;
 pub mod fault_points;
-mod network;
+pub mod network;
 mod node;
 mod packet;
 pub mod play;
@@ -30,4 +33,5 @@ mod serving;
 pub mod shrink;
 pub mod timeline;
 pub mod trace;
+pub mod workload;
 mod world;

@@ -10,15 +10,15 @@ use crate::id::NodeName;
 
 /// How bad the network is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Weather {
+pub struct Weather {
     /// A packet takes at least this long.
-    pub(crate) delay_min: Duration,
+    pub delay_min: Duration,
     /// And on average this much longer; differing delays reorder.
-    pub(crate) delay_mean: Duration,
+    pub delay_mean: Duration,
     /// A packet is lost with this probability.
-    pub(crate) drop: f64,
+    pub drop: f64,
     /// A packet arrives twice with this probability.
-    pub(crate) duplicate: f64,
+    pub duplicate: f64,
 }
 
 /// What is worse on one link than the weather says.
@@ -34,6 +34,35 @@ pub(crate) struct Trouble {
     pub(crate) duplicate: f64,
     /// With this probability a packet takes longer, by as much as this: others overtake it.
     pub(crate) reorder: (f64, Duration),
+}
+
+/// What can be done to what one says to the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LinkChange {
+    /// Nothing of it arrives.
+    Cut,
+    /// It arrives again.
+    Mend,
+    /// Both see the connections between them closed.
+    Close,
+    /// It takes so much longer, and at most so many bytes pass in a second.
+    Slow {
+        /// Longer by this.
+        delay: Duration,
+        /// Bytes a second; `None`: as many as like.
+        bandwidth: Option<u64>,
+    },
+    /// So much of it is lost.
+    Drop(f64),
+    /// So much of it arrives twice.
+    Duplicate(f64),
+    /// So much of it takes longer, by up to this, and is overtaken.
+    Reorder {
+        /// How much of it.
+        rate: f64,
+        /// Up to this.
+        by: Duration,
+    },
 }
 
 /// The links between all nodes.
@@ -84,9 +113,25 @@ impl Network {
         std::mem::replace(&mut self.link(from, to).cut, cut) != cut
     }
 
-    /// What is worse on one direction than elsewhere.
-    pub(crate) fn trouble(&mut self, from: NodeName, to: NodeName) -> &mut Trouble {
-        &mut self.link(from, to).trouble
+    /// Changes one direction; says whether a cut was made or mended that was not so before. Nothing here closes connections.
+    pub(crate) fn change(&mut self, from: NodeName, to: NodeName, change: LinkChange) -> bool {
+        let trouble = &mut self.link(from, to).trouble;
+        match change {
+            LinkChange::Cut => return self.cut(from, to, true),
+            LinkChange::Mend => return self.cut(from, to, false),
+            LinkChange::Close => {}
+            LinkChange::Slow { delay, bandwidth } => (trouble.slower, trouble.bandwidth) = (delay, bandwidth),
+            LinkChange::Drop(rate) => trouble.drop = rate,
+            LinkChange::Duplicate(rate) => trouble.duplicate = rate,
+            LinkChange::Reorder { rate, by } => trouble.reorder = (rate, by),
+        }
+        false
+    }
+
+    /// Whether nothing that one says reaches the other.
+    #[must_use]
+    pub(crate) fn is_cut(&mut self, from: NodeName, to: NodeName) -> bool {
+        self.link(from, to).cut
     }
 
     /// Mends every cut; from whom to whom there were any.

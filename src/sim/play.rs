@@ -171,11 +171,5 @@ fn look(world: &mut World, expect: &Expectation, unmet: &mut Vec<String>) {
 
 fn tell(world: &mut World, expect: &Expectation, instead: Option<String>, unmet: &mut Vec<String>) {
     world.note_expected(&expect.holds, instead.is_none());
-    if let Some(instead) = instead {
-        let when = match expect.when {
-            When::At(at) => format!("at {at:?}"),
-            When::Finally => "in the end".to_owned(),
-        };
-        unmet.push(format!("expect: line {}, {when}: {}; but {instead}", expect.line, expect.holds));
-    }
+    unmet.extend(instead.map(|instead| expect.unmet(&instead)));
 }

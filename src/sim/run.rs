@@ -154,6 +154,11 @@ impl Report {
     pub(crate) fn finish_trace(&mut self, world: &mut World) {
         let Some(mut trace) = world.record.trace.take() else { return };
         trace.lasted_us = u64::try_from(world.now().as_micros()).unwrap_or(u64::MAX);
+        self.attach(trace);
+    }
+
+    /// Keeps what was noted down of the run, with what was found of it and the line that repeats it.
+    pub fn attach(&mut self, mut trace: Box<Trace>) {
         trace.repeat = format!("ringheir sim {}", self.repeat);
         trace.violations = self.violations.iter().map(|words| violated(words, &trace)).collect();
         self.trace = Some(trace);

@@ -17,6 +17,7 @@ mod node;
 mod order;
 mod plan;
 mod ports;
+mod processes;
 mod recover;
 #[cfg(feature = "sim")]
 mod sim;
@@ -31,6 +32,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The thing checked does not hold.
 const DOES_NOT_HOLD: u8 = 1;
+/// What a shell makes of SIGINT: whoever ran it did not want it any more.
+const INTERRUPTED: u8 = 130;
 /// Could not run: bad arguments, a bad file.
 const COULD_NOT_RUN: u8 = 2;
 

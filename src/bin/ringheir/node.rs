@@ -47,6 +47,9 @@ pub(crate) struct NodeArgs {
     /// For a name that the file does not list: where this node listens for the others. It joins the ring that serves.
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "name")]
     cluster: Option<Address>,
+    /// Beside `--cluster`: where it listens for them instead, if they dial another address.
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "cluster")]
+    bind: Option<Address>,
     /// Beside `--cluster`: where it serves HTTP.
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "cluster")]
     http: Option<Address>,
@@ -86,7 +89,12 @@ fn address(text: &str) -> Result<Address, String> {
 /// Its own entry, if the command line brings one.
 fn unlisted(args: &NodeArgs) -> Option<NodeConfig> {
     let (cluster, name) = (args.cluster.clone()?, NodeName::new(args.name.as_deref()?)?);
-    Some(NodeConfig { http: args.http.clone(), weight: args.weight, ..NodeConfig::new(name, cluster) })
+    Some(NodeConfig {
+        bind: args.bind.clone(),
+        http: args.http.clone(),
+        weight: args.weight,
+        ..NodeConfig::new(name, cluster)
+    })
 }
 
 /// Runs it.

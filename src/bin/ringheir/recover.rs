@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use self::looking::{Answering, Told, answering, say_kept, show};
 use crate::{
-    DOES_NOT_HOLD,
+    DOES_NOT_HOLD, INTERRUPTED,
     ask::{AskError, Peer, Request, Response, Whom, json_of, print, said, tell},
 };
 
@@ -20,8 +20,6 @@ use crate::{
 const SHORT: Duration = Duration::from_secs(5);
 /// A recovery is answered within ten seconds, one way or the other; bringing back sessions takes as long as there are many.
 const LONG: Duration = Duration::from_secs(300);
-/// As shells say it of a process that an interrupt has ended.
-const INTERRUPTED: u8 = 130;
 
 /// Goes on without a quorum, says that a node is dead, brings back older copies, clears what is lost: on your word.
 #[derive(Args)]

@@ -3,6 +3,8 @@
 //! The same seed gives the same run on every machine. Exit 1 when something was violated, with the one line that repeats it.
 
 mod files;
+mod process;
+mod real;
 mod seeds;
 mod telling;
 
@@ -73,6 +75,8 @@ pub(crate) struct Sim {
 enum Engine {
     /// The simulator: virtual time, one process.
     Sim,
+    /// Real node processes with a proxy between every two of them: real time.
+    Process,
 }
 
 /// Numbers of faults.

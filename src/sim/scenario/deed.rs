@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::id::NodeName;
+use crate::{id::NodeName, sim::network::LinkChange};
 
 /// One step of a scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +128,38 @@ impl Deed {
             Self::Recover(_) => "recover",
             Self::Dead(_) => "dead",
             Self::ClearLost => "clear_lost",
+        }
+    }
+
+    /// What it does to the links between these nodes, in order: from whom, to whom, what. Nothing, if it is about processes; that a
+    /// healing ends whatever was done before is not in it.
+    #[must_use]
+    pub fn on_links(&self, names: &[NodeName]) -> Vec<(NodeName, NodeName, LinkChange)> {
+        let all = || names.iter().flat_map(|from| names.iter().map(move |to| (*from, *to)));
+        let between = |between: &Between, change| {
+            let covered = all().filter(|(from, to)| between.covers(*from, *to));
+            covered.map(|(from, to)| (from, to, change)).collect()
+        };
+        match self {
+            Self::Partition(groups) => {
+                // Whoever is in no group is in one more.
+                let side = |name: &NodeName| groups.iter().position(|group| group.contains(name));
+                let parted = all().filter(|(from, to)| side(from) != side(to));
+                parted.map(|(from, to)| (from, to, LinkChange::Cut)).collect()
+            }
+            Self::OneWay(those) => between(those, LinkChange::Cut),
+            Self::LinkDown(one, other) => [(*one, *other), (*other, *one)]
+                .into_iter()
+                .flat_map(|(from, to)| [(from, to, LinkChange::Cut), (from, to, LinkChange::Close)])
+                .collect(),
+            Self::LinkUp(one, other) => vec![(*one, *other, LinkChange::Mend), (*other, *one, LinkChange::Mend)],
+            Self::Slow { between: those, delay, bandwidth } => {
+                between(those, LinkChange::Slow { delay: *delay, bandwidth: *bandwidth })
+            }
+            Self::Drop(those, rate) => between(those, LinkChange::Drop(*rate)),
+            Self::Duplicate(those, rate) => between(those, LinkChange::Duplicate(*rate)),
+            Self::Reorder { between: those, rate, by } => between(those, LinkChange::Reorder { rate: *rate, by: *by }),
+            _ => vec![],
         }
     }
 

@@ -35,6 +35,18 @@ pub struct Expectation {
     pub line: usize,
 }
 
+impl Expectation {
+    /// The words of the violation, where something else is instead.
+    #[must_use]
+    pub fn unmet(&self, instead: &str) -> String {
+        let when = match self.when {
+            When::At(at) => format!("at {at:?}"),
+            When::Finally => "in the end".to_owned(),
+        };
+        format!("expect: line {}, {when}: {}; but {instead}", self.line, self.holds)
+    }
+}
+
 /// What can be expected.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holds {

@@ -41,6 +41,8 @@ pub struct Scenario {
     pub name: String,
     /// Two sentences: what cannot talk to what, and what must follow.
     pub about: String,
+    /// Whether it asks for what only the simulator can do.
+    pub simulated_only: bool,
     /// The nodes, and what lies between them.
     pub cluster: ClusterPlan,
     /// What callers do meanwhile.

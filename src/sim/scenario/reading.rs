@@ -24,7 +24,7 @@ use crate::{
 /// What follows the last word of a scenario that does not say how long it lasts.
 const AFTER_THE_LAST: Duration = Duration::from_secs(3);
 
-const FILE_KEYS: [&str; 7] = ["about", "lasts", "cluster", "workload", "step", "expect", "swarm"];
+const FILE_KEYS: [&str; 8] = ["about", "engine", "lasts", "cluster", "workload", "step", "expect", "swarm"];
 const CLUSTER_KEYS: [&str; 17] = [
     "nodes",
     "roles",
@@ -45,6 +45,7 @@ const CLUSTER_KEYS: [&str; 17] = [
     "clock_drift",
 ];
 const WORK_KEYS: [&str; 7] = ["sessions", "clients", "pause", "try_for", "mix", "skew", "lifetimes"];
+const ENGINES: [(&str, bool); 1] = [("sim", true)];
 const AGREEMENTS: [(&str, Agreement); 2] =
     [("majority", Agreement::Majority), ("majority_or_proof", Agreement::MajorityOrProof)];
 const ROLES: [(&str, Role); 4] =
@@ -88,6 +89,7 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
             None
         }
     };
+    let simulated_only = root.get("engine").and_then(|value| findings.choice(value, &ENGINES)).unwrap_or(false);
     let Some(cluster) = root.get("cluster") else {
         findings.fault(0..0, "there is no [cluster]", "write [cluster] and nodes = [\"a\", \"b\", \"c\", \"d\"]");
         return None;
@@ -110,7 +112,17 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
     steps.sort_by_key(|step: &Step| step.at);
     let lasts = read_length(root, &steps, &expects, swarm.flatten(), findings);
     let swarm = swarm.flatten();
-    Some(Scenario { name: name.to_owned(), about: about?, cluster, work: work?, steps, expects, swarm, lasts: lasts? })
+    Some(Scenario {
+        name: name.to_owned(),
+        about: about?,
+        simulated_only,
+        cluster,
+        work: work?,
+        steps,
+        expects,
+        swarm,
+        lasts: lasts?,
+    })
 }
 
 /// The nodes of the file, and those that a step lets join.

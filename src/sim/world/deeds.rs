@@ -7,12 +7,7 @@ use crate::{
     id::{ArcId, NodeId, NodeName},
     membership::Standing,
     replication::{Primary, Replica},
-    sim::{
-        network::Trouble,
-        node::SimNode,
-        record::Loss,
-        scenario::{Between, Deed},
-    },
+    sim::{network::LinkChange, node::SimNode, record::Loss, scenario::Deed},
 };
 
 impl World {
@@ -42,33 +37,10 @@ impl World {
                 }
             }
             Deed::Resume(names) => names.iter().for_each(|name| self.resume(*name)),
-            Deed::Partition(groups) => self.partition(groups),
-            Deed::OneWay(between) => {
-                for (from, to) in self.pairs(between) {
-                    self.part(from, to);
-                }
-            }
-            Deed::LinkDown(one, other) => {
-                for (from, to) in [(*one, *other), (*other, *one)] {
-                    self.part(from, to);
-                    self.close(from, to);
-                }
-            }
-            Deed::LinkUp(one, other) => {
-                for (from, to) in [(*one, *other), (*other, *one)] {
-                    self.join(from, to);
-                }
-            }
             Deed::Heal => {
                 self.mend();
                 self.network.clear_up();
             }
-            Deed::Slow { between, delay, bandwidth } => {
-                self.worsen(between, |trouble| (trouble.slower, trouble.bandwidth) = (*delay, *bandwidth));
-            }
-            Deed::Drop(between, rate) => self.worsen(between, |trouble| trouble.drop = *rate),
-            Deed::Duplicate(between, rate) => self.worsen(between, |trouble| trouble.duplicate = *rate),
-            Deed::Reorder { between, rate, by } => self.worsen(between, |trouble| trouble.reorder = (*rate, *by)),
             Deed::ClockRate(name, ppm) => {
                 let now = self.now;
                 if let Some(process) = self.processes.get_mut(name) {
@@ -88,6 +60,16 @@ impl World {
             Deed::Recover(names) => self.recover_with(names),
             Deed::Dead(name) => self.declare_dead(*name),
             Deed::ClearLost => self.clear_lost(),
+            on_links => {
+                for (from, to, change) in on_links.on_links(&self.names.clone()) {
+                    match change {
+                        LinkChange::Cut => self.part(from, to),
+                        LinkChange::Mend => self.join(from, to),
+                        LinkChange::Close => self.close(from, to),
+                        worse => _ = self.network.change(from, to, worse),
+                    }
+                }
+            }
         }
     }
 
@@ -100,27 +82,6 @@ impl World {
         for name in names {
             if let Some(process) = self.processes.get_mut(name) {
                 process.node.stand(standing);
-            }
-        }
-    }
-
-    fn pairs(&self, between: &Between) -> Vec<(NodeName, NodeName)> {
-        let all = self.names.iter().flat_map(|from| self.names.iter().map(move |to| (*from, *to)));
-        all.filter(|(from, to)| between.covers(*from, *to)).collect()
-    }
-
-    fn worsen(&mut self, between: &Between, change: impl Fn(&mut Trouble)) {
-        for (from, to) in self.pairs(between) {
-            change(self.network.trouble(from, to));
-        }
-    }
-
-    fn partition(&mut self, groups: &[Vec<NodeName>]) {
-        // Whoever is in no group is in one more.
-        let side = |name: &NodeName| groups.iter().position(|group| group.contains(name));
-        for (from, to) in self.pairs(&Between::default()) {
-            if side(&from) != side(&to) {
-                self.part(from, to);
             }
         }
     }

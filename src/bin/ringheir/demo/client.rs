@@ -20,7 +20,10 @@ use super::{
     ledger::{Document, Ledger, Seen, Wrong},
     measure::Outcome,
 };
-use crate::ask::{HttpError, Peer, Request, Response};
+use crate::{
+    ask::{HttpError, Peer, Request, Response},
+    processes::Door,
+};
 
 /// A hung node must be left quickly.
 const ATTEMPT: Duration = Duration::from_millis(300);
@@ -34,15 +37,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(16);
 /// Of a hundred commands, how many write.
 const WRITES: u64 = 70;
-
-/// A node as clients know it.
-#[derive(Clone, Debug)]
-pub(crate) struct Door {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its HTTP address.
-    pub(crate) http: String,
-}
 
 /// What is the same for all clients of a run.
 pub(crate) struct Common {

@@ -11,7 +11,6 @@ mod ledger;
 mod measure;
 mod picture;
 mod plan;
-mod processes;
 mod report;
 mod show;
 mod watcher;
@@ -28,10 +27,7 @@ use std::{
 };
 
 use clap::Args;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::{AbortHandle, JoinError, JoinSet},
-};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use uuid::Uuid;
 
 use self::{
@@ -39,14 +35,14 @@ use self::{
     client::{Client, Common},
     picture::Health,
     plan::{Deed, Flag, Plan, PlanFault, Step},
-    processes::{ProcessError, Processes},
     report::Report,
     show::Show,
 };
 use crate::{
-    COULD_NOT_RUN, DOES_NOT_HOLD,
+    COULD_NOT_RUN, DOES_NOT_HOLD, INTERRUPTED,
     ask::{Peer, print, tell},
     clock::Clock,
+    processes::{self, Place, ProcessError, Processes, interrupted},
 };
 
 /// How long the ring may take to be fully protected at the start and at the end.
@@ -55,8 +51,6 @@ const PROTECTED_WITHIN: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 /// A demo that failed waits so long for the signal that may have been the cause.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
-/// What a shell makes of SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Starts a ring of real processes, takes nodes away, and checks every acknowledged command.
 ///
@@ -153,6 +147,20 @@ struct Ran {
     read_through: usize,
 }
 
+/// The cluster file of a demo.
+fn cluster_file(places: &[Place], arcs: u16, draw: u128) -> String {
+    let secret = draw & u128::from(u64::MAX);
+    let mut file = format!(
+        "[cluster]\nname = \"demo\"\nsecret = \"{secret:016x}\"\narcs = {arcs}\nagreement = \"majority_or_proof\"\n"
+    );
+    for Place { name, cluster, http, .. } in places {
+        file.push_str(&format!(
+            "\n[[node]]\nname = \"{name}\"\ncluster = \"127.0.0.1:{cluster}\"\nhttp = \"127.0.0.1:{http}\"\n"
+        ));
+    }
+    file
+}
+
 impl Demo {
     pub(crate) fn run(&self) -> ExitCode {
         match self.try_run() {
@@ -181,7 +189,8 @@ impl Demo {
             interrupted()
         };
         let draw = Uuid::new_v4().as_u128();
-        let mut processes = Processes::lay_out(&names, self.arcs, draw, self.keep)?;
+        let mut processes =
+            Processes::lay_out("demo", &names, draw, self.keep, |places| cluster_file(places, self.arcs, draw))?;
         let board = Board::new(Clock::start());
         let finished = runtime.block_on(async {
             let mut interrupted = std::pin::pin!(interrupted);
@@ -366,23 +375,6 @@ impl Drop for Aborted {
     }
 }
 
-/// Signals are caught from this call on; what it gives back waits for one. Call it within a runtime.
-fn interrupted() -> impl Future<Output = ()> {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let signals = kinds.map(signal);
-    async move {
-        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)] = signals else {
-            // Without handlers the signals end the demo, and the closing pipes end the nodes.
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
-        }
-    }
-}
-
 /// Carries out the plan and looks after the processes.
 struct Director<'a> {
     board: &'a Board,
@@ -506,5 +498,24 @@ impl Director<'_> {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cluster_file_is_one_that_a_node_takes_and_the_folder_goes() {
+        let draw = 0x1234_5678_9abc_def0_0000_0000_0000_0000 | u128::from(std::process::id());
+        let processes =
+            Processes::lay_out("test", &processes::names(4), draw, false, |places| cluster_file(places, 64, draw))
+                .expect("laid out");
+        let file = ringheir::config::ClusterFile::read(processes.config()).expect("a right cluster file");
+        assert_eq!((file.nodes().len(), file.cluster().arcs), (4, 64));
+        let folder = processes.folder().to_owned();
+        assert!(folder.exists());
+        drop(processes);
+        assert!(!folder.exists());
     }
 }

@@ -10,11 +10,10 @@ use std::{
 
 use ringheir::moment::Moment;
 
-use crate::ask::tell;
+use crate::{ask::tell, processes::Door};
 
 use super::{
     board::{Board, Event, Notes},
-    client::Door,
     picture::{self, CURVE, Health, Scene},
     plan::{Plan, Step},
 };

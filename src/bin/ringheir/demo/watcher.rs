@@ -5,8 +5,11 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{board::Board, client::Door};
-use crate::ask::{ClusterView, Peer, Request};
+use super::board::Board;
+use crate::{
+    ask::{ClusterView, Peer, Request},
+    processes::Door,
+};
 
 /// While protection is waited for.
 const POLL_CLOSELY: Duration = Duration::from_millis(20);

@@ -20,20 +20,23 @@ use serde_json::{Value, json};
 use std::io::IsTerminal as _;
 
 use super::{
-    Sim,
+    Engine, Sim,
     telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
 };
 use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, ask::tell};
 
 /// A scenario and where it was read.
-struct File {
-    path: String,
-    scenario: Scenario,
+pub(super) struct File {
+    pub(super) path: String,
+    pub(super) scenario: Scenario,
 }
 
 impl Sim {
     pub(super) fn run_files(&self) -> ExitCode {
         let Some(files) = self.read_files() else { return ExitCode::from(COULD_NOT_RUN) };
+        if self.engine == Engine::Process {
+            return self.run_on_processes(&files);
+        }
         let (mut held, mut shown) = (true, None);
         let mut told = Vec::new();
         let most = files.iter().map(|file| file.scenario.name.len()).max().unwrap_or(0);
@@ -58,11 +61,16 @@ impl Sim {
         if held { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
     }
 
-    fn run_file(&self, file: &File, most: usize) -> (bool, Value, (u64, Option<Vec<usize>>)) {
-        let (first, seeds) = match self.seed {
+    /// The first seed of each file, and how many there are.
+    pub(super) fn first_and_count(&self) -> (u64, u64) {
+        match self.seed {
             Some(seed) => (seed, 1),
             None => (self.from, self.seeds.unwrap_or(1)),
-        };
+        }
+    }
+
+    fn run_file(&self, file: &File, most: usize) -> (bool, Value, (u64, Option<Vec<usize>>)) {
+        let (first, seeds) = self.first_and_count();
         let progress = Progress::new(&file.scenario.name);
         let shown = |done: u64| progress.tell(|| format!("{done} of {seeds} seeds"));
         let run = |seed| self.play(file, seed, self.only(), Noted::Nothing);

@@ -1,7 +1,7 @@
-//! The node processes of a demo: laid out in a folder of their own, started, killed, hung, and gone at the end.
+//! Node processes that this program starts: laid out in a folder of their own, killed, hung, and gone at the end.
 //!
-//! Each is this same program, as `ringheir node`, in a process group of its own so that Ctrl-C reaches only the demo. Each
-//! holds the reading end of a pipe as its stdin and ends when that closes: nothing outlives the demo, however it ends.
+//! Each is this same program, as `ringheir node`, in a process group of its own so that Ctrl-C reaches only who started it. Each
+//! holds the reading end of a pipe as its stdin and ends when that closes: nothing outlives this process, however it ends.
 //! Invariant: a process that was killed is reaped; the folder goes when this is dropped.
 
 use std::{
@@ -18,10 +18,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
+    signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
-use super::client::Door;
 use crate::ports::{PORT_FIRST, PORT_LAST, free_ports};
 
 /// How long a process may take until it says that it is ready.
@@ -70,10 +70,50 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
     move |error| ProcessError::System { what, error }
 }
 
+/// Signals are caught from this call on; what it gives back waits for one. Call it within a runtime.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let signals = kinds.map(signal);
+    async move {
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)] = signals else {
+            // Without handlers the signals end this process, and the closing pipes end the nodes.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    }
+}
+
+/// A node as callers know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its HTTP address.
+    pub(crate) http: String,
+}
+
+/// A node's name and the ports that it was given, all on loopback.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where others dial it.
+    pub(crate) cluster: u16,
+    /// Where it serves HTTP.
+    pub(crate) http: u16,
+    /// One more, for whoever stands in between.
+    pub(crate) bind: u16,
+}
+
 /// One name and the process that runs under it now.
 struct NodeProcess {
-    name: String,
-    http: String,
+    place: Place,
+    /// What it is started with besides its name.
+    arguments: Vec<String>,
     child: Option<Child>,
     /// A process that was killed and is not reaped yet.
     killed: Option<Child>,
@@ -99,42 +139,52 @@ pub(crate) fn names(count: usize) -> Vec<String> {
 }
 
 impl Processes {
-    /// Makes the folder with the cluster file; starts nothing. `draw` is a random number.
-    pub(crate) fn lay_out(names: &[String], arcs: u16, draw: u128, keep: bool) -> Result<Self, ProcessError> {
+    /// Makes a folder, called after what it is for, with the cluster file that is made from the nodes' places; starts nothing.
+    /// `draw` is a random number.
+    pub(crate) fn lay_out(
+        what: &str,
+        names: &[String],
+        draw: u128,
+        keep: bool,
+        file: impl FnOnce(&[Place]) -> String,
+    ) -> Result<Self, ProcessError> {
         let program = env::current_exe().map_err(system("find this program"))?;
-        let folder = env::temp_dir().join(format!("ringheir-demo-{:016x}", draw >> 64));
+        let folder = env::temp_dir().join(format!("ringheir-{what}-{:016x}", draw >> 64));
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
             .map_err(|error| ProcessError::Folder { folder: folder.clone(), error })?;
         let mut processes = Self { folder, program, keep, nodes: Vec::new() };
         DirBuilder::new().mode(0o700).create(processes.run_dir()).map_err(system("make a run folder"))?;
-        let ports = free_ports(names.len() * 2, (draw % 65_536) as u16).ok_or(ProcessError::NoPorts)?;
-        let mut file = format!(
-            "[cluster]\nname = \"demo\"\nsecret = \"{:016x}\"\narcs = {arcs}\nagreement = \"majority_or_proof\"\n",
-            draw & u128::from(u64::MAX)
-        );
-        for (name, ports) in names.iter().zip(ports.chunks(2)) {
-            let (cluster, http) = (ports[0], ports[1]);
-            file.push_str(&format!(
-                "\n[[node]]\nname = \"{name}\"\ncluster = \"127.0.0.1:{cluster}\"\nhttp = \"127.0.0.1:{http}\"\n"
-            ));
-            processes.nodes.push(NodeProcess {
-                name: name.clone(),
-                http: format!("127.0.0.1:{http}"),
-                child: None,
-                killed: None,
-            });
-        }
-        fs::write(processes.config(), file).map_err(system("write the cluster file"))?;
+        let ports = free_ports(names.len() * 3, (draw % 65_536) as u16).ok_or(ProcessError::NoPorts)?;
+        let place = |(name, ports): (&String, &[u16])| Place {
+            name: name.clone(),
+            cluster: ports[0],
+            http: ports[1],
+            bind: ports[2],
+        };
+        let places: Vec<Place> = names.iter().zip(ports.chunks(3)).map(place).collect();
+        fs::write(processes.config(), file(&places)).map_err(system("write the cluster file"))?;
+        let run_dir = processes.run_dir().to_string_lossy().into_owned();
+        let usual = || vec!["--run-dir".to_owned(), run_dir.clone()];
+        let node = |place| NodeProcess { place, arguments: usual(), child: None, killed: None };
+        processes.nodes = places.into_iter().map(node).collect();
         Ok(processes)
     }
 
-    fn config(&self) -> PathBuf {
+    /// What a node is started with besides its file and its name, instead of the folder of life locks that all share.
+    pub(crate) fn start_with(&mut self, name: &str, arguments: Vec<String>) {
+        let position = self.position(name);
+        self.nodes[position].arguments = arguments;
+    }
+
+    /// The cluster file.
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.join("cluster.toml")
     }
 
-    fn run_dir(&self) -> PathBuf {
+    /// Where all keep their life locks, unless they were told otherwise.
+    pub(crate) fn run_dir(&self) -> PathBuf {
         self.folder.join("run")
     }
 
@@ -147,13 +197,19 @@ impl Processes {
         &self.folder
     }
 
+    /// Everybody's place, in ring order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.nodes.iter().map(|node| &node.place)
+    }
+
     /// Names and HTTP addresses, in ring order.
     pub(crate) fn doors(&self) -> Vec<Door> {
-        self.nodes.iter().map(|node| Door { name: node.name.clone(), http: node.http.clone() }).collect()
+        let door = |place: &Place| Door { name: place.name.clone(), http: format!("127.0.0.1:{}", place.http) };
+        self.places().map(door).collect()
     }
 
     fn position(&self, name: &str) -> usize {
-        self.nodes.iter().position(|node| node.name == name).expect("the plan names nodes that exist")
+        self.nodes.iter().position(|node| node.place.name == name).expect("the plan names nodes that exist")
     }
 
     /// Starts the process of a name. What is given back waits until it says that it is ready; dropping that leaves the
@@ -166,7 +222,9 @@ impl Processes {
         let log: File =
             OpenOptions::new().create(true).append(true).open(&log_path).map_err(system("open a node's log"))?;
         let mut command = Command::new(&self.program);
-        command.arg("node").arg("--config").arg(self.config()).args(["--name", name, "--run-dir"]).arg(self.run_dir());
+        let position = self.position(name);
+        command.arg("node").arg("--config").arg(self.config()).args(["--name", name]);
+        command.args(&self.nodes[position].arguments);
         command.arg("--exit-with-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command
             .env_remove("RINGHEIR_SECRET")
@@ -175,7 +233,6 @@ impl Processes {
             .spawn()
             .map_err(system("start a node"))?;
         let stdout = child.stdout.take().expect("it was piped");
-        let position = self.position(name);
         self.nodes[position].child = Some(child);
         let name = name.to_owned();
         Ok(async move {
@@ -231,6 +288,11 @@ impl Processes {
         Ok(())
     }
 
+    /// SIGTERM: it hands over what it has, and ends.
+    pub(crate) fn terminate(&self, name: &str) -> Result<(), ProcessError> {
+        self.signal(name, Signal::TERM)
+    }
+
     /// SIGSTOP.
     pub(crate) fn hang(&self, name: &str) -> Result<(), ProcessError> {
         self.signal(name, Signal::STOP)
@@ -255,7 +317,7 @@ impl Processes {
             }
             if let Some(status) = node.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 node.child = None;
-                ended.push((node.name.clone(), status));
+                ended.push((node.place.name.clone(), status));
             }
         }
         ended
@@ -292,17 +354,5 @@ mod tests {
         let names = names(30);
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 30);
         assert_eq!((names[0].as_str(), names[25].as_str(), names[26].as_str()), ("a", "z", "n27"));
-    }
-
-    #[test]
-    fn the_cluster_file_is_one_that_a_node_takes_and_the_folder_goes() {
-        let draw = 0x1234_5678_9abc_def0_0000_0000_0000_0000 | u128::from(std::process::id());
-        let processes = Processes::lay_out(&names(4), 64, draw, false).expect("laid out");
-        let file = ringheir::config::ClusterFile::read(processes.config()).expect("a right cluster file");
-        assert_eq!((file.nodes().len(), file.cluster().arcs), (4, 64));
-        let folder = processes.folder().to_owned();
-        assert!(folder.exists());
-        drop(processes);
-        assert!(!folder.exists());
     }
 }

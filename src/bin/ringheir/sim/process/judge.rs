@@ -1,0 +1,102 @@
+//! The judgement of a run on real processes: the simulator's checkers on what callers were told and on what every node shows at
+//! the end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ringheir::sim::check::{
+    Action, FinalState, Outcome, Reply, Verdict, acknowledged_survives, applied_once, linearizable,
+};
+use tokio::time::sleep;
+
+use super::{
+    caller::{Answer, Common, arc_of, read_through},
+    notes::Board,
+};
+use crate::ask::Peer;
+
+/// One node may take so long for one of the last readings.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Then it is asked again, so often.
+const READINGS: usize = 8;
+
+/// Says what was violated. `missing` is what did not heal; there is no final state to judge then.
+pub(super) async fn judge(board: &Board, common: &Common, missing: Option<String>) -> Vec<String> {
+    let mut violations = std::mem::take(&mut board.notes().wrong);
+    let finals = match &missing {
+        None => finals(board, common, &mut violations).await,
+        Some(missing) => {
+            violations.push(format!("liveness: not healed: {missing}"));
+            BTreeMap::new()
+        }
+    };
+    let notes = board.notes();
+    let lost_arcs = notes.lost_arcs();
+    let is_lost = |session: &u32| lost_arcs.contains(&arc_of(*session, common.arcs));
+    let lost: Vec<u32> = (0..common.work.sessions).filter(is_lost).collect();
+    let history = notes.history.without_sessions(&lost);
+    match linearizable::check(&history, linearizable::STEPS_MAX) {
+        Verdict::Linearizable => {}
+        Verdict::Violation(explanation) => violations.push(format!("linearizability: {explanation}")),
+        Verdict::TooHard { sessions } => {
+            violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
+        }
+    }
+    if missing.is_none() {
+        let finals = finals.into_iter().filter(|(session, _)| !is_lost(session)).collect();
+        if let Err(fault) = applied_once::check(&history, &finals) {
+            violations.push(format!("applied once: {fault}"));
+        }
+        if let Err(fault) = acknowledged_survives::check(&history, &finals) {
+            violations.push(format!("acknowledged survives: {fault}"));
+        }
+    }
+    violations
+}
+
+/// How many acknowledged changes were made to sessions whose arc lost every copy.
+pub(super) fn lost_commands(board: &Board, common: &Common) -> u64 {
+    let notes = board.notes();
+    let lost = notes.lost_arcs();
+    let operations = notes.history.operations().iter();
+    operations.filter(|o| o.changed() && lost.contains(&arc_of(o.session, common.arcs))).count() as u64
+}
+
+/// Every session, read through every node. Each reading is an operation of the history as well.
+async fn finals(board: &Board, common: &Common, violations: &mut Vec<String>) -> BTreeMap<u32, FinalState> {
+    let mut finals = BTreeMap::new();
+    let reader = common.work.clients;
+    for door in &common.doors {
+        let is_there = board.notes().newest.as_ref().is_some_and(|view| view.incarnation(&door.name).is_some());
+        if !is_there {
+            continue; // It joins in no step that was played.
+        }
+        let mut peer = Peer::new(door.http.clone());
+        for session in 0..common.work.sessions {
+            let arc = arc_of(session, common.arcs);
+            let Some(operation) = board.notes().asked(session, reader, Action::Read, arc) else { return finals };
+            let (began, mut outcome) = (board.now(), Outcome::NotDone);
+            for _ in 0..READINGS {
+                match read_through(&mut peer, session, PATIENCE).await {
+                    Some(Answer::Done(seen)) => {
+                        let register = seen.register();
+                        outcome = Outcome::Done(Reply { value: register.value, version: register.version });
+                        finals.insert(session, seen.as_final());
+                        break;
+                    }
+                    Some(Answer::Lost) => break,
+                    _ => sleep(Duration::from_millis(20)).await,
+                }
+            }
+            let is_lost = board.notes().lost_arcs().contains(&arc);
+            if outcome == Outcome::NotDone && !is_lost {
+                violations.push(format!("liveness: {} does not answer for session {session} in the end", door.name));
+            }
+            let mut notes = board.notes();
+            let (waited, failed) = (notes.now().saturating_sub(began), notes.failed);
+            notes.answered(operation, outcome, waited);
+            // These are the judge's own, and a lost session is told so.
+            notes.failed = failed;
+        }
+    }
+    finals
+}

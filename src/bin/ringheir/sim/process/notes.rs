@@ -1,0 +1,353 @@
+//! What is noted down of a run on real processes: what callers asked and were told, the views that nodes showed, who was lost and
+//! when that was made good, and the trace of all of it. What views may not do is judged as they come.
+//!
+//! One lock, held for no longer than it takes to write something down; never across a wait.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ringheir::sim::{
+    check::{Action, History, OperationNumber, Outcome},
+    run::Marks,
+    trace::{ArcRoles, Trace, What},
+};
+
+use crate::{ask::ClusterView, clock::Clock};
+
+/// Branches that can be seen from outside.
+pub(super) const MARKS: [&str; 9] = [
+    "a backup caught up",
+    "a cluster went on as its successor",
+    "a kill",
+    "a node drained and left",
+    "a paused node went on",
+    "a promotion",
+    "an arc lost with its last copy",
+    "an arc was handed over",
+    "an outcome stayed unknown",
+];
+
+/// More operations than any run makes.
+const OPERATIONS_MAX: usize = 4_000_000;
+
+/// A node that was lost, and what became of the arcs that it served.
+pub(super) struct Loss {
+    pub(super) at: Duration,
+    pub(super) node: String,
+    incarnation: String,
+    arcs: Vec<u16>,
+    pub(super) promoted: Option<Duration>,
+    pub(super) protected: Option<Duration>,
+}
+
+/// What a view says of the ring, without what only its teller knows: two tellers of one number say the same.
+type Content = (Vec<(String, String)>, Vec<(String, Vec<String>, Option<String>, u64)>);
+
+/// See the module.
+pub(super) struct Notes {
+    /// Runs from the scenario's zero; before that nothing has a time.
+    clock: Option<(Clock, Duration)>,
+    pub(super) trace: Box<Trace>,
+    pub(super) history: History,
+    /// Orders what callers do by what happened first.
+    order: u64,
+    pub(super) newest: Option<Arc<ClusterView>>,
+    /// What every node showed last: which start of it, and the view's number.
+    shown: BTreeMap<String, (String, u64)>,
+    contents: BTreeMap<(String, u64), Content>,
+    clusters: BTreeSet<String>,
+    pub(super) losses: Vec<Loss>,
+    pub(super) longest_wait: Duration,
+    pub(super) failed: u64,
+    pub(super) marks: Marks,
+    /// What was violated while the run went on, by its check.
+    pub(super) wrong: Vec<String>,
+    /// Whose process is stopped now.
+    pub(super) paused: BTreeSet<String>,
+}
+
+/// The notes of one run, shared by all who write.
+#[derive(Clone)]
+pub(super) struct Board(Arc<Mutex<Notes>>);
+
+impl Board {
+    pub(super) fn new(trace: Trace) -> Self {
+        Self(Arc::new(Mutex::new(Notes {
+            clock: None,
+            trace: Box::new(trace),
+            history: History::new(OPERATIONS_MAX),
+            order: 0,
+            newest: None,
+            shown: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            clusters: BTreeSet::new(),
+            losses: Vec::new(),
+            longest_wait: Duration::ZERO,
+            failed: 0,
+            marks: Marks::new(),
+            wrong: Vec::new(),
+            paused: BTreeSet::new(),
+        })))
+    }
+
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.notes().now()
+    }
+}
+
+impl Notes {
+    /// From here on time runs, and it is so late now.
+    pub(super) fn begin(&mut self, already: Duration) {
+        self.clock = Some((Clock::start(), already));
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.clock
+            .as_ref()
+            .map_or(Duration::ZERO, |(clock, already)| *already + Duration::from_nanos(clock.now().as_nanos()))
+    }
+
+    pub(super) fn note(&mut self, what: What) {
+        let at = u64::try_from(self.now().as_micros()).unwrap_or(u64::MAX);
+        self.trace.note(at, what);
+    }
+
+    pub(super) fn mark(&mut self, mark: &'static str) {
+        *self.marks.entry(mark).or_default() += 1;
+        self.note(What::Mark { words: mark.to_owned() });
+    }
+
+    /// A caller asks. `None`: the history is full, or the recorder is wrong; either ends the run as a violation.
+    pub(super) fn asked(&mut self, session: u32, client: u32, action: Action, arc: u16) -> Option<OperationNumber> {
+        self.order += 1;
+        match self.history.invoke(session, client, self.order, action) {
+            Ok(operation) => {
+                self.note(What::Asked {
+                    operation: operation.index() as u64,
+                    client,
+                    session: session.to_string(),
+                    arc,
+                    words: action.to_string(),
+                });
+                Some(operation)
+            }
+            Err(fault) => {
+                self.wrong.push(format!("history: {fault}"));
+                None
+            }
+        }
+    }
+
+    /// It is answered, having waited so long.
+    pub(super) fn answered(&mut self, operation: OperationNumber, outcome: Outcome, waited: Duration) {
+        self.order += 1;
+        if let Err(fault) = self.history.answer(operation, self.order, outcome) {
+            self.wrong.push(format!("history: {fault}"));
+        }
+        match outcome {
+            Outcome::Done(_) => self.longest_wait = self.longest_wait.max(waited),
+            Outcome::NotDone => self.failed += 1,
+            Outcome::Unknown => {
+                self.failed += 1;
+                self.mark("an outcome stayed unknown");
+            }
+        }
+        let done = matches!(outcome, Outcome::Done(_));
+        self.note(What::Answered { operation: operation.index() as u64, words: outcome.to_string(), done });
+    }
+
+    /// A node that serves or guards is about to be lost.
+    pub(super) fn note_loss(&mut self, node: &str) {
+        let (Some(view), at) = (self.newest.clone(), self.now()) else { return };
+        let Some(incarnation) = view.incarnation(node) else { return };
+        let arcs = view.arcs.iter().filter(|arc| arc.primary == node).map(|arc| arc.arc).collect();
+        let (node, incarnation) = (node.to_owned(), incarnation.to_owned());
+        self.losses.push(Loss { at, node, incarnation, arcs, promoted: None, protected: None });
+    }
+
+    /// A node shows its view.
+    pub(super) fn saw(&mut self, teller: &str, view: ClusterView) {
+        let Some(me) = view.incarnation(teller).map(str::to_owned) else { return };
+        let last = self.shown.insert(teller.to_owned(), (me.clone(), view.number));
+        if last.as_ref().is_none_or(|(_, number)| *number != view.number) {
+            self.note(What::Installed { node: teller.to_owned(), number: view.number });
+        }
+        if let Some((_, before)) = last.filter(|(incarnation, before)| *incarnation == me && *before > view.number) {
+            self.wrong.push(format!("views grow: {teller} showed view {} after view {before}", view.number));
+        }
+        let content = content(&view);
+        let key = (view.cluster.clone(), view.number);
+        match self.contents.get(&key) {
+            Some(known) if *known != content => {
+                let told = format!("one decision: {teller} shows another view {} than was seen before", view.number);
+                self.wrong.push(told);
+            }
+            Some(_) => {}
+            None => {
+                self.contents.insert(key, content);
+            }
+        }
+        if !self.clusters.contains(&view.cluster) {
+            match &view.succeeds {
+                _ if self.clusters.is_empty() => {}
+                Some(before) if self.clusters.contains(before) => self.mark("a cluster went on as its successor"),
+                _ => self.wrong.push(format!("one cluster: {teller} is in a second one, {}", view.cluster)),
+            }
+            self.clusters.insert(view.cluster.clone());
+        }
+        if self.newest.as_ref().is_none_or(|newest| newest.number < view.number) {
+            let view = Arc::new(view);
+            self.step_to(&view);
+            self.newest = Some(view);
+        } else if let Some(newest) = self.newest.as_mut().filter(|newest| newest.number == view.number) {
+            // What only the teller knows may have changed.
+            *newest = Arc::new(view);
+        }
+        self.look_after_losses();
+    }
+
+    fn step_to(&mut self, view: &ClusterView) {
+        if let Some(before) = self.newest.clone().filter(|before| before.cluster == view.cluster) {
+            self.judge_step(&before, view);
+        }
+        let arcs = view.arcs.iter().map(|arc| ArcRoles {
+            primary: arc.primary.clone(),
+            served: arc.state != "recovering",
+            in_sync: arc.in_sync.clone(),
+            catching_up: arc.catching_up.clone(),
+            lost: arc.is_lost(),
+        });
+        let what = What::View {
+            number: view.number,
+            members: view.members.iter().map(|member| member.name.clone()).collect(),
+            voters: view.members.iter().filter(|member| member.voter).map(|member| member.name.clone()).collect(),
+            arcs: arcs.collect(),
+        };
+        self.note(what);
+    }
+
+    /// What one view may do to the one before it. Between two looks several may have passed: what became of the ring is seen all
+    /// the same, by which steps is not.
+    fn judge_step(&mut self, before: &ClusterView, view: &ClusterView) {
+        for (old, new) in before.arcs.iter().zip(&view.arcs) {
+            let lost_now = new.lost_at != old.lost_at && new.lost_at.is_some();
+            if lost_now {
+                self.mark("an arc lost with its last copy");
+            } else if new.since != old.since {
+                let given = view.incarnation(&old.primary) == before.incarnation(&old.primary);
+                self.mark(if given && new.primary != old.primary { "an arc was handed over" } else { "a promotion" });
+                if before.number + 1 == view.number && !old.in_sync.contains(&new.primary) {
+                    let told = format!("view {} promotes {} of arc {}", view.number, new.primary, new.arc);
+                    self.wrong.push(format!("in-sync promotion: {told}, which was not in sync"));
+                }
+            }
+            if new.in_sync.len() > old.in_sync.len() {
+                self.mark("a backup caught up");
+            }
+        }
+    }
+
+    /// The number of the view that a node showed last.
+    pub(super) fn shown_by(&self, node: &str) -> Option<u64> {
+        self.shown.get(node).map(|(_, number)| *number)
+    }
+
+    /// Whether an arc is served by a process that runs.
+    pub(super) fn is_served(&self, view: &ClusterView, arc: u16) -> bool {
+        let entry = view.arcs.get(usize::from(arc));
+        entry.is_some_and(|entry| entry.state != "recovering" && !self.paused.contains(&entry.primary))
+    }
+
+    /// Whether all is served, with all the backups that it should have.
+    pub(super) fn is_protected(&self, view: &ClusterView) -> bool {
+        view.fully_protected && view.arcs.iter().all(|arc| self.is_served(view, arc.arc))
+    }
+
+    fn look_after_losses(&mut self) {
+        let (Some(view), now) = (self.newest.clone(), self.now()) else { return };
+        let mut losses = std::mem::take(&mut self.losses);
+        for loss in losses.iter_mut().filter(|loss| loss.promoted.is_none() || loss.protected.is_none()) {
+            let stays = view.incarnation(&loss.node) == Some(&loss.incarnation);
+            let again = |arc: &u16| {
+                let elsewhere = view.arcs.get(usize::from(*arc)).is_some_and(|arc| arc.primary != loss.node || !stays);
+                elsewhere && self.is_served(&view, *arc)
+            };
+            if loss.promoted.is_none() && loss.arcs.iter().all(again) {
+                loss.promoted = Some(now.saturating_sub(loss.at));
+            }
+            if loss.protected.is_none() && !stays && loss.promoted.is_some() && self.is_protected(&view) {
+                loss.protected = Some(now.saturating_sub(loss.at));
+            }
+        }
+        self.losses = losses;
+    }
+
+    /// Sessions of these arcs lost every copy at some time.
+    pub(super) fn lost_arcs(&self) -> BTreeSet<u16> {
+        let arcs = self.newest.iter().flat_map(|view| &view.arcs);
+        arcs.filter(|arc| arc.lost_at.is_some()).map(|arc| arc.arc).collect()
+    }
+}
+
+fn content(view: &ClusterView) -> Content {
+    let members = view.members.iter().map(|member| (member.name.clone(), member.incarnation.clone()));
+    let arcs =
+        view.arcs.iter().map(|arc| (arc.primary.clone(), arc.in_sync.clone(), arc.catching_up.clone(), arc.since));
+    (members.collect(), arcs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::test_views::view;
+
+    type Members<'a> = &'a [(&'a str, &'a str)];
+
+    fn board() -> Board {
+        let board = Board::new(Trace::default());
+        board.notes().begin(Duration::ZERO);
+        board
+    }
+
+    const ABC: Members<'_> = &[("a", "1"), ("b", "2"), ("c", "3")];
+
+    #[test]
+    fn two_contents_of_one_number_a_number_that_falls_and_a_second_cluster_are_seen() {
+        let board = board();
+        let mut notes = board.notes();
+        notes.saw("a", view(4, ABC, &[("a", "b")]));
+        notes.saw("b", view(4, ABC, &[("a", "b")]));
+        assert_eq!(notes.wrong, Vec::<String>::new());
+        notes.saw("c", view(4, ABC, &[("b", "a")]));
+        notes.saw("a", view(3, ABC, &[("a", "b")]));
+        notes.saw("b", ClusterView { cluster: "another".to_owned(), ..view(4, ABC, &[("a", "b")]) });
+        let checks: Vec<&str> = notes.wrong.iter().filter_map(|words| words.split(':').next()).collect();
+        assert_eq!(checks, ["one decision", "views grow", "one cluster"]);
+    }
+
+    #[test]
+    fn only_a_backup_in_sync_may_be_promoted_and_a_loss_is_measured_until_it_is_made_good() {
+        let board = board();
+        let mut notes = board.notes();
+        notes.saw("b", view(4, ABC, &[("a", "b"), ("a", "b")]));
+        notes.note_loss("a");
+        let left: Members<'_> = &[("b", "2"), ("c", "3")];
+        let since = |number: u64, mut view: ClusterView| {
+            view.arcs.iter_mut().for_each(|arc| arc.since = number);
+            view
+        };
+        notes.saw("b", since(5, view(5, left, &[("b", ""), ("c", "")])));
+        assert_eq!(notes.wrong.len(), 1, "c was no backup of the second arc: {:?}", notes.wrong);
+        assert!(notes.losses[0].promoted.is_some() && notes.losses[0].protected.is_none());
+        notes.saw("b", since(5, view(6, left, &[("b", "c"), ("c", "b")])));
+        assert!(notes.losses[0].protected.is_some());
+        assert_eq!(notes.marks.get("a promotion"), Some(&2));
+    }
+}

@@ -1,0 +1,30 @@
+//! Watches what every node shows as its view, as often as a change of the ring takes.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::notes::Board;
+use crate::{
+    ask::{ClusterView, Peer, Request},
+    processes::Door,
+};
+
+/// Between two looks at one node.
+const EVERY: Duration = Duration::from_millis(15);
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Looks at one node until it is aborted.
+pub(super) async fn watch(board: Board, door: Door) {
+    let mut peer = Peer::new(door.http);
+    loop {
+        if let Ok(response) = peer.ask(&Request::get("/v1/view"), PATIENCE).await
+            && response.status == 200
+            && let Ok(view) = serde_json::from_slice::<ClusterView>(&response.body)
+        {
+            board.notes().saw(&door.name, view);
+        }
+        sleep(EVERY).await;
+    }
+}
