@@ -103,3 +103,31 @@ fn the_faults_that_a_planted_bug_needs_are_found_and_fail_alone() {
     let arguments: Vec<&str> = repeat.split(' ').collect();
     assert_eq!(sim(&arguments).0, Some(1), "with these faults alone it fails");
 }
+
+#[test]
+fn two_processes_write_the_same_run_byte_for_byte_and_two_seeds_differ_in_words() {
+    let folder = Folder::new("events");
+    let path = |name: &str| folder.0.join(name).display().to_string();
+    let simulation = |name: &str| format!("{}/simulations/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let write = |arguments: &[&str], to: &str| {
+        let (status, told, why) = sim(&[arguments, &["--messages", "--events", to]].concat());
+        assert_eq!(status, Some(0), "{told}{why}");
+        fs::read(to).expect("it was written")
+    };
+    for (seed, name) in ["kill-primary", "restart-storm", "one-way-3-2-back", "rolling-restart"].iter().enumerate() {
+        let (seed, file) = (seed.to_string(), simulation(name));
+        let [one, other] = ["one", "other"].map(|to| write(&[&file, "--seed", &seed], &path(to)));
+        assert!(one == other && one.len() > 100_000, "{name}, seed {seed}");
+    }
+    let [one, other] = ["one", "other"].map(|to| write(&["--seed", "7"], &path(to)));
+    assert!(one == other && one.len() > 100_000, "a seed without a file");
+    assert_eq!(sim(&["--diff", &path("one"), &path("other")]).0, Some(0));
+    write(&["--seed", "8"], &path("other"));
+    let (status, told, _) = sim(&["--diff", &path("one"), &path("other")]);
+    assert!(status == Some(1) && told.contains("seed 7") && told.contains("seed 8"), "{told}");
+    fs::write(path("other"), "{}").expect("it can be written");
+    let (status, _, why) = sim(&["--diff", &path("one"), &path("other")]);
+    assert!(status == Some(2) && why.contains("no run that --events wrote"), "{why}");
+    let (status, _, why) = sim(&["--seed", "7", "--messages"]);
+    assert!(status == Some(2) && why.contains("--events FILE"), "{why}");
+}

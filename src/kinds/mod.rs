@@ -16,11 +16,15 @@ pub mod json;
 mod live;
 mod operation;
 mod registry;
+#[cfg(feature = "sim")]
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod typed;
 mod types;
 
+#[cfg(feature = "sim")]
+pub(crate) use self::spoken::Spoken;
 pub(crate) use self::{
     failure::Failure,
     live::LiveSession,

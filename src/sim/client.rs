@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     check::{Action, OperationNumber, Outcome},
+    hosting::Hosted,
     packet::{Answer, Request},
     random::Stream,
     workload,
@@ -67,6 +68,13 @@ impl Client {
         self.ask(session, draft)
     }
 
+    /// Draws the next call of a user's type: which session, what.
+    pub(crate) fn draw_hosted(&mut self, hosted: &Hosted) -> Request {
+        let (call, drawn) = hosted.draw(&mut self.chance);
+        let action = |value| if drawn.is_question { Action::Read } else { Action::Write { value } };
+        Request { call: Some(call), ..self.ask(drawn.session, action) }
+    }
+
     /// A new operation on a session; the value it may write is unique over the whole run.
     pub(crate) fn ask(&mut self, session: u32, action: impl Fn(u64) -> Action) -> Request {
         let sequence = self.sequences.entry(session).or_default();
@@ -75,7 +83,7 @@ impl Client {
         let client = ClientId(u128::from(self.number) + 1);
         let id = RequestId { client, sequence: *sequence, first_unanswered: *sequence };
         self.attempts += 1;
-        Request { client: self.number, attempt: self.attempts, session, action: action(value), id }
+        Request { client: self.number, attempt: self.attempts, session, action: action(value), id, call: None }
     }
 
     /// The running request as another try, and which node to ask among these.
@@ -120,7 +128,7 @@ impl Client {
             return Next::Ignore;
         }
         match answer {
-            Answer::Done(reply) => Next::End(Outcome::Done(reply)),
+            Answer::Done(reply, _) => Next::End(Outcome::Done(reply)),
             Answer::TooOld => Next::End(Outcome::Unknown),
             Answer::Lost | Answer::Retry(_) | Answer::Unknown | Answer::Refused
                 if attempt != running.request.attempt =>

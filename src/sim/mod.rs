@@ -8,6 +8,7 @@
 //! - [`trace`]: what happened in one run; [`timeline`]: that as a page to look at, and how two runs differ.
 //! - [`check`]: the judges of a finished run, pure and deterministic, one invariant a file.
 //!
+//! - [`hosting`]: the same for sessions of a user's own type.
 //! - [`workload`]: what callers do.
 //! - [`network`]: whether and when what one node says reaches the other.
 //!
@@ -19,6 +20,7 @@ mod client;
 mod clock;
 mod fault;
 pub mod fault_points;
+pub mod hosting;
 pub mod network;
 mod node;
 mod packet;

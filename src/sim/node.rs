@@ -11,12 +11,14 @@ use std::{
 
 use super::{
     check::Reply,
+    hosting::{Hosted, ReplyNumber},
     packet::{Answer, Output, Packet},
     run::Setting,
     serving::{Asked, Serving},
 };
 use crate::{
-    id::{ClusterId, NodeId, NodeName},
+    id::{ClusterId, NodeId, NodeName, SessionKey, ViewNumber},
+    kinds::LiveSession,
     membership::{
         ChainMessage, Founding, FoundingEffect, FoundingPlan, Keeper, KeeperEffect, KeeperMessage, KeeperSettings,
         Member, Monitor, MonitorSettings, Standing, View, Vote, targets,
@@ -44,6 +46,9 @@ pub(crate) struct SimNode {
     monitor: MonitorSettings,
     /// How long sessions live, in runs where some of them end.
     lifetimes: Option<Duration>,
+    /// The user's type that its sessions are of, and the decoded objects of those in use: for as long as it is the primary by that view.
+    hosted: Option<Hosted>,
+    live: BTreeMap<SessionKey, (ViewNumber, LiveSession)>,
     promised: BTreeMap<Token, Promised>,
     next_token: u64,
 }
@@ -51,8 +56,8 @@ pub(crate) struct SimNode {
 /// What is said once a commit is committed.
 #[derive(Debug)]
 enum Promised {
-    /// To a client: which, which of its tries, what.
-    Answer(u32, u64, Reply),
+    /// To a client: which, which of its tries, what, and what a user's type said.
+    Answer(u32, u64, Reply, Option<ReplyNumber>),
     /// To the world: this session has ended, and what it was.
     End(u32, Reply),
 }
@@ -74,7 +79,18 @@ impl SimNode {
             monitor.detector.tick_every = Duration::from_secs(3600);
         }
         let stage = Stage::Founding(Box::new(Founding::new(member.clone(), plan, cluster)));
-        Self { left, member, stage, replication, lifetimes, monitor, promised: BTreeMap::new(), next_token: 0 }
+        Self {
+            left,
+            member,
+            stage,
+            replication,
+            lifetimes,
+            monitor,
+            hosted: setting.hosted.clone(),
+            live: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            next_token: 0,
+        }
     }
 
     /// Its id.
@@ -338,14 +354,14 @@ impl SimNode {
                     out.push(Output::Send(of, Packet::Keeper(KeeperMessage::Chain(fetch))));
                 }
                 Effect::Release(token) => match self.promised.remove(&token) {
-                    Some(Promised::Answer(client, attempt, reply)) => {
-                        out.push(Output::Answer(client, attempt, Answer::Done(reply)));
+                    Some(Promised::Answer(client, attempt, reply, said)) => {
+                        out.push(Output::Answer(client, attempt, Answer::Done(reply, said)));
                     }
                     Some(Promised::End(session, reply)) => out.push(Output::Ended(session, token, reply)),
                     None => {}
                 },
                 Effect::Fail(token, Broken::Deposed) => {
-                    if let Some(Promised::Answer(client, attempt, _)) = self.promised.remove(&token) {
+                    if let Some(Promised::Answer(client, attempt, ..)) = self.promised.remove(&token) {
                         out.push(Output::Answer(client, attempt, Answer::Unknown));
                     }
                 }

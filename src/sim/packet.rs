@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::check::{Action, Reply};
+use super::{
+    check::{Action, Reply},
+    hosting::{CallNumber, ReplyNumber},
+};
 use crate::{
     id::{NodeId, RequestId},
     membership::{ChainMessage, KeeperMessage, Ping, Pong, RecoveryFault, View, Vote, WishedChange},
@@ -82,13 +85,15 @@ pub(crate) struct Request {
     pub(crate) action: Action,
     /// Its identity over retries.
     pub(crate) id: RequestId,
+    /// Which call of a user's type it is, in worlds that host one.
+    pub(crate) call: Option<CallNumber>,
 }
 
 /// A node's answer to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Done, with this reply.
-    Done(Reply),
+    /// Done, with this reply, and what a user's type said.
+    Done(Reply, Option<ReplyNumber>),
     /// Not executed here: ask that node, or anyone a little later.
     Retry(Option<NodeId>),
     /// It may have been executed; ask again with the same identity.

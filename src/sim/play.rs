@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     fault::Fault,
+    hosting::Hosted,
     network::Weather,
     run::{Drawing, Mix, Noted, Planted, Report, Setting, finish, only_words},
     scenario::{Expectation, Scenario, Swarm, When},
@@ -120,7 +121,17 @@ impl Scenario {
 /// Plays a scenario. `path` is how its file is called where it is told how to repeat the run.
 #[must_use]
 pub fn play(scenario: &Scenario, path: &str, play: &Play) -> Report {
-    let mut world = World::new(play.seed, scenario.setting(play.planted), play.print);
+    carry_out(scenario, play, scenario.setting(play.planted), scenario.repeat(path, play))
+}
+
+/// Plays a scenario over sessions of a user's type.
+pub(crate) fn play_hosted(scenario: &Scenario, play: &Play, hosted: Hosted) -> Report {
+    let setting = Setting { hosted: Some(hosted), ..scenario.setting(play.planted) };
+    carry_out(scenario, play, setting, String::new())
+}
+
+fn carry_out(scenario: &Scenario, play: &Play, setting: Setting, repeat: String) -> Report {
+    let mut world = World::new(play.seed, setting, play.print);
     world.begin_record(play.noted, &scenario.name, &scenario.about);
     let names: Vec<NodeName> = scenario.cluster.nodes.iter().map(|node| node.name).collect();
     for (at, name) in names.iter().enumerate() {
@@ -159,7 +170,7 @@ pub fn play(scenario: &Scenario, path: &str, play: &Play) -> Report {
     }
     report.violations.splice(0..0, unmet);
     report.seed = play.seed;
-    report.repeat = scenario.repeat(path, play);
+    report.repeat = repeat;
     report.finish_trace(&mut world);
     report
 }

@@ -108,13 +108,20 @@ impl Record {
         });
     }
 
-    pub(crate) fn asked(&mut self, now: u64, operation: OperationNumber, request: &Request, arc: ArcId) {
+    pub(crate) fn asked(
+        &mut self,
+        now: u64,
+        operation: OperationNumber,
+        request: &Request,
+        words: impl FnOnce() -> String,
+        arc: ArcId,
+    ) {
         self.note(now, || What::Asked {
             operation: operation.index() as u64,
             client: request.client,
             session: request.session.to_string(),
             arc: arc.0,
-            words: request.action.to_string(),
+            words: words(),
         });
     }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use smallvec::smallvec;
 
-use super::check::{Register, Reply};
+use super::{
+    check::{Register, Reply},
+    hosting::{Kept, ReplyNumber},
+};
 use crate::{
     blob::Blob,
     id::SessionKey,
@@ -38,6 +41,10 @@ pub(crate) fn span_of(session: u32, lifetimes: Option<Duration>) -> Option<Lifes
 /// Every value ever written to a session, in order.
 #[must_use]
 pub(crate) fn values_of(record: &Record) -> Vec<u64> {
+    let kept = Kept::of(Some(record));
+    if !kept.log.is_empty() {
+        return kept.values();
+    }
     let bytes = record.image.iter().chain(&record.events).flat_map(|b| b.chunks_exact(8));
     bytes.map(|b| u64::from_be_bytes(b.try_into().expect("chunks of eight"))).collect()
 }
@@ -59,13 +66,15 @@ pub(crate) fn body_for(values: &[u64], value: Option<u64>) -> Body {
     }
 }
 
-/// A reply as the bytes that a reply table keeps.
-pub(crate) fn encode_reply(reply: Reply) -> Blob {
-    Blob::from(&[reply.value.unwrap_or(0).to_be_bytes(), reply.version.to_be_bytes()].concat())
+/// A reply, and what a user's type said, as the bytes that a reply table keeps.
+pub(crate) fn encode_reply(reply: Reply, said: Option<ReplyNumber>) -> Blob {
+    let said = said.map_or(u64::MAX, |number| u64::from(number.0));
+    Blob::from(&[reply.value.unwrap_or(0), reply.version, said].map(u64::to_be_bytes).concat())
 }
 
 /// What `encode_reply` gave.
-pub(crate) fn decode_reply(bytes: &Blob) -> Reply {
-    let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("sixteen bytes"));
-    Reply { value: Some(number(0)).filter(|v| *v != 0), version: number(8) }
+pub(crate) fn decode_reply(bytes: &Blob) -> (Reply, Option<ReplyNumber>) {
+    let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("twenty-four bytes"));
+    let reply = Reply { value: Some(number(0)).filter(|v| *v != 0), version: number(8) };
+    (reply, u32::try_from(number(16)).ok().map(ReplyNumber))
 }

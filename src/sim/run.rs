@@ -159,7 +159,10 @@ impl Report {
 
     /// Keeps what was noted down of the run, with what was found of it and the line that repeats it.
     pub fn attach(&mut self, mut trace: Box<Trace>) {
-        trace.repeat = format!("ringheir sim {}", self.repeat);
+        trace.repeat = match &self.repeat[..] {
+            "" => format!("seed {} of the same program", self.seed),
+            arguments => format!("ringheir sim {arguments}"),
+        };
         trace.violations = self.violations.iter().map(|words| violated(words, &trace)).collect();
         self.trace = Some(trace);
     }

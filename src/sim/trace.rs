@@ -3,13 +3,13 @@
 //! It is the same for both engines: the simulator notes it down as it goes, the process engine from what its nodes tell. It says
 //! everything in names and words, judges nothing, and is bounded: beyond `ENTRIES_MAX` only the number of what is missing grows.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// So much is noted down of one run.
 pub const ENTRIES_MAX: usize = 400_000;
 
 /// One run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
     /// What was run: a scenario's name, or a mix of faults.
     pub title: String,
@@ -34,7 +34,7 @@ pub struct Trace {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When, in microseconds from the beginning.
     pub at_us: u64,
@@ -44,7 +44,7 @@ pub struct Entry {
 }
 
 /// What can happen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum What {
     /// A process began.
@@ -158,7 +158,7 @@ pub enum What {
 }
 
 /// Who holds what of one arc.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArcRoles {
     /// Who serves it.
     pub primary: String,
@@ -173,7 +173,7 @@ pub struct ArcRoles {
 }
 
 /// A check that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violated {
     /// Which check: `linearizability`, `liveness`, `expect`.
     pub check: String,

@@ -15,6 +15,7 @@ use super::{
     client::Client,
     clock::Clock,
     fault::{Fault, Whom},
+    hosting::{Answered, CallNumber},
     network::Network,
     node::SimNode,
     packet::{Answer, Output, Packet, Request},
@@ -26,7 +27,7 @@ use super::{
     trace::Trace,
 };
 use crate::{
-    id::{ClusterId, Incarnation, NodeId, NodeName},
+    id::{ClusterId, Incarnation, NodeId, NodeName, RequestId},
     membership::{ChainMessage, FoundingMessage, KeeperMessage, RecoveryFault, View, Vote, WishedChange},
     moment::Moment,
     replication::Token,
@@ -150,6 +151,9 @@ pub(crate) struct World {
     pub(crate) newest: Option<Arc<View>>,
     /// What is noted down of it, for people and for expectations.
     pub(crate) record: Record,
+    /// Which call of a user's type wrote a value, and what callers of them were told.
+    pub(crate) called: BTreeMap<u64, (CallNumber, RequestId)>,
+    pub(crate) told: Vec<Answered>,
     /// What was wrong during the run, before anything was judged.
     pub(crate) wrong: Vec<String>,
     /// Interesting branches reached.
@@ -188,6 +192,8 @@ impl World {
             gave_up: BTreeSet::new(),
             newest: None,
             record: Record::default(),
+            called: BTreeMap::new(),
+            told: Vec::new(),
             wrong: Vec::new(),
             marks: Marks::new(),
             setting,
@@ -207,6 +213,18 @@ impl World {
                 ..Trace::default()
             })
         });
+    }
+
+    /// Every session that may have been called.
+    pub(crate) fn sessions(&self) -> Vec<u32> {
+        match self.setting.hosted {
+            None => (0..self.setting.sessions).collect(),
+            // Whoever draws the calls says which sessions there are.
+            Some(_) => {
+                let called: BTreeSet<u32> = self.history.operations().iter().map(|o| o.session).collect();
+                called.into_iter().collect()
+            }
+        }
     }
 
     /// An expectation was looked at.

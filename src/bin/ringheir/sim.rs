@@ -8,15 +8,20 @@ mod real;
 mod seeds;
 mod telling;
 
-use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, ValueEnum};
 use ringheir::sim::{
     run::{Mix, Noted, Planted, Report},
-    timeline::page,
+    timeline::{diff, page},
+    trace::Trace,
 };
 
-use crate::ask::tell;
+use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, ask::tell};
 
 /// More than any machine runs; and the last of them can still be counted.
 const SEEDS_MAX: u64 = 1 << 62;
@@ -44,9 +49,15 @@ pub(crate) struct Sim {
     /// Write what happened to this file, as one page of HTML: of the first run that fails, else of the first of all.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Write the same to this file as JSON, for programs and for `--diff`.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// With every message between nodes.
-    #[arg(long, requires = "html")]
+    #[arg(long)]
     messages: bool,
+    /// Say in what two runs differ, which `--events` wrote; runs nothing.
+    #[arg(long, num_args = 2, value_names = ["FILE", "FILE"], exclusive = true)]
+    diff: Option<Vec<PathBuf>>,
     /// Only these faults, by number, or none: as `--shrink` tells.
     #[arg(long, value_name = "NUMBERS", requires = "seed", value_parser = read_numbers)]
     only: Option<Numbers>,
@@ -102,11 +113,50 @@ fn read_planted(name: &str) -> Result<Planted, String> {
     Planted::named(name).ok_or_else(|| format!("no planted bug of that name; there are: {}", known()))
 }
 
+/// A run as JSON, an entry a line, so that other tools compare it line by line.
+fn json_of(trace: &Trace) -> String {
+    let head = Trace { entries: Vec::new(), ..trace.clone() };
+    let text = |value: serde_json::Result<String>| value.expect("plain data can be written");
+    let head = text(serde_json::to_string(&head));
+    let entries: Vec<String> = trace.entries.iter().map(|entry| text(serde_json::to_string(entry))).collect();
+    head.replacen("\"entries\":[]", &format!("\"entries\":[\n{}\n]", entries.join(",\n")), 1) + "\n"
+}
+
+fn read_trace(path: &Path) -> Result<Trace, String> {
+    let text = std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+    serde_json::from_str(&text).map_err(|why| format!("{}: no run that --events wrote: {why}", path.display()))
+}
+
+/// Exit 0: they are the same.
+fn tell_difference(one: &Path, other: &Path) -> ExitCode {
+    match (read_trace(one), read_trace(other)) {
+        (Ok(left), Ok(right)) if left == right => {
+            println!("the same: {} entries", left.entries.len());
+            ExitCode::SUCCESS
+        }
+        (Ok(left), Ok(right)) => {
+            print!("{}", diff(&left, &right));
+            ExitCode::from(DOES_NOT_HOLD)
+        }
+        (one, other) => {
+            [one.err(), other.err()].into_iter().flatten().for_each(tell);
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
 impl Sim {
     pub(crate) fn run(&self) -> ExitCode {
         // A planted bug makes the code's own assertions speak, and so does every run of a search; the report has what they said.
         if self.planted.is_some() || self.shrink {
             std::panic::set_hook(Box::new(|_| {}));
+        }
+        if let Some([one, other]) = self.diff.as_deref() {
+            return tell_difference(one, other);
+        }
+        if self.messages && self.html.is_none() && self.events.is_none() {
+            tell("--messages is about what is written down: say where, with --html FILE or --events FILE");
+            return ExitCode::from(COULD_NOT_RUN);
         }
         if self.paths.is_empty() { self.run_seeds() } else { self.run_files() }
     }
@@ -126,12 +176,16 @@ impl Sim {
 
     /// Writes the page of a run, if one is wanted; says whether that went well.
     fn write_page(&self, run: impl FnOnce() -> Report) -> bool {
-        let Some(path) = &self.html else { return true };
+        if self.html.is_none() && self.events.is_none() {
+            return true;
+        }
         let Some(trace) = run().trace else {
-            tell("the run ended by an assertion of the code itself, before it could be drawn: see --trace");
+            tell("the run ended by an assertion of the code itself, before it could be written down: see --trace");
             return true;
         };
-        match std::fs::write(path, page(&trace)) {
+        let html = self.html.as_ref().map(|path| (path, page(&trace)));
+        let events = self.events.as_ref().map(|path| (path, json_of(&trace)));
+        html.into_iter().chain(events).all(|(path, text)| match std::fs::write(path, text) {
             Ok(()) => {
                 tell(format_args!("what happened is in {}", path.display()));
                 true
@@ -140,6 +194,6 @@ impl Sim {
                 tell(format_args!("{}: {why}", path.display()));
                 false
             }
-        }
+        })
     }
 }

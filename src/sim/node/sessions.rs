@@ -2,13 +2,17 @@
 
 use smallvec::smallvec;
 
+use std::collections::BTreeMap;
+
 use super::{Promised, SimNode, Stage};
 use crate::{
-    id::{ArcId, SessionKey},
+    id::{ArcId, SessionKey, ViewNumber},
+    kinds::LiveSession,
     moment::Moment,
     replication::{Body, Durability, Known, Lifespan, NotHere, ReplyEntry, SessionChange, Token, Use},
     sim::{
         check::Action,
+        hosting::Kept,
         packet::{Answer, Output, Request},
         register::{body_for, decode_reply, encode_reply, register_of, session_key, session_of, span_of, values_of},
     },
@@ -16,6 +20,19 @@ use crate::{
 
 /// Sessions ended in one tick, at most.
 const ENDED_MAX: usize = 16;
+
+/// The decoded object of a session, if it is one of the time since which this node is its primary.
+fn live_of<'l>(
+    live: &'l mut BTreeMap<SessionKey, (ViewNumber, LiveSession)>,
+    key: &SessionKey,
+    since: ViewNumber,
+) -> &'l mut LiveSession {
+    let (from, object) = live.entry(key.clone()).or_insert_with(|| (since, LiveSession::new()));
+    if std::mem::replace(from, since) != since {
+        object.forget();
+    }
+    object
+}
 
 impl SimNode {
     /// Takes a client's request.
@@ -44,8 +61,8 @@ impl SimNode {
         let mut effects = Vec::new();
         match known {
             Known::Answered(number, reply) => {
-                let reply = decode_reply(&reply);
-                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply));
+                let (reply, said) = decode_reply(&reply);
+                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply, said));
                 serving.host.answer(arc, number, token, now, &mut effects);
             }
             Known::TooOld => out.push(answer(Answer::TooOld)),
@@ -57,10 +74,24 @@ impl SimNode {
                 let before = register_of(&values);
                 let version = record.map(|r| r.version).unwrap_or_default();
                 let (after, reply) = request.action.apply(before);
-                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply));
-                let body = if after == before { Body::Unchanged } else { body_for(&values, after.value) };
+                let mut said = None;
+                let body = match (&self.hosted, request.call) {
+                    (Some(hosted), Some(call)) => {
+                        let live = live_of(&mut self.live, &key, primary.since());
+                        let mut kept = Kept::of(record);
+                        let written = (request.action.writes().unwrap_or(0), version.0);
+                        let asked = (Some(request.id), now);
+                        let outcome = hosted.run(live, &mut kept, &hosted.call(call), written, asked);
+                        said = Some(hosted.keep_reply(outcome));
+                        let image = || Body::Image { bytes: kept.encode(), state_version: 1 };
+                        if after == before { Body::Unchanged } else { image() }
+                    }
+                    _ if after == before => Body::Unchanged,
+                    _ => body_for(&values, after.value),
+                };
+                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply, said));
                 // A command that changed nothing is remembered too: its repetition might find something to change.
-                let entry = ReplyEntry { request: request.id, reply: encode_reply(reply) };
+                let entry = ReplyEntry { request: request.id, reply: encode_reply(reply, said) };
                 let (reply, life) = match request.action {
                     Action::Read => (None, None),
                     _ if after == before => (Some(entry), None),

@@ -27,6 +27,10 @@ pub(super) fn now(world: &World, holds: &Holds) -> Option<String> {
             let there: BTreeSet<NodeName> = view.members.iter().map(|m| m.node.name).collect();
             differs(there != members.iter().copied().collect(), format!("the members are {}", names(&there)))
         }
+        Holds::Voters(voters) => {
+            let there: BTreeSet<NodeName> = view.voters.iter().map(|voter| voter.name).collect();
+            differs(there != voters.iter().copied().collect(), format!("the voters are {}", names(&there)))
+        }
         Holds::Primary(by) => by.iter().find_map(|(home, by)| {
             let other = of(*home).find(|entry| entry.primary.name != *by);
             let unserved = || view.entries().find(|(arc, e)| e.home == *home && !world.is_served(*arc, e.primary));

@@ -1,12 +1,14 @@
 //! The judgement of a finished run: every checker on what was recorded and on what the nodes hold in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    id::SessionKey,
     membership::targets,
-    replication::Replica,
+    replication::{Primary, Replica},
     sim::{
-        check::{FinalState, Verdict, acknowledged_survives, applied_once, linearizable},
+        check::{FinalState, History, Verdict, acknowledged_survives, applied_once, linearizable},
+        hosting::{self, Answered, Kept},
         node::SimNode,
         register::{register_of, session_key, span_of, values_of},
         world::World,
@@ -17,7 +19,7 @@ use crate::{
 pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
     violations.extend(world.wrong.iter().cloned());
     let finals = finals(world);
-    let lost: Vec<u32> = (0..world.setting().sessions).filter(|s| !finals.contains_key(s)).collect();
+    let lost: Vec<u32> = world.sessions().into_iter().filter(|s| !finals.contains_key(s)).collect();
     let history = world.history.without_sessions(&lost);
     match linearizable::check(&history, linearizable::STEPS_MAX) {
         Verdict::Linearizable => {}
@@ -35,11 +37,34 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
     if let Err(fault) = acknowledged_survives::check(&history, &finals) {
         violations.push(format!("acknowledged survives: {fault}"));
     }
+    judge_hosted(world, &history, violations);
     judge_backups(world, violations);
     judge_rest(world, violations);
     if world.setting().lifetimes.is_some() {
         judge_ends(world, &finals, violations);
     }
+}
+
+/// Sessions of a user's type are what their commands make of an object that never moves, and said so.
+fn judge_hosted(world: &World, history: &History, violations: &mut Vec<String>) {
+    let Some(hosted) = &world.setting().hosted else { return };
+    let judged: BTreeSet<u32> = history.operations().iter().map(|operation| operation.session).collect();
+    for session in judged {
+        let key = session_key(session);
+        let Some(primary) = primary_of(world, &key) else { continue };
+        let last = Kept::of(primary.store().get(&key));
+        let told: Vec<Answered> = world.told.iter().filter(|told| told.operation.session == session).copied().collect();
+        violations.extend(hosting::judge(hosted, session, &last, &world.called, &told));
+    }
+    violations.extend(hosted.take_wrong().into_iter().map(|words| format!("sessions: {words}")));
+}
+
+/// Who serves a session in the end, as far as its arc never lost its last copy.
+fn primary_of<'w>(world: &'w World, key: &SessionKey) -> Option<&'w Primary> {
+    let view = world.newest.as_ref()?;
+    let arc = key.arc(view.shape.arcs);
+    let entry = view.arc(arc).filter(|entry| entry.lost_at.is_none())?;
+    world.node(entry.primary.name).and_then(SimNode::host)?.replica(arc)?.as_primary()
 }
 
 /// Long after the last caller, nothing is there that should have ended.
@@ -54,14 +79,9 @@ fn judge_ends(world: &World, finals: &BTreeMap<u32, FinalState>, violations: &mu
 /// The final state of every session whose arc never lost its last copy.
 fn finals(world: &World) -> BTreeMap<u32, FinalState> {
     let mut finals = BTreeMap::new();
-    let Some(view) = &world.newest else { return finals };
-    for session in 0..world.setting().sessions {
+    for session in world.sessions() {
         let key = session_key(session);
-        let Some(entry) = view.arc(key.arc(view.shape.arcs)).filter(|e| e.lost_at.is_none()) else { continue };
-        let host = world.node(entry.primary.name).and_then(SimNode::host);
-        let Some(primary) = host.and_then(|h| h.replica(key.arc(view.shape.arcs))).and_then(Replica::as_primary) else {
-            continue;
-        };
+        let Some(primary) = primary_of(world, &key) else { continue };
         let values = primary.store().get(&key).map(values_of).unwrap_or_default();
         let register = register_of(&values);
         let applied = values.iter().copied().filter(|v| *v != 0).collect();

@@ -8,7 +8,7 @@ use crate::{
     id::NodeName,
     membership::{Agreement, Pin, Role},
     replication::ReplicationSettings,
-    sim::{network::Weather, random::Streams},
+    sim::{hosting::Hosted, network::Weather, random::Streams},
 };
 
 /// A run's setting.
@@ -85,6 +85,8 @@ pub(crate) struct Setting {
     pub(crate) no_stall_guard: bool,
     /// Planted: a restarted process keeps its id.
     pub(crate) reuse_ids: bool,
+    /// The user's type that sessions are of; `None`: registers.
+    pub(crate) hosted: Option<Hosted>,
     /// Settings of every node, planted bugs included.
     pub(crate) replication: ReplicationSettings,
 }
@@ -132,6 +134,7 @@ impl Setting {
             recovers: false,
             forget_votes: false,
             reuse_ids: false,
+            hosted: None,
             found_by_majority: false,
             no_stall_guard: false,
             replication: ReplicationSettings { chunk_bytes: 64, chunks_in_flight: 2, ..ReplicationSettings::default() },

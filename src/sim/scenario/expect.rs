@@ -52,6 +52,8 @@ impl Expectation {
 pub enum Holds {
     /// Exactly these nodes are in the newest view.
     Members(Vec<NodeName>),
+    /// Exactly these vote on the next view.
+    Voters(Vec<NodeName>),
     /// The arcs at home with the first are served by the second.
     Primary(BTreeMap<NodeName, NodeName>),
     /// The arcs at home with the first have exactly these in-sync backups.
@@ -83,6 +85,18 @@ pub enum Holds {
 }
 
 impl Holds {
+    /// Everybody it speaks of.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeName> {
+        match self {
+            Self::Members(names) | Self::Voters(names) | Self::Recovering(names) => names.clone(),
+            Self::Primary(by) => by.iter().flat_map(|(home, by)| [*home, *by]).collect(),
+            Self::Backups(by) => by.iter().flat_map(|(home, by)| by.iter().chain([home])).copied().collect(),
+            Self::Links(links) => links.iter().flat_map(|(from, to)| [*from, *to]).collect(),
+            _ => vec![],
+        }
+    }
+
     /// Whether it is about the whole run, and so can only be looked at in the end.
     #[must_use]
     pub const fn is_of_the_whole(&self) -> bool {
@@ -108,6 +122,7 @@ impl fmt::Display for Holds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Members(members) => write!(f, "the members are {}", names(members)),
+            Self::Voters(voters) => write!(f, "the voters are {}", names(voters)),
             Self::Primary(by) => {
                 let each: Vec<String> =
                     by.iter().map(|(home, by)| format!("{home}'s arcs are served by {by}")).collect();

@@ -4,6 +4,7 @@
 //! the simulator plays it (`sim::play`), and so may real processes. It is checked when it is made: every name it speaks of is a
 //! node, every time lies within it, every number within its bounds.
 
+mod builder;
 mod deed;
 mod expect;
 mod fault;
@@ -19,6 +20,7 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::id::NodeName;
 
 pub use self::{
+    builder::{ScenarioBuilder, WrongScenario},
     deed::{Between, Deed, Step},
     expect::{Expectation, Holds, When},
     fault::{ScenarioError, ScenarioFault},
@@ -31,6 +33,8 @@ pub const FILE_MAX: usize = 256 << 10;
 pub const STEPS_MAX: usize = 1_000;
 /// The most nodes.
 pub const NODES_MAX: usize = 16;
+/// What follows the last word of a scenario that does not say how long it lasts.
+const AFTER_THE_LAST: Duration = Duration::from_secs(3);
 /// The longest scenario.
 pub const LASTS_MAX: Duration = Duration::from_secs(600);
 

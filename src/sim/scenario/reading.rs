@@ -11,8 +11,8 @@ use toml::de::DeTable;
 
 use self::{expects::read_expect, steps::read_step};
 use super::{
-    ClusterPlan, Expectation, FILE_MAX, LASTS_MAX, NODES_MAX, NodePlan, STEPS_MAX, Scenario, ScenarioError, Step,
-    Swarm, Work,
+    AFTER_THE_LAST, ClusterPlan, Expectation, FILE_MAX, LASTS_MAX, NODES_MAX, NodePlan, STEPS_MAX, Scenario,
+    ScenarioError, Step, Swarm, Work,
     value::{Findings, Value},
 };
 use crate::{
@@ -20,9 +20,6 @@ use crate::{
     membership::{Agreement, Pin, Role},
     sim::run::Mix,
 };
-
-/// What follows the last word of a scenario that does not say how long it lasts.
-const AFTER_THE_LAST: Duration = Duration::from_secs(3);
 
 const FILE_KEYS: [&str; 8] = ["about", "engine", "lasts", "cluster", "workload", "step", "expect", "swarm"];
 const CLUSTER_KEYS: [&str; 17] = [

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{Event, World};
 use crate::{
-    id::NodeName,
+    id::{ArcId, NodeName},
     sim::{
-        check::{Action, Outcome},
+        check::{Action, OperationNumber, Outcome},
         client::{DEADLINE, Next, Running},
+        hosting::{Answered, ReplyNumber},
         packet::{Answer, Request},
         register::session_key,
     },
@@ -48,8 +49,11 @@ impl World {
 
     pub(super) fn begin_drawn(&mut self, client: u32) {
         if self.now() < self.setting.clients_until {
-            let request =
-                self.clients[client as usize].draw(self.setting.sessions, self.setting.acts, self.setting.skew);
+            let it = &mut self.clients[client as usize];
+            let request = match &self.setting.hosted {
+                Some(hosted) => it.draw_hosted(hosted),
+                None => it.draw(self.setting.sessions, self.setting.acts, self.setting.skew),
+            };
             self.invoke(client, request);
         }
     }
@@ -59,7 +63,7 @@ impl World {
         match self.history.invoke(request.session, client, self.order, request.action) {
             Ok(operation) => {
                 let arc = session_key(request.session).arc(self.setting.arcs);
-                self.record.asked(self.now, operation, &request, arc);
+                self.note_asked(operation, &request, arc);
                 let running = Running { operation, request, invoked: self.now, first_attempt: request.attempt };
                 self.clients[client as usize].running = Some(running);
                 self.send_request(client, None);
@@ -68,11 +72,20 @@ impl World {
         }
     }
 
+    fn note_asked(&mut self, operation: OperationNumber, request: &Request, arc: ArcId) {
+        let call = self.setting.hosted.as_ref().zip(request.call);
+        let words = || call.map_or_else(|| request.action.to_string(), |(hosted, call)| hosted.call(call).spoken.words);
+        if let Some((value, call)) = request.action.writes().zip(request.call) {
+            self.called.insert(value, (call, request.id));
+        }
+        self.record.asked(self.now, operation, request, words, arc);
+    }
+
     pub(super) fn send_request(&mut self, client: u32, told: Option<NodeName>) {
         let it = &mut self.clients[client as usize];
         let Some(running) = &it.running else { return };
         if Duration::from_nanos(self.now - running.invoked) >= DEADLINE {
-            self.end(client, Outcome::Unknown);
+            self.end(client, Outcome::Unknown, None);
             return;
         }
         let Some((request, contact)) = it.retry(&self.names, told) else { return };
@@ -98,7 +111,10 @@ impl World {
         }
         match self.clients[client as usize].judge(attempt, answer) {
             Next::Ignore => {}
-            Next::End(outcome) => self.end(client, outcome),
+            Next::End(outcome) => {
+                let said = if let Answer::Done(_, said) = answer { said } else { None };
+                self.end(client, outcome, said);
+            }
             Next::Elsewhere => self.at(REFUSED_PAUSE, Event::Elsewhere(client, attempt)),
             Next::Again(Some(told)) => self.send_request(client, Some(told.name)),
             Next::Again(None) => {
@@ -110,7 +126,7 @@ impl World {
         }
     }
 
-    fn end(&mut self, client: u32, outcome: Outcome) {
+    fn end(&mut self, client: u32, outcome: Outcome, said: Option<ReplyNumber>) {
         let it = &mut self.clients[client as usize];
         let Some(running) = it.running.take() else { return };
         let pause = it.pause(self.setting.pause);
@@ -126,6 +142,10 @@ impl World {
         self.order += 1;
         if let Err(fault) = self.history.answer(running.operation, self.order, outcome) {
             self.wrong.push(fault.to_string());
+        }
+        if let (Some(call), Some(reply)) = (running.request.call, said) {
+            let operation = self.history.operations()[running.operation.index()];
+            self.told.push(Answered { operation, call, reply });
         }
         self.at(pause, Event::Next(client));
     }

@@ -13,10 +13,11 @@ use crate::{
     },
 };
 
-const EXPECT_KEYS: [&str; 17] = [
+const EXPECT_KEYS: [&str; 18] = [
     "at",
     "finally",
     "members",
+    "voters",
     "primary",
     "backups",
     "links",
@@ -72,6 +73,7 @@ fn read_holds<'t>(key: &str, value: Value<'t>, names: &[NodeName], findings: &mu
     };
     Some(match key {
         "members" => Holds::Members(findings.names(value, names)?),
+        "voters" => Holds::Voters(findings.names(value, names)?),
         "primary" => Holds::Primary(read_map(value, names, findings, |f, one| f.name(one, names))?),
         "backups" => Holds::Backups(read_map(value, names, findings, |f, one| f.names(one, names))?),
         "links" => Holds::Links(findings.each(value, |f, one| read_link(one, names, f))?),

@@ -26,6 +26,11 @@ pub(super) fn now(notes: &Notes, holds: &Holds) -> Option<String> {
             let there: BTreeSet<&str> = view.members.iter().map(|member| member.name.as_str()).collect();
             differs(there != set(members), format!("the members are {}", listed(there)))
         }
+        Holds::Voters(voters) => {
+            let votes = view.members.iter().filter(|member| member.voter);
+            let there: BTreeSet<&str> = votes.map(|member| member.name.as_str()).collect();
+            differs(there != set(voters), format!("the voters are {}", listed(there)))
+        }
         Holds::Primary(by) => by.iter().find_map(|(home, by)| {
             of(*home).find_map(|arc| {
                 if arc.primary != by.as_str() {

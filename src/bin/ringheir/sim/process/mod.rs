@@ -257,7 +257,8 @@ impl Play<'_> {
                 return Some(format!("{name} shows view {shown:?}, and {} is the newest", view.number));
             }
         }
-        if !notes.is_protected(&view) {
+        // One that is alone has nobody to guard it.
+        if !notes.is_protected(&view) && view.members.len() > 1 {
             return Some(format!("of view {} not every arc is served and guarded", view.number));
         }
         let homeless = |arc: &&crate::ask::ArcSeen| arc.primary != arc.home && view.incarnation(&arc.home).is_some();
