@@ -279,7 +279,7 @@ impl World {
         self.now = at;
         self.handled += 1;
         if self.handled > EVENTS_MAX {
-            self.wrong.push(format!("more than {EVENTS_MAX} events: something sends without end"));
+            self.violated("event cap", format_args!("more than {EVENTS_MAX}; something sends without end"));
             return false;
         }
         if self.trace && !matches!(event, Event::Tick(_) | Event::Next(_) | Event::TryOver(..)) {

@@ -70,6 +70,9 @@ pub(crate) struct Sim {
     /// Put in a bug, to see it caught.
     #[arg(long, value_parser = read_planted)]
     planted: Option<Planted>,
+    /// Put in each bug in turn, and say which check catches it and after how many seeds; exit 1 if one is not caught.
+    #[arg(long, conflicts_with_all = ["paths", "planted", "seed", "shrink", "html", "events"])]
+    every_planted: bool,
     /// How many runs at a time; one a core when not given.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -148,7 +151,7 @@ fn tell_difference(one: &Path, other: &Path) -> ExitCode {
 impl Sim {
     pub(crate) fn run(&self) -> ExitCode {
         // A planted bug makes the code's own assertions speak, and so does every run of a search; the report has what they said.
-        if self.planted.is_some() || self.shrink {
+        if self.planted.is_some() || self.every_planted || self.shrink {
             std::panic::set_hook(Box::new(|_| {}));
         }
         if let Some([one, other]) = self.diff.as_deref() {
@@ -157,6 +160,9 @@ impl Sim {
         if self.messages && self.html.is_none() && self.events.is_none() {
             tell("--messages is about what is written down: say where, with --html FILE or --events FILE");
             return ExitCode::from(COULD_NOT_RUN);
+        }
+        if self.every_planted {
+            return self.run_every_planted();
         }
         if self.paths.is_empty() { self.run_seeds() } else { self.run_files() }
     }

@@ -68,7 +68,7 @@ impl World {
                 self.clients[client as usize].running = Some(running);
                 self.send_request(client, None);
             }
-            Err(fault) => self.wrong.push(fault.to_string()),
+            Err(fault) => self.violated("history", fault),
         }
     }
 
@@ -141,7 +141,7 @@ impl World {
         }
         self.order += 1;
         if let Err(fault) = self.history.answer(running.operation, self.order, outcome) {
-            self.wrong.push(fault.to_string());
+            self.violated("history", fault);
         }
         if let (Some(call), Some(reply)) = (running.request.call, said) {
             let operation = self.history.operations()[running.operation.index()];

@@ -47,7 +47,7 @@ impl World {
                 let last_use = self.uses.get(&session).copied().unwrap_or_default();
                 self.endings.insert((by, token), Ending { operation, appended: self.now, last_use });
             }
-            Err(fault) => self.wrong.push(fault.to_string()),
+            Err(fault) => self.violated("history", fault),
         }
     }
 
@@ -56,15 +56,17 @@ impl World {
         self.mark("a session came to its end");
         self.order += 1;
         if let Err(fault) = self.history.answer(ending.operation, self.order, Outcome::Done(reply)) {
-            self.wrong.push(fault.to_string());
+            self.violated("history", fault);
         }
         let lasts = self.setting.lifetimes.unwrap_or_default();
         // The clocks of the copies may be one in a thousand apart.
         let least = lasts - lasts / 500;
         if ending.appended - ending.last_use < nanos(least) {
             let after = Duration::from_nanos(ending.appended - ending.last_use);
-            self.wrong
-                .push(format!("{by} ended session {session} {after:?} after it was used, and it lives {lasts:?}"));
+            self.violated(
+                "lifetimes",
+                format_args!("{by} ended session {session} {after:?} after it was used, and it lives {lasts:?}"),
+            );
         }
     }
 }

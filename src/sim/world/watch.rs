@@ -1,4 +1,9 @@
-//! What a world notes about views: that no number is decided twice, that each step is allowed, that everything stands.
+//! What a world notes of the views that its nodes install, and whether everything stands. What may not be is a violation at once: each
+//! check that looks while a run goes on is a file below.
+
+mod clusters;
+mod steps;
+mod waking;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -7,144 +12,32 @@ use std::{
 
 use super::World;
 use crate::{
-    id::{ArcId, NodeId, ViewNumber},
-    membership::{ArcEntry, Pin, View, target},
-    sim::{check::OneDecision, node::SimNode, register::session_key},
+    id::{NodeId, ViewNumber},
+    membership::View,
+    sim::{node::SimNode, register::session_key},
 };
 
-/// A sleep that nobody can take for a late timer, in nanoseconds.
-const LONG_SLEEP: u64 = 150_000_000;
-
 impl World {
+    /// Something is that may not be.
+    pub(super) fn violated(&mut self, check: &str, words: impl std::fmt::Display) {
+        self.wrong.push(format!("{check}: {words}"));
+    }
+
     pub(super) fn installed(&mut self, node: NodeId, view: Arc<View>) {
         self.note_cluster(node, &view);
         self.record.installed(self.now, node.name, view.number);
         let mut hasher = DefaultHasher::new();
         view.hash(&mut hasher);
         if let Err(two) = self.decisions.report(node, view.number, hasher.finish()) {
-            self.wrong.push(two.to_string());
+            self.violated("one decision", two);
         }
         if let Err(fault) = view.check() {
-            self.wrong.push(format!("{node} installed {fault}"));
+            self.violated("well-formed views", format_args!("{node} installed {fault}"));
         }
         if self.newest.as_ref().is_none_or(|n| n.number < view.number) {
             self.judge_step(&view);
             self.record.view(self.now, &view);
             self.newest = Some(view);
-        }
-    }
-
-    /// One cluster is founded, ever: but a founding whose every witness died before it answered anyone never was.
-    fn note_cluster(&mut self, node: NodeId, view: &View) {
-        let known = self.clusters.contains_key(&view.cluster);
-        self.clusters.entry(view.cluster).or_default().insert(node);
-        // Whoever accepted is counted on until the proposer is gone: a cluster born without its majority never heals.
-        if !known && let Some(gone) = view.voters.iter().find(|v| self.gave_up.contains(v)) {
-            self.wrong.push(format!("{node} founded a cluster with {gone}, which had accepted and given up"));
-        }
-        if known || self.clusters.len() == 1 {
-            return;
-        }
-        if let Some(before) = view.succeeds.first().copied().filter(|before| self.clusters.contains_key(before)) {
-            if let Some(other) = self.successors.insert(before, view.cluster) {
-                self.wrong.push(format!("{before:?} went on as {other:?} and as {:?}", view.cluster));
-            }
-            return;
-        }
-        let others = self.clusters.iter().filter(|(cluster, _)| **cluster != view.cluster);
-        let living: Vec<NodeId> =
-            others.flat_map(|(_, nodes)| nodes).copied().filter(|n| self.alive.contains(n)).collect();
-        if self.answered || !living.is_empty() {
-            let answered = if self.answered { "callers were answered" } else { "nobody was answered" };
-            self.wrong.push(format!(
-                "{node} installed view {} of a second cluster {:?}, while {living:?} serve the first and {answered}",
-                view.number, view.cluster
-            ));
-            return;
-        }
-        self.mark("a founding that nobody survived was repeated");
-        self.newest = None;
-        self.decisions = OneDecision::default();
-    }
-
-    /// What one view may do to the one before.
-    fn judge_step(&mut self, view: &View) {
-        let Some(before) = self.newest.clone() else { return };
-        let adjacent = view.number == before.number.next();
-        for (arc, entry) in view.entries() {
-            let Some(old) = before.arc(arc) else { continue };
-            if entry.since != old.since && adjacent && entry.lost_at != Some(view.number) {
-                let handed_over = view.is_member(old.primary);
-                self.mark(if handed_over { "an arc was handed over" } else { "a promotion" });
-                if handed_over {
-                    self.judge_hand_over(&before, arc, entry);
-                }
-                if old.catching_up.is_some() && !handed_over {
-                    self.mark("a promotion during a catch-up");
-                }
-                if !old.in_sync.contains(&entry.primary) {
-                    self.wrong
-                        .push(format!("view {} promotes {} of arc {arc}, not in sync", view.number, entry.primary));
-                }
-            }
-            if entry.lost_at == Some(view.number) {
-                self.mark("an arc lost with its last copy");
-                let alive: Vec<NodeId> =
-                    [old.primary].iter().chain(&old.in_sync).copied().filter(|n| self.alive.contains(n)).collect();
-                if adjacent && !alive.is_empty() {
-                    self.wrong.push(format!("arc {arc} was called lost while {alive:?} held it"));
-                }
-            }
-            if entry.loss_cleared && old.open_loss().is_some() {
-                self.mark("an operator cleared a loss");
-                if entry.lost_at != old.lost_at {
-                    self.wrong.push(format!("view {} clears a loss of arc {arc} that nobody could mean", view.number));
-                }
-            }
-            if entry.in_sync.len() > old.in_sync.len() {
-                self.mark("a backup caught up");
-            }
-            if adjacent && old.catching_up.is_some_and(|c| !view.is_member(c)) {
-                self.mark("a catch-up was cut short");
-            }
-        }
-    }
-
-    /// An arc leaves a live primary only for where placement wanted it, by the view in which that was wished.
-    fn judge_hand_over(&mut self, before: &View, arc: ArcId, entry: &ArcEntry) {
-        let wanted = target(before, arc).primary;
-        if wanted != Some(entry.primary) {
-            self.wrong.push(format!(
-                "after view {} arc {arc} was handed over to {}, and placement wanted it at {wanted:?}",
-                before.number, entry.primary
-            ));
-        }
-        let (Some(heir), Some(old)) = (before.member(entry.primary), before.arc(arc)) else { return };
-        let gives = before.member(old.primary).is_some_and(|member| member.stays());
-        match before.shape.pin {
-            Pin::None => {}
-            // The home of before: a newcomer of another weight may be given its share in the same view.
-            _ if heir.may_claim() && old.home == entry.primary.name => self.mark("a pinned arc came home by a claim"),
-            Pin::OnOverload if gives => self.mark("a pinned arc was given up for overload"),
-            Pin::OnDrain | Pin::NeverMove if gives => {
-                self.wrong.push(format!("after view {} the pinned arc {arc} left {}", before.number, old.primary));
-            }
-            _ => {}
-        }
-    }
-
-    /// Whoever has slept accuses nobody of the silence that it caused itself: nobody who lived within its reach when it fell asleep
-    /// and does so now. It forgives each silence once, so what was silent before is left out.
-    pub(super) fn judge_waking(&mut self, id: NodeId) {
-        let Some(process) = self.processes.get_mut(&id.name).filter(|p| p.node.id() == id && !p.paused) else { return };
-        let Some((since, around)) = process.slept.take() else { return };
-        let accused = process.node.suspects();
-        if accused.is_empty() || self.now - since < LONG_SLEEP {
-            return;
-        }
-        let wrongly = self.within_reach(id);
-        for living in accused.into_iter().filter(|node| around.contains(node) && wrongly.contains(node)) {
-            self.wrong.push(format!("false alarm: {id} woke and suspects {living}, which lives"));
         }
     }
 

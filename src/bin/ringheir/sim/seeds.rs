@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use ringheir::sim::{
     campaign::{Campaign, Common, campaign, caught},
-    run::{Mix, Noted, Plan, Report, faults_of, run_only},
+    run::{Mix, Noted, Plan, Planted, Report, faults_of, run_only},
 };
 use serde_json::{Value, json};
 
 use super::{
     Sim,
-    telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
+    telling::{Progress, as_json, check_of, per_second, show_failure, shrink_and_tell},
 };
 use crate::{COULD_NOT_RUN, DOES_NOT_HOLD};
 
@@ -31,6 +31,36 @@ impl Sim {
             (true, true) => ExitCode::SUCCESS,
             (false, true) => ExitCode::from(DOES_NOT_HOLD),
         }
+    }
+
+    /// Each planted bug over seeds of every mix, until one seed catches it.
+    pub(super) fn run_every_planted(&self) -> ExitCode {
+        let seeds = self.seeds.unwrap_or(3_000);
+        let all = Planted::all();
+        let most = all.iter().map(|planted| planted.to_string().len()).max().unwrap_or(0);
+        let (mut told, mut missed) = (Vec::new(), 0);
+        for planted in all {
+            let progress = Progress::new(planted.to_string());
+            let shown = |done: u64| progress.tell(|| format!("{done} of {seeds} seeds"));
+            let common = Common { mix: self.mix, planted: Some(planted) };
+            let result = campaign(self.from..self.from.saturating_add(seeds), common, 1, self.threads(), &shown);
+            progress.done();
+            let name = planted.to_string();
+            let Some(first) = result.failed.first() else {
+                missed += 1;
+                println!("{name:most$}  NOT CAUGHT in {seeds} seeds");
+                told.push(json!({ "planted": name, "caught": false, "seeds": seeds }));
+                continue;
+            };
+            let check = check_of(&first.violations[0]);
+            let (after, mix) = (first.seed - self.from + 1, self.mix_of(first.seed));
+            println!("{name:most$}  after {after:>5} seeds, by {check} (seed {}, mix {mix})", first.seed);
+            told.push(json!({ "planted": name, "caught": true, "seeds": after, "by": check, "seed": first.seed }));
+        }
+        if self.json {
+            println!("{}", json!({ "ok": missed == 0, "planted": told }));
+        }
+        if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
     }
 
     fn plan(&self, seed: u64) -> Plan {

@@ -71,7 +71,7 @@ pub(super) fn as_json(report: &Report, of: &str) -> Value {
 }
 
 /// Which check a violation is of.
-fn check_of(violation: &str) -> &str {
+pub(super) fn check_of(violation: &str) -> &str {
     violation.split(':').next().unwrap_or_default()
 }
 

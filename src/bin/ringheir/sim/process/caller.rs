@@ -147,7 +147,12 @@ impl Caller {
             let Some(seen) = self.ask(&Request::get(&path), until, understand_read).await else {
                 return Outcome::NotDone;
             };
-            let Answer::Done(seen) = seen else { return Outcome::Unknown };
+            let (seen, is_lost) = match seen {
+                Answer::Done(seen) => (seen, false),
+                // Who makes a session outright may do so where one was lost.
+                Answer::Lost if matches!(action, Action::Create { .. }) => (Seen::default(), true),
+                _ => return Outcome::Unknown,
+            };
             let before = seen.register();
             let unchanged = Outcome::Done(Reply { value: before.value, version: before.version });
             match (action, before.value) {
@@ -165,6 +170,7 @@ impl Caller {
             let sequence = (self.sequence << 16) + attempt.min(0xffff);
             let mut headers = vec![("Idempotency-Key", format!("{client:032x}/{sequence}/{sequence}"))];
             let method = match seen.tag {
+                None if is_lost => "PUT",
                 None => {
                     headers.push(("If-None-Match", "*".to_owned()));
                     "PUT"

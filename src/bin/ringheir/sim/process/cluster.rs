@@ -152,7 +152,7 @@ impl RealCluster {
         self.processes.kill(text)?;
         self.processes.reap(text).await?;
         let mut notes = self.board.notes();
-        notes.paused.remove(text);
+        notes.killed(text);
         notes.note(What::Ended { node: name.to_string(), how: how.to_owned() });
         Ok(())
     }

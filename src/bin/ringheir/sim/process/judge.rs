@@ -9,6 +9,7 @@ use ringheir::sim::check::{
 use tokio::time::sleep;
 
 use super::{
+    Healed,
     caller::{Answer, Common, arc_of, read_through},
     notes::Board,
 };
@@ -19,15 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Then it is asked again, so often.
 const READINGS: usize = 8;
 
-/// Says what was violated. `missing` is what did not heal; there is no final state to judge then.
-pub(super) async fn judge(board: &Board, common: &Common, missing: Option<String>) -> Vec<String> {
+/// Says what was violated. Where it did not heal there is no final state to judge.
+pub(super) async fn judge(board: &Board, common: &Common, healed: Healed) -> Vec<String> {
     let mut violations = std::mem::take(&mut board.notes().wrong);
-    let finals = match &missing {
-        None => finals(board, common, &mut violations).await,
-        Some(missing) => {
+    let finals = match &healed {
+        Healed::Whole => finals(board, common, &mut violations).await,
+        Healed::Not(missing) => {
             violations.push(format!("liveness: not healed: {missing}"));
             BTreeMap::new()
         }
+        Healed::Never => BTreeMap::new(),
     };
     let notes = board.notes();
     let lost_arcs = notes.lost_arcs();
@@ -41,7 +43,7 @@ pub(super) async fn judge(board: &Board, common: &Common, missing: Option<String
             violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
         }
     }
-    if missing.is_none() {
+    if healed == Healed::Whole {
         let finals = finals.into_iter().filter(|(session, _)| !is_lost(session)).collect();
         if let Err(fault) = applied_once::check(&history, &finals) {
             violations.push(format!("applied once: {fault}"));

@@ -145,6 +145,16 @@ async fn run(
     Ok(report)
 }
 
+/// Whether the ring stands in the end.
+#[derive(Debug, PartialEq, Eq)]
+enum Healed {
+    Whole,
+    /// What is missing, though nothing stands in its way.
+    Not(String),
+    /// It cannot without an operator's word.
+    Never,
+}
+
 /// What is done when: a step, or a look at what is expected by then.
 enum Act<'a> {
     Look(&'a Expectation),
@@ -199,7 +209,15 @@ impl Play<'_> {
             self.look(expect, LATE, &mut unmet).await;
         }
         cluster.heal().await?;
-        let healed = self.heals(cluster).await;
+        let missing = self.heals(cluster).await;
+        let healed = match missing {
+            None => Healed::Whole,
+            Some(_) if self.is_beyond_healing() => Healed::Never,
+            Some(missing) => Healed::Not(missing),
+        };
+        if healed == Healed::Never {
+            self.board.notes().mark("the majority of the voters was lost");
+        }
         sleep(AFTERWARDS).await;
         common.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let _ = timeout(DEADLINE * 2, callers.join_all()).await;
@@ -282,11 +300,16 @@ impl Play<'_> {
         let until = self.board.now() + HEALS_WITHIN;
         loop {
             let missing = self.missing(cluster);
-            if missing.is_none() || self.board.now() > until {
+            if missing.is_none() || self.is_beyond_healing() || self.board.now() > until {
                 return missing;
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Whether votes died with the majority of those who had them.
+    fn is_beyond_healing(&self) -> bool {
+        !self.scenario.cluster.data_dirs && self.board.notes().is_beyond_healing()
     }
 
     async fn look(&self, expect: &Expectation, patience: Duration, unmet: &mut Vec<String>) {

@@ -18,7 +18,7 @@ use ringheir::sim::{
 use crate::{ask::ClusterView, clock::Clock};
 
 /// Branches that can be seen from outside.
-pub(super) const MARKS: [&str; 9] = [
+pub(super) const MARKS: [&str; 10] = [
     "a backup caught up",
     "a cluster went on as its successor",
     "a kill",
@@ -28,6 +28,7 @@ pub(super) const MARKS: [&str; 9] = [
     "an arc lost with its last copy",
     "an arc was handed over",
     "an outcome stayed unknown",
+    "the majority of the voters was lost",
 ];
 
 /// More operations than any run makes.
@@ -65,6 +66,8 @@ pub(super) struct Notes {
     pub(super) marks: Marks,
     /// What was violated while the run went on, by its check.
     pub(super) wrong: Vec<String>,
+    /// Processes that were killed: name, and which start of it.
+    gone: BTreeSet<(String, String)>,
     /// Whose process is stopped now.
     pub(super) paused: BTreeSet<String>,
 }
@@ -89,6 +92,7 @@ impl Board {
             failed: 0,
             marks: Marks::new(),
             wrong: Vec::new(),
+            gone: BTreeSet::new(),
             paused: BTreeSet::new(),
         })))
     }
@@ -170,6 +174,22 @@ impl Notes {
         let arcs = view.arcs.iter().filter(|arc| arc.primary == node).map(|arc| arc.arc).collect();
         let (node, incarnation) = (node.to_owned(), incarnation.to_owned());
         self.losses.push(Loss { at, node, incarnation, arcs, promoted: None, protected: None });
+    }
+
+    /// The process that runs under this name is killed.
+    pub(super) fn killed(&mut self, node: &str) {
+        self.paused.remove(node);
+        let known = self.newest.as_ref().and_then(|view| view.incarnation(node)).map(str::to_owned);
+        self.gone.extend(known.map(|incarnation| (node.to_owned(), incarnation)));
+    }
+
+    /// Whether so many voters of the newest view are gone that nobody can decide another without an operator's word.
+    pub(super) fn is_beyond_healing(&self) -> bool {
+        let Some(view) = &self.newest else { return false };
+        let voters: Vec<_> = view.members.iter().filter(|member| member.voter).collect();
+        let is_gone = |name: &str, incarnation: &str| self.gone.contains(&(name.to_owned(), incarnation.to_owned()));
+        let living = voters.iter().filter(|voter| !is_gone(&voter.name, &voter.incarnation)).count();
+        living * 2 <= voters.len()
     }
 
     /// A node shows its view.
