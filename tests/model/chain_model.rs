@@ -14,24 +14,19 @@
 //! Nodes and letters carry a digest made when they were made, so that a state is hashed and compared by digests: a
 //! fingerprint of fingerprints, which is what the checker keeps of a state anyway.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use ringheir::{
-    id::{ClusterId, Incarnation, NodeId, NodeName, ViewNumber},
-    membership::{
-        Agreement, Ballot, Chain, ChainEffect, ChainMessage, Member, Pin, Role, Shape, Standing, View, WEIGHT,
-        founding_view,
-    },
+    id::{NodeId, ViewNumber},
+    membership::{Agreement, Ballot, Chain, ChainEffect, ChainMessage, View},
     moment::Moment,
 };
 use stateright::{Model, Property};
 
-use super::outsider::Outsider;
+use super::{
+    outsider::Outsider,
+    ring::{Sealed, founded, id, place_of},
+};
 
 /// How the view that a proposer chooses differs from the one before; it always tells who chose it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,38 +92,6 @@ struct Letter {
     message: ChainMessage,
 }
 
-/// Something that does not change any more, with its digest; equal when the digests are.
-#[derive(Debug)]
-struct Sealed<T>(u64, Arc<T>);
-
-impl<T: Hash> Sealed<T> {
-    fn new(inner: T) -> Self {
-        let mut hasher = DefaultHasher::new();
-        inner.hash(&mut hasher);
-        Self(hasher.finish(), Arc::new(inner))
-    }
-}
-
-impl<T> Clone for Sealed<T> {
-    fn clone(&self) -> Self {
-        Self(self.0, Arc::clone(&self.1))
-    }
-}
-
-impl<T> PartialEq for Sealed<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl<T> Eq for Sealed<T> {}
-
-impl<T> Hash for Sealed<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0);
-    }
-}
-
 /// Everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
@@ -153,8 +116,6 @@ pub(crate) enum Step {
     Restart(usize),
 }
 
-const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-
 impl ChainModel {
     /// Three voters, two of which propose once, views 1 to 3, one crash, no bug.
     pub(crate) fn small() -> Self {
@@ -170,48 +131,13 @@ impl ChainModel {
         }
     }
 
-    fn id(place: usize) -> NodeId {
-        let name = NodeName::new(NAMES[place]).expect("a plain name");
-        NodeId { name, incarnation: Incarnation(1) }
-    }
-
-    fn place(id: NodeId) -> usize {
-        NAMES.iter().position(|n| *n == id.name.as_str()).expect("named by this model")
-    }
-
     /// How many nodes there are: the voters, and two more where non-voters propose.
     fn size(&self) -> usize {
         self.voters + if self.plant == Plant::Outsiders { 2 } else { 0 }
     }
 
     fn first_view(&self) -> View {
-        let member = |place| Member {
-            node: Self::id(place),
-            role: Role::Host,
-            zone: None,
-            cluster_address: String::new(),
-            http_address: None,
-            workers: 1,
-            votes_as: None,
-            standing: Standing::Open,
-            weight: WEIGHT,
-            claims: false,
-            kinds: Vec::new(),
-        };
-        let names: Vec<NodeName> = (0..self.size()).map(|place| Self::id(place).name).collect();
-        let shape = Shape {
-            arcs: 1,
-            backups: 1,
-            spread: 1,
-            pin: Pin::None,
-            voters_max: u8::try_from(self.voters).expect("few"),
-            agreement: self.agreement,
-            lease: Duration::from_millis(200),
-            reply_keep: Duration::from_secs(600),
-            ring: names.clone(),
-            weights: BTreeMap::new(),
-        };
-        founding_view(ClusterId(1), shape, (0..self.size()).map(member).collect(), &names[..self.voters])
+        founded(self.size(), self.voters, self.agreement)
     }
 
     /// The view that `chooser` would have after `base`; another for every chooser.
@@ -269,12 +195,11 @@ impl ChainModel {
             return None;
         }
         let nodes = &next.nodes;
-        next.letters.retain(|l| !self.is_spent(&l.1, &nodes[Self::place(l.1.to)].1));
+        next.letters.retain(|l| !self.is_spent(&l.1, &nodes[place_of(l.1.to)].1));
         Some(next)
     }
 
-    /// Whether a letter can change nothing any more, whatever happens first. Ballots and view numbers only grow, so an
-    /// answer to an earlier question and news of an earlier view stay useless.
+    /// Whether a letter can change nothing any more, whatever happens first.
     fn is_spent(&self, letter: &Letter, to: &Node) -> bool {
         if !to.alive {
             return true;
@@ -282,39 +207,17 @@ impl ChainModel {
         if to.outsider.is_some() || matches!(self.plant, Plant::Forget(_)) {
             return false;
         }
-        let newest = to.chain.view().number;
-        let asks = to.chain.proposing_since().is_some();
-        match &letter.message {
-            ChainMessage::Promise { ballot, .. } => !asks || to.asked != (Some(*ballot), None),
-            ChainMessage::Accepted { ballot, .. } => !asks || to.asked.1 != Some(*ballot),
-            ChainMessage::Decided(view) => view.number <= newest,
-            ChainMessage::Refuse { base, newest: news, .. } => {
-                *base < newest && news.as_ref().is_none_or(|v| v.number <= newest)
-            }
-            // What is left to them is a refusal.
-            ChainMessage::Prepare { base, .. } => !self.answers && base.number < newest,
-            ChainMessage::Accept { base, .. } => !self.answers && *base < newest,
-            ChainMessage::Fetch { .. } => false,
-        }
+        is_spent(&letter.message, &to.chain, to.asked, self.answers)
     }
 
     /// Whether the receiver has used a letter up when it has taken it once, so that a duplicate changes nothing.
     fn is_used_up(&self, letter: &Letter, before: &Node) -> bool {
-        if matches!(self.plant, Plant::Forget(_)) {
-            return false;
-        }
-        match &letter.message {
-            ChainMessage::Promise { .. } | ChainMessage::Accepted { .. } | ChainMessage::Decided(_) => true,
-            // Taken again, they are refused or change nothing.
-            ChainMessage::Prepare { .. } => !self.answers,
-            ChainMessage::Accept { base, .. } => !self.answers && *base <= before.chain.view().number,
-            ChainMessage::Refuse { .. } | ChainMessage::Fetch { .. } => false,
-        }
+        !matches!(self.plant, Plant::Forget(_)) && is_used_up(&letter.message, &before.chain, self.answers)
     }
 
     fn deliver(&self, world: &World, letter: usize) -> Option<World> {
         let (sealed, letter) = (&world.letters[letter], &world.letters[letter].1);
-        self.with_node(world, Self::place(letter.to), |model, next, node| {
+        self.with_node(world, place_of(letter.to), |model, next, node| {
             if model.is_used_up(letter, node) {
                 next.letters.retain(|l| l != sealed);
             }
@@ -323,7 +226,7 @@ impl ChainModel {
                 let value = |base: &View| model.value(letter.to, base);
                 outsider.handle(letter.from, &letter.message, &node.dead, value, &mut effects);
             } else {
-                let hears = (0..model.size()).map(Self::id).collect();
+                let hears = (0..model.size()).map(id).collect();
                 node.chain.handle(letter.from, letter.message.clone(), &hears, &node.dead, &mut effects);
             }
             model.follow(next, letter.to, node, effects);
@@ -337,10 +240,10 @@ impl ChainModel {
             if let Some(outsider) = &mut node.outsider {
                 outsider.propose(&mut effects);
             } else {
-                let hears = (0..model.size()).map(Self::id).collect();
+                let hears = (0..model.size()).map(id).collect();
                 node.chain.propose(hears, &node.dead, Moment::START, &mut effects);
             }
-            model.follow(next, Self::id(place), node, effects);
+            model.follow(next, id(place), node, effects);
         })
     }
 
@@ -352,15 +255,15 @@ impl ChainModel {
             None
         };
         self.with_node(crashed.as_ref().unwrap_or(world), place, |model, next, node| {
-            node.dead.insert(Self::id(dead));
+            node.dead.insert(id(dead));
             let mut effects = Vec::new();
             if let Some(outsider) = &mut node.outsider {
-                let value = |base: &View| model.value(Self::id(place), base);
+                let value = |base: &View| model.value(id(place), base);
                 outsider.advance(&node.dead, value, &mut effects);
             } else {
                 node.chain.handle_proof(&node.dead, &mut effects);
             }
-            model.follow(next, Self::id(place), node, effects);
+            model.follow(next, id(place), node, effects);
         })
     }
 
@@ -373,19 +276,49 @@ impl ChainModel {
     }
 }
 
+/// Whether a word of the view chain can change nothing any more for one that lives and forgets nothing; `asked` is the last
+/// ballot it asked promises for, and the last it asked to accept. Ballots and view numbers only grow, so an answer to an earlier
+/// question and news of an earlier view stay useless.
+pub(crate) fn is_spent(
+    message: &ChainMessage,
+    to: &Chain,
+    asked: (Option<Ballot>, Option<Ballot>),
+    answers: bool,
+) -> bool {
+    let newest = to.view().number;
+    let asks = to.proposing_since().is_some();
+    match message {
+        ChainMessage::Promise { ballot, .. } => !asks || asked != (Some(*ballot), None),
+        ChainMessage::Accepted { ballot, .. } => !asks || asked.1 != Some(*ballot),
+        ChainMessage::Decided(view) => view.number <= newest,
+        ChainMessage::Refuse { base, newest: news, .. } => {
+            *base < newest && news.as_ref().is_none_or(|v| v.number <= newest)
+        }
+        // What is left to them is a refusal.
+        ChainMessage::Prepare { base, .. } => !answers && base.number < newest,
+        ChainMessage::Accept { base, .. } => !answers && *base < newest,
+        ChainMessage::Fetch { .. } => false,
+    }
+}
+
+/// Whether one that takes a word of the view chain has used it up, so that a duplicate changes nothing.
+pub(crate) fn is_used_up(message: &ChainMessage, before: &Chain, answers: bool) -> bool {
+    match message {
+        ChainMessage::Promise { .. } | ChainMessage::Accepted { .. } | ChainMessage::Decided(_) => true,
+        // Taken again, they are refused or change nothing.
+        ChainMessage::Prepare { .. } => !answers,
+        ChainMessage::Accept { base, .. } => !answers && *base <= before.view().number,
+        ChainMessage::Refuse { .. } | ChainMessage::Fetch { .. } => false,
+    }
+}
+
 impl World {
     fn post(&mut self, letter: Letter) {
-        let sealed = Sealed::new(letter);
-        if let Err(place) = self.letters.binary_search_by_key(&sealed.0, |l| l.0) {
-            self.letters.insert(place, sealed);
-        }
+        Sealed::new(letter).add_to(&mut self.letters);
     }
 
     fn decide(&mut self, view: &View) {
-        let sealed = Sealed::new(view.clone());
-        if let Err(place) = self.decided.binary_search_by_key(&sealed.0, |v| v.0) {
-            self.decided.insert(place, sealed);
-        }
+        Sealed::new(view.clone()).add_to(&mut self.decided);
     }
 
     fn agrees(&self) -> bool {
@@ -399,7 +332,7 @@ impl World {
 
     /// What this node proposed, if a majority accepted it and nobody has learned so.
     fn accepted_by_quorum(&self, place: usize) -> Option<Sealed<View>> {
-        let me = ChainModel::id(place);
+        let me = id(place);
         let voters = &self.nodes[place].1.chain.view().voters;
         let base = self.nodes[place].1.chain.view().number;
         let votes = |ballot| {
@@ -427,12 +360,12 @@ impl Model for ChainModel {
     fn init_states(&self) -> Vec<World> {
         let view = Arc::new(self.first_view());
         let node = |place| {
-            let outsider = (place >= self.voters).then(|| Outsider::new(Self::id(place), Arc::clone(&view)));
+            let outsider = (place >= self.voters).then(|| Outsider::new(id(place), Arc::clone(&view)));
             let proposals_left = match &outsider {
                 Some(_) => 1,
                 None => self.proposals.get(place).copied().unwrap_or(0),
             };
-            let chain = Chain::new(Self::id(place), Arc::clone(&view));
+            let chain = Chain::new(id(place), Arc::clone(&view));
             Sealed::new(Node {
                 chain,
                 outsider,
@@ -458,12 +391,11 @@ impl Model for ChainModel {
         }
         let alive = |place: usize| world.nodes[place].1.alive;
         let crashed = (0..self.size()).filter(|p| !alive(*p)).count();
-        steps
-            .extend((0..world.letters.len()).filter(|l| alive(Self::place(world.letters[*l].1.to))).map(Step::Deliver));
+        steps.extend((0..world.letters.len()).filter(|l| alive(place_of(world.letters[*l].1.to))).map(Step::Deliver));
         for place in (0..self.size()).filter(|p| alive(*p)) {
             let node = &world.nodes[place].1;
             let view = node.chain.view();
-            let may_choose = node.outsider.is_some() || view.is_voter(Self::id(place));
+            let may_choose = node.outsider.is_some() || view.is_voter(id(place));
             if node.proposals_left > 0 && view.number.0 < self.last_view && may_choose {
                 steps.push(Step::Propose(place));
             }
@@ -481,7 +413,7 @@ impl Model for ChainModel {
             if self.agreement == Agreement::MajorityOrProof && looks {
                 let may_be = |p: &usize| !alive(*p) || crashed < self.crashes || self.plant == Plant::FalseProof;
                 let provable = |p: &usize| *p != place && may_be(p);
-                let news = |p: &usize| !node.dead.contains(&Self::id(*p));
+                let news = |p: &usize| !node.dead.contains(&id(*p));
                 steps.extend((0..self.voters).filter(provable).filter(news).map(|p| Step::Prove(place, p)));
             }
         }
@@ -495,7 +427,7 @@ impl Model for ChainModel {
             Step::Prove(place, dead) => self.prove(world, place, dead),
             Step::Restart(place) => {
                 let mut next = self.with_node(world, place, |model, _, node| {
-                    node.chain = Chain::new(Self::id(place), Arc::new(model.first_view()));
+                    node.chain = Chain::new(id(place), Arc::new(model.first_view()));
                 })?;
                 next.restarts_left -= 1;
                 Some(next)

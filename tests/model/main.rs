@@ -19,18 +19,36 @@
 //!
 //! Every test prints its states and depth. Three bugs are planted, to show that the model can see what it looks for.
 
+mod arc_judge;
+mod arc_model;
+// Rules can be switched off with the simulator only.
+#[cfg(feature = "sim")]
+mod arc_planted;
+mod arc_runs;
+mod arc_world;
 mod chain_model;
 mod outsider;
+mod ring;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Debug, hash::Hash};
 
 use chain_model::{AGREEMENT, ChainModel, Change, Plant};
 use ringheir::membership::Agreement;
 use stateright::{Checker, HasDiscoveries, Model};
 
+/// A model whose states and steps can be shown and remembered.
+trait Explored: Model<State: Stated, Action: Clone + Debug + PartialEq> + Send + Sync + 'static {}
+
+impl<M: Model<State: Stated, Action: Clone + Debug + PartialEq> + Send + Sync + 'static> Explored for M {}
+
+/// What the checker asks of a state.
+trait Stated: Clone + Debug + Hash + PartialEq + Send + Sync + 'static {}
+
+impl<S: Clone + Debug + Hash + PartialEq + Send + Sync + 'static> Stated for S {}
+
 /// Explores everything within the bounds; the properties must hold, and what may happen must have been seen to happen.
 #[expect(clippy::disallowed_methods, reason = "tells the reader how long it took; nothing is decided by it")]
-fn holds(what: &str, model: ChainModel) {
+fn holds(what: &str, model: impl Explored) {
     let began = std::time::Instant::now();
     let checker = model.checker().spawn_dfs().join();
     println!(
@@ -44,12 +62,11 @@ fn holds(what: &str, model: ChainModel) {
     checker.assert_properties();
 }
 
-/// Looks for a violation of the invariant, and must find one.
-fn is_broken(what: &str, model: ChainModel) {
-    let invariant = HasDiscoveries::AnyOf(BTreeSet::from([AGREEMENT]));
-    let checker = model.checker().finish_when(invariant).spawn_bfs().join();
+/// Looks for a violation of an invariant, and must find one.
+fn is_broken(what: &str, model: impl Explored, invariant: &'static str) {
+    let checker = model.checker().finish_when(HasDiscoveries::AnyOf(BTreeSet::from([invariant]))).spawn_bfs().join();
     println!("{what}: broken after {} states", checker.unique_state_count());
-    let path = checker.discovery(AGREEMENT).unwrap_or_else(|| panic!("{what}: the model does not see it"));
+    let path = checker.discovery(invariant).unwrap_or_else(|| panic!("{what}: the model does not see it"));
     println!("  {:?}", path.into_actions());
 }
 
@@ -96,13 +113,13 @@ fn of_four_voters_two_survivors_decide_with_proof() {
 
 #[test]
 fn an_acceptor_that_forgets_its_promises_breaks_agreement() {
-    is_broken("forgetting", ChainModel { plant: Plant::Forget(1), ..ChainModel::small() });
+    is_broken("forgetting", ChainModel { plant: Plant::Forget(1), ..ChainModel::small() }, AGREEMENT);
 }
 
 #[test]
 fn a_proposer_without_a_vote_of_its_own_breaks_agreement_by_half() {
     let two = ChainModel { voters: 2, proposals: vec![], crashes: 2, ..proofs() };
-    is_broken("outsiders", ChainModel { plant: Plant::Outsiders, ..two.clone() });
+    is_broken("outsiders", ChainModel { plant: Plant::Outsiders, ..two.clone() }, AGREEMENT);
     // The control: the same outsiders do no harm where half is never enough.
     let majority = ChainModel { agreement: Agreement::Majority, plant: Plant::Outsiders, ..two };
     let checker = majority.checker().spawn_dfs().join();
@@ -112,5 +129,5 @@ fn a_proposer_without_a_vote_of_its_own_breaks_agreement_by_half() {
 
 #[test]
 fn a_refused_connection_taken_for_a_proof_breaks_agreement() {
-    is_broken("false proofs", ChainModel { voters: 2, plant: Plant::FalseProof, ..proofs() });
+    is_broken("false proofs", ChainModel { voters: 2, plant: Plant::FalseProof, ..proofs() }, AGREEMENT);
 }
