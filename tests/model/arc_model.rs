@@ -14,44 +14,22 @@
 //! Left out: joins, so that no process comes back once it is out of the view; refusals and fetches of the chain, which bring
 //! nothing that is not on its way already.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringheir::{
     id::{NodeId, ViewNumber},
-    membership::{Agreement, Chain, View},
-    replication::{
-        Body, Durability, Grants, Host, Primary, ReplicationSettings, ReplyLimits, Rules, SessionChange, Token,
-    },
+    replication::{Body, Durability, Primary, Rules, SessionChange, Token},
 };
 use smallvec::smallvec;
 use stateright::{Model, Property};
 
 use super::{
     arc_judge,
-    arc_world::{ARC, Asked, Letter, Node, Told, Word, World, Written, session_key, writes_in},
+    arc_start::{SIZE, Start},
+    arc_world::{ARC, Asked, Letter, Node, Word, World, Written, session_key, writes_in},
     chain_model,
-    ring::{LEASE, Sealed, founded, id, place_of},
+    ring::{LEASE, Sealed, id, place_of},
 };
-
-/// How many nodes there are; all of them vote.
-const SIZE: usize = 3;
-
-/// Where an exploration begins. Views before it are not played again: their last one stands as view 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// `a` serves, `b` is in sync, `c` is free.
-    Protected,
-    /// `a` serves alone, `b` is to catch up, `c` is free.
-    Alone,
-    /// `a` serves, `b` and `c` are in sync, one more than wanted.
-    Both,
-    /// `a` serves, `b` is in sync, and `c`, whose home the arc is, is to catch up.
-    Returning,
-}
 
 /// The bounds of one exploration.
 #[derive(Clone, Debug)]
@@ -113,37 +91,13 @@ pub(crate) enum Step {
 }
 
 impl ArcModel {
-    fn settings(&self) -> ReplicationSettings {
-        ReplicationSettings {
-            lease: LEASE,
-            ack_after: Duration::from_secs(if self.impatient { 1 } else { 3600 }),
-            shun: Duration::ZERO,
-            // One session a chunk, one chunk at a time.
-            chunk_bytes: 1,
-            chunks_in_flight: 1,
-            replies: ReplyLimits::default(),
-            rules: self.rules,
-            ..ReplicationSettings::default()
-        }
-    }
-
-    fn first_view(&self) -> View {
-        let mut view = founded(SIZE, SIZE, Agreement::Majority);
-        let entry = Arc::make_mut(&mut view.arcs[0]);
-        let [a, b, c] = [0, 1, 2].map(id);
-        entry.home = if self.start == Start::Returning { c.name } else { a.name };
-        entry.primary = a;
-        (entry.in_sync, entry.catching_up) = match self.start {
-            Start::Protected => (vec![b], None),
-            Start::Alone => (vec![], Some(b)),
-            Start::Both => (vec![b, c], None),
-            Start::Returning => (vec![b], Some(c)),
-        };
-        view
-    }
-
     /// Runs one node's part of a step; `None` if nothing came of it.
-    fn with_node(&self, world: &World, place: usize, run: impl FnOnce(&mut World, &mut Node)) -> Option<World> {
+    pub(crate) fn with_node(
+        &self,
+        world: &World,
+        place: usize,
+        run: impl FnOnce(&mut World, &mut Node),
+    ) -> Option<World> {
         let mut next = world.clone();
         let mut node = Node::clone(&world.nodes[place].1);
         run(&mut next, &mut node);
@@ -156,7 +110,7 @@ impl ArcModel {
         Some(next)
     }
 
-    fn deliver(&self, world: &World, at: usize) -> Option<World> {
+    pub(crate) fn deliver(&self, world: &World, at: usize) -> Option<World> {
         let (sealed, letter) = (&world.letters[at], &world.letters[at].1);
         self.with_node(world, place_of(letter.to), |next, node| {
             let now = next.now();
@@ -246,7 +200,7 @@ impl ArcModel {
         })
     }
 
-    fn write(&self, world: &World, place: usize) -> Option<World> {
+    pub(crate) fn write(&self, world: &World, place: usize) -> Option<World> {
         self.with_node(world, place, |next, node| {
             let Ok(primary) = node.host.serve(ARC, next.now()) else { return };
             next.writes_left -= 1;
@@ -285,53 +239,6 @@ impl ArcModel {
             node.host.answer(ARC, depends_on, token, next.now(), &mut effects);
             node.follow_host(effects, next);
         })
-    }
-
-    /// Delivers everything, in some order, until nothing is under way.
-    fn settle(&self, mut world: World) -> World {
-        while let Some(next) = (0..world.letters.len()).find_map(|at| self.deliver(&world, at)) {
-            world = next;
-        }
-        world
-    }
-
-    fn beginning(&self) -> World {
-        let view = Arc::new(self.first_view());
-        let node = |place| Node {
-            me: id(place),
-            chain: Chain::new(id(place), Arc::clone(&view)),
-            host: Host::new(id(place), Arc::clone(&view), 0, 1, 1 << 20, self.settings()),
-            grants: Grants::default(),
-            dead: BTreeSet::new(),
-            alive: true,
-            proposals_left: self.proposals[place],
-            drops: None,
-            asked: (None, None),
-            stored: BTreeMap::new(),
-            settled: BTreeMap::new(),
-        };
-        let mut world = World {
-            nodes: (0..SIZE).map(|place| Sealed::new(node(place))).collect(),
-            letters: Vec::new(),
-            decided: vec![Sealed::new(View::clone(&view))],
-            wishes: Vec::new(),
-            told: Sealed::new(Told::default()),
-            time: 0,
-            writes_left: self.before,
-            reads_left: self.reads,
-            written: 0,
-        };
-        for place in 0..SIZE {
-            world = self.with_node(&world, place, |next, node| node.install(&view, next)).unwrap_or(world);
-        }
-        world = self.settle(world);
-        for _ in 0..self.before {
-            let written = self.write(&world, 0).expect("it serves");
-            world = self.settle(written);
-        }
-        assert_eq!(world.told.1.known.len(), usize::from(self.before), "what was written before is acknowledged");
-        world.writes_left = self.writes;
-        world
     }
 
     /// Whether this node may begin a proposal, and whom it may hold for unheard.
