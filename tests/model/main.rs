@@ -57,8 +57,9 @@
 //! after this many states: `BackupFirst` 2,074, `PromotedWaits` 2,794, `ReadLease` 2,206, `CommittedReads` 3,247, `Quiesce` 4,488,
 //! `Fencing` 4,611, `DropByView` 6,732, `CatchUpWhole` 10,274, `Union` 15,705, `CommitIdentity` 17,891, `Enlist` 18,746.
 //!
-//! What these bounds leave out: a second death of a primary after the first (four views), processes that come back or join, a second arc, more than one backup wanted, lost frames that are
-//! sent again (a frame waits in the network instead), and clocks that differ.
+//! What these bounds leave out: the death of a promoted primary after that of the first (four views), processes that come back or
+//! join, a second arc, more than one backup wanted, lost frames that are sent again (a frame waits in the network instead), and
+//! clocks that differ.
 
 mod arc_judge;
 mod arc_model;
