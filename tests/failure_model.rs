@@ -62,12 +62,12 @@ fn row(engine: &str, nodes: &str, step: &str, policy: &str) -> [String; 3] {
     let (from, until) = (4_500_000, 8_000_000);
     let views = || entries.iter().filter(|entry| kind(entry, "view"));
     // The last view before the cut is that of the founding: everybody serves what is at home with it.
-    let founded = views().filter(|view| at(view) < 2_000_000).next_back().expect("the ring stood");
+    let founded = views().rfind(|view| at(view) < 2_000_000).expect("the ring stood");
     let names: Vec<&str> = nodes.split(' ').collect();
     assert_eq!(founded["members"].as_array().map(Vec::len), Some(names.len()), "all were in it");
     let home =
         |arc: &Value| founded["arcs"][arc.as_u64().expect("a number") as usize]["primary"].as_str().expect("a name");
-    let meanwhile = views().filter(|view| at(view) < until).next_back().expect("it is there");
+    let meanwhile = views().rfind(|view| at(view) < until).expect("it is there");
     let members: Vec<&str> =
         meanwhile["members"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     let mut asked: BTreeMap<Option<u64>, &str> = BTreeMap::new();

@@ -46,6 +46,8 @@ const ASK_AROUND: Duration = Duration::from_secs(1);
 const JOIN_KEPT: Duration = Duration::from_millis(1500);
 /// A peer that lags is sent the newest view, at most this often.
 const GOSSIP: Duration = Duration::from_millis(100);
+/// Where nothing is asked and nobody is missed, it looks again after this.
+const CALM_FOR: Duration = Duration::from_millis(100);
 /// So many proofs are kept whether the view names the process or not.
 const FRESH_PROOFS_MAX: usize = 64;
 /// So many earlier processes of one vote are spoken of.
@@ -104,6 +106,10 @@ pub struct Keeper {
     goes_over: bool,
     /// Something changed since it was last asked whether a view is wanted.
     stirred: bool,
+    /// Whether it hears every member of its view.
+    hears_all: bool,
+    /// Until when nothing can be due, unless it is told something.
+    calm_until: Option<Moment>,
 }
 
 impl Keeper {
@@ -145,6 +151,8 @@ impl Keeper {
             left_behind_by: None,
             goes_over: false,
             stirred: true,
+            hears_all: false,
+            calm_until: None,
         }
     }
 
@@ -188,6 +196,7 @@ impl Keeper {
     pub fn hold_off(&mut self, now: Moment) {
         self.retry_at = self.retry_at.max(now + ASK_AROUND);
         self.stirred = true;
+        self.calm_until = None;
     }
 
     /// The newest decided view this node knows.
@@ -206,6 +215,7 @@ impl Keeper {
     /// leave once it holds nothing, and does not come back when it is out.
     pub fn describe(&mut self, member: Member) {
         self.member = member;
+        self.calm_until = None;
         self.join_sent = None;
         self.stirred = true;
     }
@@ -214,12 +224,16 @@ impl Keeper {
     pub fn hear(&mut self, hearing: Hearing) {
         // Who has installed the newest view may become a voter, so this too may speak for a view.
         self.stirred |= hearing.installed != self.hearing.installed;
-        self.hearing = hearing;
+        if hearing != self.hearing {
+            self.calm_until = None;
+            self.hearing = hearing;
+        }
     }
 
     /// A primary of this node wishes for a change of its arc. One wish an arc; a newer one replaces it.
     pub fn wish(&mut self, wish: Wish) {
         if wish.base == self.view().number {
+            self.calm_until = None;
             self.wishes.insert(wish.arc, wish.clone());
             self.own_wishes.insert(wish.arc, wish);
             self.own_wishes_sent = None;
@@ -316,12 +330,45 @@ impl Keeper {
             KeeperMessage::ClearLost(losses) => self.take_cleared(losses),
             KeeperMessage::Founding(_) => {}
         }
+        self.calm_until = None;
         self.tick(now, jitter, out);
     }
 
     /// Looks whether something is due. Call it every few milliseconds. `jitter` is drawn anew by the caller each time, below
     /// the stagger: it parts proposers that collide.
     pub fn tick(&mut self, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
+        if self.calm_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.look(now, jitter, out);
+        self.calm_until = self.is_calm().then(|| {
+            // Whoever stays on an old view counts as silent from then on.
+            let patience_over = self.installed_at + self.settings.suspect_after;
+            let until = now + CALM_FOR;
+            if now <= patience_over { until.min(patience_over) } else { until }
+        });
+    }
+
+    /// Whether nobody asks for anything and nothing is under way.
+    fn is_calm(&self) -> bool {
+        let asked =
+            [self.joins.is_empty(), self.leaving.is_empty(), self.wishes.is_empty(), self.own_wishes.is_empty()];
+        let view = self.chain.view();
+        !self.stirred
+            && self.hears_all
+            && asked.into_iter().all(|nobody| nobody)
+            && self.cleared.is_empty()
+            && self.recovery.is_none()
+            && self.pledged.is_none()
+            && self.earlier.is_empty()
+            && self.cut_off_since.is_none()
+            && self.chain.proposing_since().is_none()
+            && !self.chain.has_unfinished()
+            && self.member.stays()
+            && view.member(self.member.node).is_some_and(|known| **known == self.member)
+    }
+
+    fn look(&mut self, now: Moment, jitter: Duration, out: &mut Vec<KeeperEffect>) {
         let (me, voter) = (self.member.node, self.member.voter());
         self.say_join(now, out);
         self.say_leave(now, out);
@@ -334,6 +381,7 @@ impl Keeper {
         self.leaving.retain(|_, asked_last| now.since(*asked_last) <= JOIN_KEPT);
         let heard = self.heard(now);
         self.note_cut_off(&heard, now);
+        self.hears_all = self.view().members.iter().all(|member| heard.contains(&member.node));
         // A voter that is no member answers proposals and makes none: it has to be let in first. Only one that came back may
         // find that nobody is left who could let it in.
         let may_propose = self.view().is_member(me) || !self.earlier.is_empty();

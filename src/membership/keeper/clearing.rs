@@ -13,6 +13,7 @@ impl Keeper {
 
     /// Only losses that the newest view tells of: the word was never for any other.
     pub(super) fn take_cleared(&mut self, losses: impl IntoIterator<Item = (ArcId, ViewNumber)>) {
+        self.calm_until = None;
         let view = Arc::clone(self.view());
         for (arc, at) in losses.into_iter().filter(|(arc, at)| view.has_open_loss(*arc, *at)) {
             self.stirred |= self.cleared.insert(arc, at) != Some(at);

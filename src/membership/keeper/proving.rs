@@ -54,6 +54,7 @@ impl Keeper {
         if !self.dead.insert(node) {
             return false;
         }
+        self.calm_until = None;
         self.fresh_proofs.push_back(node);
         if self.fresh_proofs.len() > FRESH_PROOFS_MAX {
             self.fresh_proofs.pop_front();

@@ -46,6 +46,7 @@ impl Keeper {
         now: Moment,
         out: &mut Vec<KeeperEffect>,
     ) {
+        self.calm_until = None;
         let me = self.member.node;
         let mut end = |why| out.push(KeeperEffect::RecoveryEnded(Err(why)));
         if self.recovery.is_some() {
@@ -236,6 +237,7 @@ impl Keeper {
             return false;
         }
         self.goes_over = true;
+        self.calm_until = None;
         let have = self.view().number;
         for node in connected.into_iter().filter(|node| *node != self.member.node) {
             out.push(KeeperEffect::Send(node, KeeperMessage::Chain(ChainMessage::Fetch { have })));
