@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ringheir::sim::{
     campaign::{Campaign, Common, campaign, caught},
-    run::{Mix, Noted, Plan, Planted, Report, faults_of, run_only},
+    run::{MARKS, Mix, Noted, Plan, Planted, Report, faults_of, run_only},
 };
 use serde_json::{Value, json};
 
@@ -13,6 +13,9 @@ use super::{
     telling::{Progress, as_json, check_of, per_second, show_failure, shrink_and_tell},
 };
 use crate::{COULD_NOT_RUN, DOES_NOT_HOLD};
+
+/// A campaign of this many seeds reaches every branch, but for one chance in ten thousand.
+const LONG: u64 = 5_000;
 
 /// The run whose page is written: which seed, and which of its faults.
 type Shown = (u64, Option<Vec<usize>>);
@@ -126,20 +129,32 @@ impl Sim {
             println!("  {runs:>6}  {mark}");
         }
         result.failed.iter().for_each(show_failure);
+        let missed = self.missed(&result);
+        for mark in &missed {
+            println!("NOT REACHED {mark}: what goes wrong in these runs has gone tame");
+        }
         let first = result.failed.first();
         let shown =
             (first.map_or(self.from, |report| report.seed), first.and_then(|report| self.shrink_if_wanted(report)));
         if self.json {
-            println!("{}", self.campaign_as_json(&result, took, threads));
+            println!("{}", self.campaign_as_json(&result, took, threads, &missed));
         }
-        (result.failed.is_empty(), shown)
+        (result.failed.is_empty() && missed.is_empty(), shown)
     }
 
-    fn campaign_as_json(&self, result: &Campaign, took: std::time::Duration, threads: usize) -> Value {
+    /// Branches that a campaign of all mixes is to reach, and this one did not, if it was long enough to say so.
+    fn missed(&self, result: &Campaign) -> Vec<&'static str> {
+        if result.seeds < LONG || self.mix.is_some() || self.planted.is_some() {
+            return Vec::new();
+        }
+        MARKS.into_iter().filter(|mark| !result.marks.contains_key(mark)).collect()
+    }
+
+    fn campaign_as_json(&self, result: &Campaign, took: std::time::Duration, threads: usize, missed: &[&str]) -> Value {
         json!({
             "from": self.from, "seeds": result.seeds, "failed": result.failed.len(), "operations": result.operations,
             "events": result.events, "seconds": took.as_secs_f64(), "seeds_per_s": per_second(result.seeds, took),
-            "threads": threads, "marks": result.marks,
+            "threads": threads, "marks": result.marks, "not_reached": missed,
             "failures": result.failed.iter().map(|r| as_json(r, self.mix_of(r.seed).name())).collect::<Vec<_>>(),
         })
     }

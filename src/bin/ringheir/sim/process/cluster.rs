@@ -1,6 +1,12 @@
 //! The real cluster of a scenario: node processes, the proxy between them, and what a step does to either.
 
-use std::{collections::BTreeSet, fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ringheir::{
     fault_proxy::{FaultProxy, Front},
@@ -58,6 +64,8 @@ pub(super) struct RealCluster {
     proxy: FaultProxy,
     /// Whether no process may see that another has ended but by its silence and its connections.
     unproved: bool,
+    /// How many processes each name has had.
+    started: BTreeMap<NodeName, u32>,
     /// Whoever was told to leave: its process ends, or is of no more use.
     left: BTreeSet<NodeName>,
 }
@@ -98,7 +106,16 @@ impl RealCluster {
             }
             processes.start_with(&place.name, arguments);
         }
-        Ok(Self { board, listed: plan.nodes.len(), names, processes, proxy, unproved, left: BTreeSet::new() })
+        Ok(Self {
+            board,
+            listed: plan.nodes.len(),
+            names,
+            processes,
+            proxy,
+            unproved,
+            started: BTreeMap::new(),
+            left: BTreeSet::new(),
+        })
     }
 
     /// The nodes of the file.
@@ -128,7 +145,9 @@ impl RealCluster {
             std::fs::create_dir_all(own).map_err(ClusterError::Proxy)?;
         }
         let (ready, board, run_dir) = (self.processes.start(text)?, self.board.clone(), self.processes.run_dir());
-        let process = format!("{:.0?}", self.board.now());
+        let count = self.started.entry(name).or_default();
+        *count += 1;
+        let process = format!("process {count}");
         self.board.notes().note(What::Started { node: name.to_string(), process });
         tokio::spawn(async move {
             if let Err(why) = ready.await {
