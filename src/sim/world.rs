@@ -154,6 +154,8 @@ pub(crate) struct World {
     /// Which call of a user's type wrote a value, and what callers of them were told.
     pub(crate) called: BTreeMap<u64, (CallNumber, RequestId)>,
     pub(crate) told: Vec<Answered>,
+    /// When copies are laid beside their primaries next.
+    copies_due: u64,
     /// What was wrong during the run, before anything was judged.
     pub(crate) wrong: Vec<String>,
     /// Interesting branches reached.
@@ -194,6 +196,7 @@ impl World {
             record: Record::default(),
             called: BTreeMap::new(),
             told: Vec::new(),
+            copies_due: 0,
             wrong: Vec::new(),
             marks: Marks::new(),
             setting,
@@ -286,6 +289,7 @@ impl World {
             eprintln!("{:>10.3} {event:?}", at as f64 / 1e6);
         }
         self.handle(event);
+        self.look_at_copies();
         true
     }
 

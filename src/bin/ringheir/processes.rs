@@ -105,7 +105,8 @@ pub(crate) struct Place {
     pub(crate) cluster: u16,
     /// Where it serves HTTP.
     pub(crate) http: u16,
-    /// One more, for whoever stands in between.
+    /// One more, for a node that does not listen where it is dialled.
+    #[cfg(feature = "sim")]
     pub(crate) bind: u16,
 }
 
@@ -161,6 +162,7 @@ impl Processes {
             name: name.clone(),
             cluster: ports[0],
             http: ports[1],
+            #[cfg(feature = "sim")]
             bind: ports[2],
         };
         let places: Vec<Place> = names.iter().zip(ports.chunks(3)).map(place).collect();
@@ -173,6 +175,7 @@ impl Processes {
     }
 
     /// What a node is started with besides its file and its name, instead of the folder of life locks that all share.
+    #[cfg(feature = "sim")]
     pub(crate) fn start_with(&mut self, name: &str, arguments: Vec<String>) {
         let position = self.position(name);
         self.nodes[position].arguments = arguments;
@@ -289,6 +292,7 @@ impl Processes {
     }
 
     /// SIGTERM: it hands over what it has, and ends.
+    #[cfg(feature = "sim")]
     pub(crate) fn terminate(&self, name: &str) -> Result<(), ProcessError> {
         self.signal(name, Signal::TERM)
     }

@@ -6,7 +6,7 @@
 //! | [`applied_once`] | what was acknowledged changed state once, what was refused never | G3, G4 |
 //! | [`acknowledged_survives`] | what was acknowledged is in the final history, in its place | G1 |
 //! | [`one_decision`] | no view number has two contents | the view chain |
-//! | [`backup_prefix`] | a backup holds a stretch of its primary's committed history | the data path |
+//! | [`backup_prefix`] | what a backup has folded is the beginning of what its primary holds | the data path |
 //!
 //! They say nothing of liveness: a cluster that never answers passes all of them. The campaign heals the network and asks
 //! for answers itself.

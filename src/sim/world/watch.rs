@@ -2,6 +2,7 @@
 //! check that looks while a run goes on is a file below.
 
 mod clusters;
+mod copies;
 mod steps;
 mod waking;
 
