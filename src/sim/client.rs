@@ -13,9 +13,6 @@ use super::{
 };
 use crate::id::{ClientId, NodeId, NodeName, RequestId};
 
-/// An operation is given up after this.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
-
 /// An operation on its way.
 #[derive(Debug)]
 pub(crate) struct Running {

@@ -168,6 +168,12 @@ impl Report {
     }
 }
 
+/// Which check a violation is of.
+#[must_use]
+pub fn check_of(violation: &str) -> &str {
+    violation.split(':').next().unwrap_or_default()
+}
+
 /// A violation as a trace tells it: which check, and what it says.
 fn violated(words: &str, trace: &Trace) -> Violated {
     let (check, words) = words.split_once(": ").unwrap_or(("check", words));
@@ -214,7 +220,8 @@ pub fn run_only(plan: &Plan, only: Option<&[usize]>) -> Report {
 }
 
 /// The argument that says which of a run's faults happen.
-pub(crate) fn only_words(only: Option<&[usize]>) -> String {
+#[must_use]
+pub fn only_words(only: Option<&[usize]>) -> String {
     match only {
         None => String::new(),
         Some([]) => " --only none".to_owned(),

@@ -1,6 +1,11 @@
 //! What callers do: drawn from a stream of chance, the same for simulated callers and for those of real nodes.
 
+use std::time::Duration;
+
 use super::{check::Action, random::Stream};
+
+/// An operation is given up after this.
+pub const DEADLINE: Duration = Duration::from_secs(3);
 
 /// What a drawn operation does with the value that it may write.
 pub type Draft = fn(u64) -> Action;

@@ -64,7 +64,7 @@ use super::{
     campaign::{Campaign, campaign_of, caught},
     play::{Play, play_hosted},
     random::Stream,
-    run::{Noted, Report},
+    run::{Noted, Report, check_of},
     scenario::{Scenario, Swarm},
     shrink::shrink,
 };
@@ -203,8 +203,8 @@ impl<S: Session> Simulation<S> {
     /// nothing. Looks as long as two hundred runs take.
     #[must_use]
     pub fn fewest_faults(&self, seed: u64) -> Option<Vec<usize>> {
-        let check_of = |words: &str| words.split(':').next().unwrap_or_default().to_owned();
-        let first = check_of(self.run(seed, None, Noted::Nothing).violations.first()?);
+        let failed = self.run(seed, None, Noted::Nothing);
+        let first = check_of(failed.violations.first()?);
         let fails = |only: &[usize]| {
             self.run(seed, Some(only), Noted::Nothing).violations.iter().any(|words| check_of(words) == first)
         };

@@ -11,7 +11,7 @@ use crate::{
     id::SessionKey,
     replication::Primary,
     sim::{
-        check::{FinalState, History, Verdict, acknowledged_survives, applied_once, linearizable},
+        check::{FinalState, History, of_callers},
         hosting::{self, Answered, Kept},
         node::SimNode,
         register::{register_of, session_key, values_of},
@@ -25,21 +25,9 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
     let finals = finals(world);
     let lost: Vec<u32> = world.sessions().into_iter().filter(|s| !finals.contains_key(s)).collect();
     let history = world.history.without_sessions(&lost);
-    match linearizable::check(&history, linearizable::STEPS_MAX) {
-        Verdict::Linearizable => {}
-        Verdict::Violation(explanation) => violations.push(format!("linearizability: {explanation}")),
-        Verdict::TooHard { sessions } => {
-            violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
-        }
-    }
+    violations.extend(of_callers(&history, healed.then_some(&finals)));
     if !healed {
         return;
-    }
-    if let Err(fault) = applied_once::check(&history, &finals) {
-        violations.push(format!("applied once: {fault}"));
-    }
-    if let Err(fault) = acknowledged_survives::check(&history, &finals) {
-        violations.push(format!("acknowledged survives: {fault}"));
     }
     judge_hosted(world, &history, violations);
     backups::judge(world, violations);

@@ -7,10 +7,11 @@ use crate::{
     id::{ArcId, NodeName},
     sim::{
         check::{Action, OperationNumber, Outcome},
-        client::{DEADLINE, Next, Running},
+        client::{Next, Running},
         hosting::{Answered, ReplyNumber},
         packet::{Answer, Request},
         register::session_key,
+        workload::DEADLINE,
     },
 };
 

@@ -2,9 +2,11 @@
 //!
 //! Unknown fields are left aside, so that an older binary can look at a newer node.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
+
+use super::http::{Peer, Request};
 
 /// What `/v1/view` answers.
 #[derive(Clone, Debug, Deserialize)]
@@ -150,6 +152,12 @@ impl ClusterView {
         }
         links
     }
+}
+
+/// Asks one node for its view, at most so long.
+pub(crate) async fn view_of(peer: &mut Peer, within: Duration) -> Option<ClusterView> {
+    let response = peer.ask(&Request::get("/v1/view"), within).await.ok()?;
+    if response.status == 200 { serde_json::from_slice(&response.body).ok() } else { None }
 }
 
 /// What of a view's arcs callers notice, as words to be put behind others; empty where nothing is wrong.

@@ -10,7 +10,7 @@ mod whom;
 #[cfg(test)]
 pub(crate) use self::cluster_view::test_views;
 pub(crate) use self::{
-    cluster_view::{ArcSeen, ClusterView, troubles},
+    cluster_view::{ArcSeen, ClusterView, troubles, view_of},
     http::{HttpError, Peer, Request, Response},
     whom::{AskError, Whom, json_of, said},
 };

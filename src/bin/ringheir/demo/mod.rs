@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     COULD_NOT_RUN, DOES_NOT_HOLD, INTERRUPTED,
-    ask::{Peer, print, tell},
+    ask::{Peer, print, tell, view_of},
     clock::Clock,
     processes::{self, Place, ProcessError, Processes, interrupted},
 };
@@ -308,7 +308,7 @@ impl Demo {
         let mut peer = Peer::new(processes.doors()[0].http.clone());
         let began = board.now();
         loop {
-            if let Some(view) = watcher::view_of(&mut peer).await {
+            if let Some(view) = view_of(&mut peer, watcher::PATIENCE).await {
                 let whole = view.members.len() == usize::from(self.nodes);
                 let protected = self.nodes == 1 || (view.fully_protected && view.unprotected() == 0);
                 // A node that joined late has its arcs handed over first.

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::board::Board;
 use crate::{
-    ask::{ClusterView, Peer, Request},
+    ask::{ClusterView, Peer, view_of},
     processes::Door,
 };
 
@@ -16,7 +16,7 @@ const POLL_CLOSELY: Duration = Duration::from_millis(20);
 /// Otherwise.
 const POLL: Duration = Duration::from_millis(200);
 /// How long one node may take.
-const PATIENCE: Duration = Duration::from_millis(400);
+pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 
 /// What is different between two views, in words, with the node it is about.
 pub(crate) fn differences(old: &ClusterView, new: &ClusterView) -> Vec<(String, Option<String>)> {
@@ -78,12 +78,6 @@ pub(crate) fn saw(board: &Board, view: ClusterView) {
     notes.view = Some(Arc::new(view));
 }
 
-/// Asks one node for its view.
-pub(crate) async fn view_of(peer: &mut Peer) -> Option<ClusterView> {
-    let response = peer.ask(&Request::get("/v1/view"), PATIENCE).await.ok()?;
-    if response.status != 200 { None } else { serde_json::from_slice(&response.body).ok() }
-}
-
 /// Watches until it is aborted.
 pub(crate) async fn watch(board: Board, doors: Vec<Door>) {
     let mut peers: Vec<(String, Peer)> = doors.into_iter().map(|door| (door.name, Peer::new(door.http))).collect();
@@ -94,7 +88,7 @@ pub(crate) async fn watch(board: Board, doors: Vec<Door>) {
         let choice = peers.iter().position(|(name, _)| !away.contains(name) && !silent.contains(name));
         if let Some(choice) = choice {
             let (name, peer) = &mut peers[choice];
-            match view_of(peer).await {
+            match view_of(peer, PATIENCE).await {
                 Some(view) => saw(&board, view),
                 None => {
                     silent.insert(name.clone());

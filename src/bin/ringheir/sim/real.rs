@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ringheir::sim::run::Report;
+use ringheir::sim::run::only_words;
 use serde_json::{Value, json};
 
 use super::{
@@ -52,7 +52,7 @@ impl Sim {
                 report.marks.iter().for_each(|(mark, _)| *marks.entry(*mark).or_default() += 1);
                 let fails = !report.violations.is_empty();
                 if shown.is_none() || (held && fails) {
-                    shown = Some(Report { trace: report.trace.clone(), ..report.clone() });
+                    shown = Some(report.clone());
                 }
                 held &= !fails;
                 if fails {
@@ -113,10 +113,6 @@ impl Sim {
     }
 
     fn repeats(&self, file: &File, seed: u64) -> String {
-        let only = self.only().map(|numbers| match numbers {
-            [] => " --only none".to_owned(),
-            numbers => format!(" --only {}", numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")),
-        });
-        format!("{} --engine process --seed {seed}{}", file.path, only.unwrap_or_default())
+        format!("{} --engine process --seed {seed}{}", file.path, only_words(self.only()))
     }
 }

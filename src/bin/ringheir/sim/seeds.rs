@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use ringheir::sim::{
     campaign::{Campaign, Common, campaign, caught},
-    run::{MARKS, Mix, Noted, Plan, Planted, Report, faults_of, run_only},
+    run::{MARKS, Mix, Noted, Plan, Planted, Report, check_of, faults_of, run_only},
 };
 use serde_json::{Value, json};
 
 use super::{
     Sim,
-    telling::{Progress, as_json, check_of, per_second, show_failure, shrink_and_tell},
+    telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
 };
 use crate::{COULD_NOT_RUN, DOES_NOT_HOLD};
 

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringheir::sim::{run::Report, shrink::shrink};
+use ringheir::sim::{
+    run::{Report, check_of},
+    shrink::shrink,
+};
 use serde_json::{Value, json};
 
 use crate::ask::tell;
@@ -68,11 +71,6 @@ pub(super) fn as_json(report: &Report, of: &str) -> Value {
         "digest": format!("{:016x}", report.digest), "marks": report.marks,
         "repeat": format!("ringheir sim {}", report.repeat),
     })
-}
-
-/// Which check a violation is of.
-pub(super) fn check_of(violation: &str) -> &str {
-    violation.split(':').next().unwrap_or_default()
 }
 
 /// Finds the fewest faults with which a run still fails by the same check, and tells them.

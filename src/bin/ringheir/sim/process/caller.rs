@@ -21,7 +21,7 @@ use ringheir::{
         check::{Action, FinalState, Outcome, Register, Reply},
         random::Stream,
         scenario::Work,
-        workload::{draw, value_of},
+        workload::{DEADLINE, draw, value_of},
     },
 };
 use serde::Deserialize;
@@ -34,8 +34,6 @@ use crate::{
     processes::Door,
 };
 
-/// An operation is given up after this, as a simulated one is.
-pub(super) const DEADLINE: Duration = Duration::from_secs(3);
 /// Whoever was refused tries elsewhere after this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 

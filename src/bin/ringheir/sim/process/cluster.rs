@@ -8,6 +8,11 @@ use std::{
     time::Duration,
 };
 
+use super::notes::Board;
+use crate::{
+    ask::{Peer, Request},
+    processes::{Place, ProcessError, Processes},
+};
 use ringheir::{
     fault_proxy::{FaultProxy, Front},
     id::NodeName,
@@ -17,13 +22,6 @@ use ringheir::{
         scenario::{ClusterPlan, Deed, NodePlan, Scenario},
         trace::What,
     },
-};
-use tokio::time::sleep;
-
-use super::notes::Board;
-use crate::{
-    ask::{Peer, Request},
-    processes::{Place, ProcessError, Processes},
 };
 
 /// An operator's word may take so long; the scenario goes on meanwhile.
@@ -344,10 +342,9 @@ impl RealCluster {
         });
     }
 
-    /// Kills and reaps all, and waits until their log is written.
+    /// Kills and reaps all.
     pub(super) async fn stop(&mut self) {
         self.processes.stop().await;
-        sleep(Duration::ZERO).await;
     }
 }
 

@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ringheir::sim::check::{
-    Action, FinalState, Outcome, Reply, Verdict, acknowledged_survives, applied_once, linearizable,
-};
+use ringheir::sim::check::{Action, FinalState, Outcome, Reply, of_callers};
 use tokio::time::sleep;
 
 use super::{
@@ -36,22 +34,8 @@ pub(super) async fn judge(board: &Board, common: &Common, healed: Healed) -> Vec
     let is_lost = |session: &u32| lost_arcs.contains(&arc_of(*session, common.arcs));
     let lost: Vec<u32> = (0..common.work.sessions).filter(is_lost).collect();
     let history = notes.history.without_sessions(&lost);
-    match linearizable::check(&history, linearizable::STEPS_MAX) {
-        Verdict::Linearizable => {}
-        Verdict::Violation(explanation) => violations.push(format!("linearizability: {explanation}")),
-        Verdict::TooHard { sessions } => {
-            violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
-        }
-    }
-    if healed == Healed::Whole {
-        let finals = finals.into_iter().filter(|(session, _)| !is_lost(session)).collect();
-        if let Err(fault) = applied_once::check(&history, &finals) {
-            violations.push(format!("applied once: {fault}"));
-        }
-        if let Err(fault) = acknowledged_survives::check(&history, &finals) {
-            violations.push(format!("acknowledged survives: {fault}"));
-        }
-    }
+    let finals = finals.into_iter().filter(|(session, _)| !is_lost(session)).collect();
+    violations.extend(of_callers(&history, (healed == Healed::Whole).then_some(&finals)));
     violations
 }
 

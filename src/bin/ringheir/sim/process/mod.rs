@@ -28,6 +28,7 @@ use ringheir::sim::{
     run::Report,
     scenario::{Deed, Expectation, Scenario, When},
     trace::{Trace, What},
+    workload::DEADLINE,
 };
 use tokio::{
     task::{AbortHandle, JoinSet},
@@ -36,7 +37,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    caller::{Caller, Common, DEADLINE},
+    caller::{Caller, Common},
     cluster::{ClusterError, RealCluster},
     notes::Board,
 };

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::notes::Board;
 use crate::{
-    ask::{ClusterView, Peer, Request},
+    ask::{Peer, view_of},
     processes::Door,
 };
 
@@ -19,10 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 pub(super) async fn watch(board: Board, door: Door) {
     let mut peer = Peer::new(door.http);
     loop {
-        if let Ok(response) = peer.ask(&Request::get("/v1/view"), PATIENCE).await
-            && response.status == 200
-            && let Ok(view) = serde_json::from_slice::<ClusterView>(&response.body)
-        {
+        if let Some(view) = view_of(&mut peer, PATIENCE).await {
             board.notes().saw(&door.name, view);
         }
         sleep(EVERY).await;
