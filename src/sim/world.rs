@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    check::{History, OneDecision},
+    check::{History, Loss, OneDecision},
     client::Client,
     clock::Clock,
     fault::{Fault, Whom},
@@ -27,7 +27,7 @@ use super::{
     trace::Trace,
 };
 use crate::{
-    id::{ClusterId, Incarnation, NodeId, NodeName, RequestId},
+    id::{ArcId, ClusterId, Incarnation, NodeId, NodeName, RequestId, ViewNumber},
     membership::{ChainMessage, FoundingMessage, KeeperMessage, RecoveryFault, View, Vote, WishedChange},
     moment::Moment,
     replication::Token,
@@ -138,6 +138,9 @@ pub(crate) struct World {
     uses: BTreeMap<u32, u64>,
     /// Ends of sessions on their way, by who appended them.
     endings: BTreeMap<(NodeId, Token), Ending>,
+    /// When arcs lost every copy, and which of them was seen to begin anew, by the view that called it lost.
+    losses: BTreeMap<ArcId, Vec<Loss>>,
+    begun_anew: BTreeSet<(ArcId, ViewNumber)>,
     /// No view twice.
     decisions: OneDecision,
     /// The clusters that any process was in: who, and whether a caller was answered there.
@@ -187,6 +190,8 @@ impl World {
             history: History::new(200_000),
             uses: BTreeMap::new(),
             endings: BTreeMap::new(),
+            losses: BTreeMap::new(),
+            begun_anew: BTreeSet::new(),
             decisions: OneDecision::default(),
             clusters: BTreeMap::new(),
             successors: BTreeMap::new(),

@@ -334,14 +334,9 @@ impl History {
         self.writers.get(&(session, value)).map(|number| &self.operations[*number])
     }
 
-    /// The same history without some sessions: those whose every copy was lost are not judged.
-    #[must_use]
-    pub fn without_sessions(&self, left_out: &[u32]) -> Self {
-        let mut kept = Self::new(self.operations_max);
-        for operation in self.operations.iter().filter(|o| !left_out.contains(&o.session)) {
-            kept.push(*operation).expect("what was recorded once is well formed");
-        }
-        kept
+    /// One that may take as much, and has nothing yet.
+    pub(super) const fn emptied(&self) -> Self {
+        Self::new(self.operations_max)
     }
 
     /// The operations of each session.

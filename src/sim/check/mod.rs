@@ -8,7 +8,8 @@
 //! | [`one_decision`] | no view number has two contents | the view chain |
 //! | [`backup_prefix`] | what a backup has folded is the beginning of what its primary holds | the data path |
 //!
-//! [`of_callers`] asks those of them that need nothing but what callers were told.
+//! [`of_callers`] asks those of them that need nothing but what callers were told; where a session lost every copy, of each of its
+//! lives ([`Losses`]).
 //!
 //! They say nothing of liveness: a cluster that never answers passes all of them. The campaign heals the network and asks
 //! for answers itself.
@@ -19,6 +20,7 @@ pub mod backup_prefix;
 mod explain;
 pub mod history;
 pub mod linearizable;
+mod lives;
 pub mod one_decision;
 
 pub use acknowledged_survives::AcknowledgedLost;
@@ -27,27 +29,32 @@ pub use backup_prefix::PrefixFault;
 pub use explain::{Explanation, Fault};
 pub use history::{Action, History, HistoryFault, Operation, OperationNumber, Outcome, Register, Reply};
 pub use linearizable::Verdict;
+pub use lives::{Loss, Losses};
 pub use one_decision::{OneDecision, TwoDecisions};
 
 use std::collections::BTreeMap;
 
-/// What is wrong with what callers were told, each begun with the name of its check. `finals` is what the sessions are in the end;
-/// `None` where there is no end to judge.
+use self::lives::{Lives, is_known};
+
+/// What is wrong with what callers were told, each begun with the name of its check. `losses` says which sessions lost every copy, and
+/// when; `finals` is what the sessions are in the end, `None` where there is no end to judge.
 #[must_use]
-pub fn of_callers(history: &History, finals: Option<&BTreeMap<u32, FinalState>>) -> Vec<String> {
-    let mut violations = Vec::new();
-    match linearizable::check(history, linearizable::STEPS_MAX) {
-        Verdict::Linearizable => {}
-        Verdict::Violation(explanation) => violations.push(format!("linearizability: {explanation}")),
-        Verdict::TooHard { sessions } => {
-            violations.push(format!("linearizability: too hard for sessions {sessions:?}"));
-        }
-    }
+pub fn of_callers(history: &History, losses: &Losses, finals: Option<&BTreeMap<u32, FinalState>>) -> Vec<String> {
+    let lives = Lives::of(history, losses);
+    let in_order = |history: &History, when: &str| match linearizable::check(history, linearizable::STEPS_MAX) {
+        Verdict::Linearizable => None,
+        Verdict::Violation(explanation) => Some(format!("linearizability: {when}{explanation}")),
+        Verdict::TooHard { sessions } => Some(format!("linearizability: {when}too hard for sessions {sessions:?}")),
+    };
+    let ended = lives.ended.iter().filter_map(|history| in_order(history, "before a loss: "));
+    let mut violations: Vec<String> = ended.chain(in_order(&lives.last, "")).collect();
     let Some(finals) = finals else { return violations };
-    if let Err(fault) = applied_once::check(history, finals) {
+    let known = finals.iter().filter(|(session, _)| is_known(losses.get(session)));
+    let finals = known.map(|(session, last)| (*session, last.clone())).collect();
+    if let Err(fault) = applied_once::check(&lives.last, &finals) {
         violations.push(format!("applied once: {fault}"));
     }
-    if let Err(fault) = acknowledged_survives::check(history, finals) {
+    if let Err(fault) = acknowledged_survives::check(&lives.last, &finals) {
         violations.push(format!("acknowledged survives: {fault}"));
     }
     violations

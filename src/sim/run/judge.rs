@@ -5,13 +5,13 @@ mod ends;
 mod rest;
 mod roles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     id::SessionKey,
     replication::Primary,
     sim::{
-        check::{FinalState, History, of_callers},
+        check::{FinalState, Losses, of_callers},
         hosting::{self, Answered, Kept},
         node::SimNode,
         register::{register_of, session_key, values_of},
@@ -22,25 +22,22 @@ use crate::{
 /// Says what was violated. Without healing there is no final state to judge.
 pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
     violations.extend(world.wrong.iter().cloned());
-    let finals = finals(world);
-    let lost: Vec<u32> = world.sessions().into_iter().filter(|s| !finals.contains_key(s)).collect();
-    let history = world.history.without_sessions(&lost);
-    violations.extend(of_callers(&history, healed.then_some(&finals)));
+    let (finals, losses) = (finals(world), world.session_losses());
+    violations.extend(of_callers(&world.history, &losses, healed.then_some(&finals)));
     if !healed {
         return;
     }
-    judge_hosted(world, &history, violations);
+    judge_hosted(world, &losses, violations);
     backups::judge(world, violations);
     roles::judge(world, violations);
     rest::judge(world, violations);
     ends::judge(world, &finals, violations);
 }
 
-/// Sessions of a user's type are what their commands make of an object that never moves, and said so.
-fn judge_hosted(world: &World, history: &History, violations: &mut Vec<String>) {
+/// Sessions of a user's type are what their commands make of an object that never moves, and said so; unless that object was lost.
+fn judge_hosted(world: &World, losses: &Losses, violations: &mut Vec<String>) {
     let Some(hosted) = &world.setting().hosted else { return };
-    let judged: BTreeSet<u32> = history.operations().iter().map(|operation| operation.session).collect();
-    for session in judged {
+    for session in world.sessions().into_iter().filter(|session| !losses.contains_key(session)) {
         let key = session_key(session);
         let Some(primary) = primary_of(world, &key) else { continue };
         let last = Kept::of(primary.store().get(&key));
@@ -50,15 +47,15 @@ fn judge_hosted(world: &World, history: &History, violations: &mut Vec<String>) 
     violations.extend(hosted.take_wrong().into_iter().map(|words| format!("sessions: {words}")));
 }
 
-/// Who serves a session in the end, as far as its arc never lost its last copy.
+/// Who serves a session in the end.
 fn primary_of<'w>(world: &'w World, key: &SessionKey) -> Option<&'w Primary> {
     let view = world.newest.as_ref()?;
     let arc = key.arc(view.shape.arcs);
-    let entry = view.arc(arc).filter(|entry| entry.lost_at.is_none())?;
+    let entry = view.arc(arc)?;
     world.node(entry.primary.name).and_then(SimNode::host)?.replica(arc)?.as_primary()
 }
 
-/// The final state of every session whose arc never lost its last copy.
+/// The final state of every session.
 fn finals(world: &World) -> BTreeMap<u32, FinalState> {
     let mut finals = BTreeMap::new();
     for session in world.sessions() {

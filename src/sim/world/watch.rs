@@ -3,6 +3,7 @@
 
 mod clusters;
 mod copies;
+mod losses;
 mod steps;
 mod waking;
 
@@ -38,8 +39,9 @@ impl World {
         if self.newest.as_ref().is_none_or(|n| n.number < view.number) {
             self.judge_step(&view);
             self.record.view(self.now, &view);
-            self.newest = Some(view);
+            self.newest = Some(Arc::clone(&view));
         }
+        self.judge_beginnings(node, &view);
     }
 
     /// Whether nothing is asked and everything stands: one view everywhere, every arc served and fully protected.

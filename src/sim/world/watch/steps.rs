@@ -29,6 +29,9 @@ impl World {
                     );
                 }
             }
+            if entry.lost_at != old.lost_at {
+                self.note_lost(arc, old, view);
+            }
             if entry.lost_at == Some(view.number) {
                 self.mark("an arc lost with its last copy");
                 let alive: Vec<NodeId> =

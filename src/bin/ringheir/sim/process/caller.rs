@@ -145,10 +145,10 @@ impl Caller {
             let Some(seen) = self.ask(&Request::get(&path), until, understand_read).await else {
                 return Outcome::NotDone;
             };
-            let (seen, is_lost) = match seen {
-                Answer::Done(seen) => (seen, false),
+            let seen = match seen {
+                Answer::Done(seen) => seen,
                 // Who makes a session outright may do so where one was lost.
-                Answer::Lost if matches!(action, Action::Create { .. }) => (Seen::default(), true),
+                Answer::Lost if matches!(action, Action::Create { .. }) => Seen::default(),
                 _ => return Outcome::Unknown,
             };
             let before = seen.register();
@@ -168,7 +168,6 @@ impl Caller {
             let sequence = (self.sequence << 16) + attempt.min(0xffff);
             let mut headers = vec![("Idempotency-Key", format!("{client:032x}/{sequence}/{sequence}"))];
             let method = match seen.tag {
-                None if is_lost => "PUT",
                 None => {
                     headers.push(("If-None-Match", "*".to_owned()));
                     "PUT"

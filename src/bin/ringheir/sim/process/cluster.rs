@@ -256,6 +256,16 @@ impl RealCluster {
         Ok(())
     }
 
+    /// Starts those anew that a recovery has left behind, as their operator would.
+    pub(super) async fn start_left_behind(&mut self) -> Result<(), ClusterError> {
+        let left_behind: Vec<String> = self.board.notes().left_behind.iter().cloned().collect();
+        for name in self.running().into_iter().filter(|name| left_behind.iter().any(|left| left == name.as_str())) {
+            self.board.notes().mark("left behind");
+            self.start(name).await?;
+        }
+        Ok(())
+    }
+
     fn resume(&self, names: &[NodeName]) -> Result<(), ClusterError> {
         for name in names {
             self.processes.resume(name.as_str())?;

@@ -30,12 +30,9 @@ pub(super) async fn judge(board: &Board, common: &Common, healed: Healed) -> Vec
         Healed::Never => BTreeMap::new(),
     };
     let notes = board.notes();
-    let lost_arcs = notes.lost_arcs();
-    let is_lost = |session: &u32| lost_arcs.contains(&arc_of(*session, common.arcs));
-    let lost: Vec<u32> = (0..common.work.sessions).filter(is_lost).collect();
-    let history = notes.history.without_sessions(&lost);
-    let finals = finals.into_iter().filter(|(session, _)| !is_lost(session)).collect();
-    violations.extend(of_callers(&history, (healed == Healed::Whole).then_some(&finals)));
+    let losses_of = |session| Some((session, notes.arcs_lost.get(&arc_of(session, common.arcs))?.clone()));
+    let losses = (0..common.work.sessions).filter_map(losses_of).collect();
+    violations.extend(of_callers(&notes.history, &losses, (healed == Healed::Whole).then_some(&finals)));
     violations
 }
 

@@ -198,19 +198,19 @@ impl Play<'_> {
         }
         let (common, callers) = self.callers(cluster);
         for (at, act) in acts {
-            sleep(at.saturating_sub(self.board.now())).await;
+            self.wait(cluster, at).await?;
             match act {
                 Act::Look(expect) => self.look(expect, LATE, &mut unmet).await,
                 Act::Do(deed) => cluster.perform(deed).await?,
             }
         }
-        sleep(self.scenario.lasts.saturating_sub(self.board.now())).await;
+        self.wait(cluster, self.scenario.lasts).await?;
         let finally = || self.scenario.expects.iter().filter(|expect| expect.when == When::Finally);
         for expect in finally().filter(|expect| !expect.holds.is_of_the_whole()) {
             self.look(expect, LATE, &mut unmet).await;
         }
         cluster.heal().await?;
-        let missing = self.heals(cluster).await;
+        let missing = self.heals(cluster).await?;
         let healed = match missing {
             None => Healed::Whole,
             Some(_) if self.is_beyond_healing() => Healed::Never,
@@ -232,6 +232,18 @@ impl Play<'_> {
         }
         violations.extend(found);
         Ok(violations)
+    }
+
+    /// Lets time go on until then. Meanwhile operators do what is theirs whatever the scenario.
+    async fn wait(&self, cluster: &mut RealCluster, until: Duration) -> Result<(), EngineError> {
+        loop {
+            cluster.start_left_behind().await?;
+            let left = until.saturating_sub(self.board.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            sleep(left.min(LOOK)).await;
+        }
     }
 
     /// Steps and looks by their times; what is expected at the time of a step is expected before it.
@@ -297,13 +309,14 @@ impl Play<'_> {
     }
 
     /// Waits until all stands again. Gives back what is missing if it does not.
-    async fn heals(&self, cluster: &RealCluster) -> Option<String> {
+    async fn heals(&self, cluster: &mut RealCluster) -> Result<Option<String>, EngineError> {
         let until = self.board.now() + HEALS_WITHIN;
         loop {
             let missing = self.missing(cluster);
             if missing.is_none() || self.is_beyond_healing() || self.board.now() > until {
-                return missing;
+                return Ok(missing);
             }
+            cluster.start_left_behind().await?;
             sleep(LOOK).await;
         }
     }

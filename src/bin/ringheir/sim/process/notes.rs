@@ -10,7 +10,7 @@ use std::{
 };
 
 use ringheir::sim::{
-    check::{Action, History, OperationNumber, Outcome},
+    check::{Action, History, Loss, OperationNumber, Outcome},
     run::Marks,
     trace::{ArcRoles, Trace, What},
 };
@@ -35,7 +35,7 @@ pub(super) const MARKS: [&str; 10] = [
 const OPERATIONS_MAX: usize = 4_000_000;
 
 /// A node that was lost, and what became of the arcs that it served.
-pub(super) struct Loss {
+pub(super) struct NodeLoss {
     pub(super) at: Duration,
     pub(super) node: String,
     incarnation: String,
@@ -60,14 +60,18 @@ pub(super) struct Notes {
     shown: BTreeMap<String, (String, u64)>,
     contents: BTreeMap<(String, u64), Content>,
     clusters: BTreeSet<String>,
-    pub(super) losses: Vec<Loss>,
+    pub(super) losses: Vec<NodeLoss>,
+    /// When arcs lost every copy.
+    pub(super) arcs_lost: BTreeMap<u16, Vec<Loss>>,
     pub(super) longest_wait: Duration,
     pub(super) failed: u64,
     pub(super) marks: Marks,
     /// What was violated while the run went on, by its check.
     pub(super) wrong: Vec<String>,
-    /// Processes that were killed: name, and which start of it.
-    gone: BTreeSet<(String, String)>,
+    /// Processes that were killed: name, which start of it, and when, in the time of the history.
+    gone: BTreeMap<(String, String), u64>,
+    /// Whose process says that a cluster went on without it: it needs an operator.
+    pub(super) left_behind: BTreeSet<String>,
     /// Whose process is stopped now.
     pub(super) paused: BTreeSet<String>,
 }
@@ -88,11 +92,13 @@ impl Board {
             contents: BTreeMap::new(),
             clusters: BTreeSet::new(),
             losses: Vec::new(),
+            arcs_lost: BTreeMap::new(),
             longest_wait: Duration::ZERO,
             failed: 0,
             marks: Marks::new(),
             wrong: Vec::new(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            left_behind: BTreeSet::new(),
             paused: BTreeSet::new(),
         })))
     }
@@ -173,21 +179,22 @@ impl Notes {
         let Some(incarnation) = view.incarnation(node) else { return };
         let arcs = view.arcs.iter().filter(|arc| arc.primary == node).map(|arc| arc.arc).collect();
         let (node, incarnation) = (node.to_owned(), incarnation.to_owned());
-        self.losses.push(Loss { at, node, incarnation, arcs, promoted: None, protected: None });
+        self.losses.push(NodeLoss { at, node, incarnation, arcs, promoted: None, protected: None });
     }
 
     /// The process that runs under this name is killed.
     pub(super) fn killed(&mut self, node: &str) {
         self.paused.remove(node);
+        self.left_behind.remove(node);
         let known = self.newest.as_ref().and_then(|view| view.incarnation(node)).map(str::to_owned);
-        self.gone.extend(known.map(|incarnation| (node.to_owned(), incarnation)));
+        self.gone.extend(known.map(|incarnation| ((node.to_owned(), incarnation), self.order)));
     }
 
     /// Whether so many voters of the newest view are gone that nobody can decide another without an operator's word.
     pub(super) fn is_beyond_healing(&self) -> bool {
         let Some(view) = &self.newest else { return false };
         let voters: Vec<_> = view.members.iter().filter(|member| member.voter).collect();
-        let is_gone = |name: &str, incarnation: &str| self.gone.contains(&(name.to_owned(), incarnation.to_owned()));
+        let is_gone = |name: &str, incarnation: &str| self.gone.contains_key(&(name.to_owned(), incarnation.to_owned()));
         let living = voters.iter().filter(|voter| !is_gone(&voter.name, &voter.incarnation)).count();
         living * 2 <= voters.len()
     }
@@ -195,6 +202,9 @@ impl Notes {
     /// A node shows its view.
     pub(super) fn saw(&mut self, teller: &str, view: ClusterView) {
         let Some(me) = view.incarnation(teller).map(str::to_owned) else { return };
+        if view.left_behind_by.is_some() && !self.gone.contains_key(&(teller.to_owned(), me.clone())) {
+            self.left_behind.insert(teller.to_owned());
+        }
         let last = self.shown.insert(teller.to_owned(), (me.clone(), view.number));
         if last.as_ref().is_none_or(|(_, number)| *number != view.number) {
             self.note(What::Installed { node: teller.to_owned(), number: view.number });
@@ -234,8 +244,11 @@ impl Notes {
     }
 
     fn step_to(&mut self, view: &ClusterView) {
-        if let Some(before) = self.newest.clone().filter(|before| before.cluster == view.cluster) {
-            self.judge_step(&before, view);
+        if let Some(before) = self.newest.clone() {
+            self.note_arcs_lost(&before, view);
+            if before.cluster == view.cluster {
+                self.judge_step(&before, view);
+            }
         }
         let arcs = view.arcs.iter().map(|arc| ArcRoles {
             primary: arc.primary.clone(),
@@ -251,6 +264,24 @@ impl Notes {
             arcs: arcs.collect(),
         };
         self.note(what);
+    }
+
+    /// Which arcs lost every copy between these two views: the last holder had died by then, and the first was alive until it was
+    /// killed.
+    fn note_arcs_lost(&mut self, before: &ClusterView, view: &ClusterView) {
+        for (old, new) in before.arcs.iter().zip(&view.arcs) {
+            if new.lost_at.is_none() || new.lost_at == old.lost_at {
+                continue;
+            }
+            let died = |holder: &String| {
+                let incarnation = before.incarnation(holder)?;
+                self.gone.get(&(holder.clone(), incarnation.to_owned())).copied()
+            };
+            let deaths: Vec<Option<u64>> = [&old.primary].into_iter().chain(&old.in_sync).map(died).collect();
+            let ended = deaths.iter().flatten().min().copied().unwrap_or(0);
+            let began = deaths.iter().all(Option::is_some).then_some(self.order);
+            self.arcs_lost.entry(new.arc).or_default().push(Loss { ended, began });
+        }
     }
 
     /// What one view may do to the one before it. Between two looks several may have passed: what became of the ring is seen all
