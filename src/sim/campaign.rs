@@ -4,7 +4,7 @@
 //! never shares anything with another, so the threads change nothing but the time.
 
 use std::{
-    ops::Range,
+    ops::{ControlFlow, Range},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
@@ -30,8 +30,8 @@ pub struct Campaign {
     pub marks: Marks,
 }
 
-/// Failed runs kept whole; more are only counted by stopping.
-const FAILED_MAX: usize = 20;
+/// The most failed runs after which a campaign stops, for each is kept whole.
+pub const FAILED_MAX: usize = 20;
 
 /// What all runs of a campaign have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,17 +42,29 @@ pub struct Common {
     pub planted: Option<Planted>,
 }
 
-/// Runs seeds until all are done, or until `stop_at` runs have failed. `progress` is called now and then with the number of
-/// seeds done.
+/// What a campaign tells while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// So many runs are done.
+    Done(u64),
+    /// This one violated something. A campaign on several threads tells in no order.
+    Failed(&'a Report),
+}
+
+/// Whoever is told how a campaign goes; breaks it off by what it gives back.
+pub type Listener<'a> = dyn Fn(Told<'_>) -> ControlFlow<()> + Sync + 'a;
+
+/// Runs seeds until all are done, until `stop_at` runs have failed (on several threads, those under way are finished), or until the
+/// listener breaks it off.
 pub fn campaign(
     seeds: Range<u64>,
     common: Common,
     stop_at: usize,
     threads: usize,
-    progress: &(dyn Fn(u64) + Sync),
+    listener: &Listener<'_>,
 ) -> Campaign {
     let run = |seed| run_caught(&Plan { mix: common.mix, planted: common.planted, ..Plan::of(seed) });
-    campaign_of(seeds, &run, stop_at, threads, progress)
+    campaign_of(seeds, &run, stop_at, threads, listener)
 }
 
 /// The same for runs of any kind.
@@ -61,7 +73,7 @@ pub fn campaign_of(
     run: &(dyn Fn(u64) -> Report + Sync),
     stop_at: usize,
     threads: usize,
-    progress: &(dyn Fn(u64) + Sync),
+    listener: &Listener<'_>,
 ) -> Campaign {
     let result = Mutex::new(Campaign::default());
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -76,12 +88,17 @@ pub fn campaign_of(
                     }
                     let report = run(seed);
                     let mut result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut go_on = ControlFlow::Continue(());
+                    if !report.violations.is_empty() {
+                        go_on = listener(Told::Failed(&report));
+                    }
                     result.take(report);
-                    if result.failed.len() >= stop_at.min(FAILED_MAX) {
+                    let enough = result.failed.len() >= stop_at.min(FAILED_MAX);
+                    drop(result);
+                    let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    if enough || go_on.is_break() || listener(Told::Done(done)).is_break() {
                         stop.store(true, Ordering::Relaxed);
                     }
-                    drop(result);
-                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                 }
             });
         }

@@ -1,6 +1,6 @@
 //! What goes wrong in a simulated run. Plain data: when is drawn in `run`, how is carried out in `world`.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
     id::{ArcId, NodeName},
@@ -77,4 +77,57 @@ pub(crate) enum Fault {
     Mend,
     /// Everything that is wrong ends; dead nodes are started, paused ones resumed.
     Heal,
+}
+
+fn listed(names: &[NodeName]) -> String {
+    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "{name}"),
+            Self::Primary(arc) => write!(f, "the primary of arc {arc}"),
+            Self::Backup(arc) => write!(f, "the backup of arc {arc}"),
+            Self::Learner(arc) => write!(f, "whoever catches up with arc {arc}"),
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(names) => write!(f, "{} from all others", listed(names)),
+            Self::Island(arc) => write!(f, "the primary of arc {arc} and its backup from all others"),
+            Self::FromVoters { arc, deaf: false } => {
+                write!(f, "the primary of arc {arc} from voters, who do not hear it")
+            }
+            Self::FromVoters { arc, deaf: true } => write!(f, "the primary of arc {arc} and voters from each other"),
+            Self::FromBackup(arc) => write!(f, "the primary of arc {arc} from its backup, which does not hear it"),
+            Self::OneWay(from, to) => write!(f, "{from} from {to}, which does not hear it"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vanish(whom, down) => write!(f, "power_off {whom}, another after {down:.0?}"),
+            Self::Kill(whom, down) => write!(f, "kill {whom}, another after {down:.0?}"),
+            Self::Start(name) => write!(f, "start {name}"),
+            Self::Pause(whom, lasts) => write!(f, "pause {whom} for {lasts:.0?}"),
+            Self::Resume(name) => write!(f, "resume {name}"),
+            Self::Stand(whom, Standing::Cordoned, lasts) => write!(f, "cordon {whom} for {lasts:.0?}"),
+            Self::Stand(whom, _, lasts) => write!(f, "drain {whom} for {lasts:.0?}"),
+            Self::StandUp(name) => write!(f, "uncordon {name}"),
+            Self::Claim(whom, lasts) => write!(f, "handback {whom}, for {lasts:.0?} at most"),
+            Self::Unclaim(name) => write!(f, "{name} claims nothing more"),
+            Self::Cut { cut, told: false } => write!(f, "cut {cut}"),
+            Self::Cut { cut, told: true } => write!(f, "cut {cut}; connections close"),
+            Self::Recover => f.write_str("an operator looks, and has the living go on where the ring stands still"),
+            Self::ClearLost => f.write_str("clear_lost"),
+            Self::Mend => f.write_str("heal"),
+            Self::Heal => f.write_str("what is still wrong is mended"),
+        }
+    }
 }

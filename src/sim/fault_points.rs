@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{
-    check::{Action, Outcome},
+    check::{Action, Outcome, Violation},
     fault::{Fault, Whom},
     register::session_key,
     run::{Plan, Report, Setting, finish, letters},
@@ -60,7 +60,7 @@ pub struct Points {
     /// How often its outcome stayed unknown to its caller.
     pub unknown: u64,
     /// What was violated, and after which event of the life.
-    pub violations: Vec<(u64, String)>,
+    pub violations: Vec<(u64, Violation)>,
 }
 
 /// The session everything is asked of.

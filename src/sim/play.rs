@@ -7,6 +7,7 @@ mod holds;
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    check::Violation,
     fault::Fault,
     hosting::Hosted,
     network::Weather,
@@ -62,7 +63,7 @@ impl Scenario {
     pub fn acts_in_words(&self, seed: u64) -> Vec<String> {
         let words = |act: Act| match act {
             Act::Step(step) => format!("{:?} {}", step.at, step.deed),
-            Act::Chance(at, fault) => format!("{at:?} {fault:?}"),
+            Act::Chance(at, fault) => format!("{at:.1?} {fault}"),
         };
         self.acts(seed).into_iter().map(words).collect()
     }
@@ -175,12 +176,12 @@ fn carry_out(scenario: &Scenario, play: &Play, setting: Setting, repeat: String)
     report
 }
 
-fn look(world: &mut World, expect: &Expectation, unmet: &mut Vec<String>) {
+fn look(world: &mut World, expect: &Expectation, unmet: &mut Vec<Violation>) {
     let instead = holds::now(world, &expect.holds);
     tell(world, expect, instead, unmet);
 }
 
-fn tell(world: &mut World, expect: &Expectation, instead: Option<String>, unmet: &mut Vec<String>) {
+fn tell(world: &mut World, expect: &Expectation, instead: Option<String>, unmet: &mut Vec<Violation>) {
     world.note_expected(&expect.holds, instead.is_none());
-    unmet.extend(instead.map(|instead| expect.unmet(&instead)));
+    unmet.extend(instead.map(|instead| expect.unmet(&instead, world.now())));
 }

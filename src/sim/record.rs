@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     check::{OperationNumber, Outcome},
     packet::{Packet, Request},
+    scenario::{Deed, Idle},
     trace::{ArcRoles, Trace, What},
 };
 use crate::{
@@ -42,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) longest_wait: Duration,
     /// Callers that were answered with a failure, or not at all.
     pub(crate) failed: u64,
+    /// Steps that changed nothing, and why.
+    pub(crate) idle: Vec<String>,
 }
 
 impl Record {
@@ -79,6 +82,13 @@ impl Record {
 
     pub(crate) fn step(&mut self, now: u64, words: String, nodes: &[NodeName]) {
         self.note(now, || What::Step { words, nodes: nodes.iter().map(NodeName::to_string).collect() });
+    }
+
+    /// The step did nothing, or nothing to one of those it names.
+    pub(crate) fn idle(&mut self, now: u64, deed: &Deed, why: Idle) {
+        let words = format!("{:?}, {deed}: nothing happened, for {why}", Duration::from_nanos(now));
+        self.note(now, || What::Mark { words: format!("nothing happened: {why}") });
+        self.idle.push(words);
     }
 
     pub(crate) fn expected(&mut self, now: u64, words: String, holds: bool) {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     hash::{Hash as _, Hasher as _},
     time::Duration,
 };
@@ -12,8 +13,9 @@ use std::{
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
+    check::Violation,
     fault::Fault,
-    trace::{Trace, Violated, What},
+    trace::{Entry, Trace, Violated, What},
     world::{Event, World},
 };
 
@@ -121,17 +123,26 @@ pub struct Report {
     /// The arguments of `ringheir sim` that repeat it.
     pub repeat: String,
     /// What was violated; empty when all is well.
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
     /// Interesting branches reached.
     pub marks: Marks,
     /// Operations clients made.
     pub operations: usize,
     /// Events handled.
     pub events: u64,
+    /// Steps of its scenario that changed nothing, and why: no violation, but perhaps not what was meant.
+    pub idle: Vec<String>,
     /// A digest of everything that clients were told: the same for the same plan.
     pub digest: u64,
     /// What happened, if it was to be noted down.
     pub trace: Option<Box<Trace>>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}:", self.seed)?;
+        self.violations.iter().try_for_each(|violation| write!(f, "\n  {violation}"))
+    }
 }
 
 impl Report {
@@ -141,10 +152,11 @@ impl Report {
         Self {
             seed,
             repeat,
-            violations: vec![format!("assertion: of the code itself: {words}")],
+            violations: vec![Violation::new("assertion", format_args!("of the code itself: {words}"))],
             marks: Marks::new(),
             operations: 0,
             events: 0,
+            idle: Vec::new(),
             digest: 0,
             trace: None,
         }
@@ -163,31 +175,21 @@ impl Report {
             "" => format!("seed {} of the same program", self.seed),
             arguments => format!("ringheir sim {arguments}"),
         };
-        trace.violations = self.violations.iter().map(|words| violated(words, &trace)).collect();
+        trace.violations = self.violations.iter().map(|violation| shown(violation, &trace)).collect();
         self.trace = Some(trace);
     }
 }
 
-/// Which check a violation is of.
-#[must_use]
-pub fn check_of(violation: &str) -> &str {
-    violation.split(':').next().unwrap_or_default()
-}
-
-/// A violation as a trace tells it: which check, and what it says.
-fn violated(words: &str, trace: &Trace) -> Violated {
-    let (check, words) = words.split_once(": ").unwrap_or(("check", words));
-    // Values are written once, so an operation is known by its words.
-    let named = trace.entries.iter().filter_map(|entry| match &entry.what {
-        What::Asked { operation, client, words, .. } => Some((*operation, format!("client {client} {words} ["))),
-        _ => None,
-    });
-    let operation = named.filter_map(|(operation, name)| Some((words.find(&name)?, operation))).min().map(|(_, op)| op);
-    let answered = trace.entries.iter().find(|entry| match &entry.what {
+/// A violation as a trace tells it. One of an operation shows when that was answered.
+fn shown(violation: &Violation, trace: &Trace) -> Violated {
+    let operation = violation.operation.map(|number| number.index() as u64);
+    let is_its_answer = |entry: &&Entry| match &entry.what {
         What::Answered { operation: answered, .. } => Some(*answered) == operation,
         _ => false,
-    });
-    Violated { check: check.to_owned(), words: words.to_owned(), at_us: answered.map(|entry| entry.at_us), operation }
+    };
+    let answered = || trace.entries.iter().find(is_its_answer).map(|entry| entry.at_us);
+    let at_us = violation.at.map(|at| u64::try_from(at.as_micros()).unwrap_or(u64::MAX)).or_else(answered);
+    Violated { check: violation.check.to_owned(), words: violation.words.clone(), at_us, operation }
 }
 
 /// Makes one run.
@@ -201,7 +203,7 @@ pub fn run(plan: &Plan) -> Report {
 pub fn faults_of(plan: &Plan) -> Vec<String> {
     let mix = plan.mix.unwrap_or_else(|| Mix::of(plan.seed));
     let setting = Setting::draw(plan.seed, mix, plan.planted);
-    mix.faults(plan.seed, &setting).into_iter().map(|(at, fault)| format!("{at:?} {fault:?}")).collect()
+    mix.faults(plan.seed, &setting).into_iter().map(|(at, fault)| format!("{at:.1?} {fault}")).collect()
 }
 
 /// Makes one run in which only these of its faults happen, by number.
@@ -242,7 +244,7 @@ pub(crate) fn finish(world: &mut World, healed_by: Duration, quiet_by: Duration)
     } else if !world.is_whole() {
         world.run_until(healed_by + Duration::from_secs(2));
         if !world.is_whole() {
-            violations.push(format!("liveness: not healed: {}", world.what_is_missing()));
+            violations.push(Violation::new("liveness", world.what_is_missing()).at(world.now()));
         }
     }
     world.run_until(quiet_by);
@@ -253,6 +255,7 @@ pub(crate) fn finish(world: &mut World, healed_by: Duration, quiet_by: Duration)
         violations,
         operations: world.history.operations().len(),
         events: world.handled(),
+        idle: std::mem::take(&mut world.record.idle),
         digest: digest(world),
         trace: None,
         marks: std::mem::take(&mut world.marks),

@@ -6,12 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::{Write as _, stderr},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
-    check::{History, Loss, OneDecision},
+    check::{History, Loss, OneDecision, Violation},
     client::Client,
     clock::Clock,
     fault::{Fault, Whom},
@@ -160,7 +161,7 @@ pub(crate) struct World {
     /// When copies are laid beside their primaries next.
     copies_due: u64,
     /// What was wrong during the run, before anything was judged.
-    pub(crate) wrong: Vec<String>,
+    pub(crate) wrong: Vec<Violation>,
     /// Interesting branches reached.
     pub(crate) marks: Marks,
 }
@@ -291,7 +292,8 @@ impl World {
             return false;
         }
         if self.trace && !matches!(event, Event::Tick(_) | Event::Next(_) | Event::TryOver(..)) {
-            eprintln!("{:>10.3} {event:?}", at as f64 / 1e6);
+            // Who reads only the beginning, as `head` does, has closed the pipe on purpose.
+            let _ = writeln!(stderr(), "{:>10.3} {event:?}", at as f64 / 1e6);
         }
         self.handle(event);
         self.look_at_copies();

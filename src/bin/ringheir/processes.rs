@@ -26,6 +26,8 @@ use crate::ports::{PORT_FIRST, PORT_LAST, free_ports};
 
 /// How long a process may take until it says that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// What nodes write to their folder before anything has happened, in bytes, and some more.
+const ROOM_NEEDED: usize = 1 << 20;
 /// How much of a node's log is shown when it fails.
 const LOG_SHOWN: usize = 12;
 
@@ -156,6 +158,11 @@ impl Processes {
             .create(&folder)
             .map_err(|error| ProcessError::Folder { folder: folder.clone(), error })?;
         let mut processes = Self { folder, program, keep, nodes: Vec::new() };
+        // A node that cannot write its lock and its log there would only seem to be slow.
+        let probe = processes.folder.join("room");
+        fs::write(&probe, vec![0; ROOM_NEEDED])
+            .and_then(|()| fs::remove_file(&probe))
+            .map_err(|error| ProcessError::Folder { folder: processes.folder.clone(), error })?;
         DirBuilder::new().mode(0o700).create(processes.run_dir()).map_err(system("make a run folder"))?;
         let ports = free_ports(names.len() * 3, (draw % 65_536) as u16).ok_or(ProcessError::NoPorts)?;
         let place = |(name, ports): (&String, &[u16])| Place {

@@ -2,6 +2,7 @@
 //!
 //! The same seed gives the same run on every machine. Exit 1 when something was violated, with the one line that repeats it.
 
+mod breaking;
 mod files;
 mod process;
 mod real;
@@ -9,6 +10,7 @@ mod seeds;
 mod telling;
 
 use std::{
+    fs::OpenOptions,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -16,15 +18,21 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use ringheir::sim::{
+    campaign::FAILED_MAX,
     run::{Mix, Noted, Planted, Report},
     timeline::{diff, page},
     trace::Trace,
 };
 
-use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, ask::tell};
+use crate::{
+    COULD_NOT_RUN, DOES_NOT_HOLD,
+    ask::{line, print, tell},
+};
 
 /// More than any machine runs; and the last of them can still be counted.
 const SEEDS_MAX: u64 = 1 << 62;
+/// More than any machine that is known has cores.
+const THREADS_MAX: i64 = 1_024;
 
 /// Runs scenario files, or seeds of the simulator: nodes, clients, faults and judgement over virtual time
 #[derive(Args)]
@@ -58,11 +66,11 @@ pub(crate) struct Sim {
     /// Say in what two runs differ, which `--events` wrote; runs nothing.
     #[arg(long, num_args = 2, value_names = ["FILE", "FILE"], exclusive = true)]
     diff: Option<Vec<PathBuf>>,
-    /// Only these faults, by number, or none: as `--shrink` tells.
-    #[arg(long, value_name = "NUMBERS", requires = "seed", value_parser = read_numbers)]
+    /// Only these faults of one run, by number, or none: as `--shrink` tells.
+    #[arg(long, value_name = "NUMBERS", value_parser = read_numbers)]
     only: Option<Numbers>,
-    /// Print every event of the run to stderr.
-    #[arg(long, requires = "seed")]
+    /// Print every event of one run to stderr.
+    #[arg(long)]
     trace: bool,
     /// The mix of faults; otherwise each seed says its own.
     #[arg(long, value_parser = read_mix, conflicts_with = "paths")]
@@ -74,11 +82,11 @@ pub(crate) struct Sim {
     #[arg(long, conflicts_with_all = ["paths", "planted", "seed", "shrink", "html", "events"])]
     every_planted: bool,
     /// How many runs at a time; one a core when not given.
-    #[arg(long)]
-    threads: Option<NonZeroUsize>,
-    /// Stop after this many failing seeds.
-    #[arg(long, default_value_t = 5)]
-    failures: usize,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    threads: Option<u16>,
+    /// Stop after this many failing seeds; those under way on other threads are finished.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=FAILED_MAX as i64))]
+    failures: u16,
     /// Print one JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -134,11 +142,11 @@ fn read_trace(path: &Path) -> Result<Trace, String> {
 fn tell_difference(one: &Path, other: &Path) -> ExitCode {
     match (read_trace(one), read_trace(other)) {
         (Ok(left), Ok(right)) if left == right => {
-            println!("the same: {} entries", left.entries.len());
+            line(format_args!("the same: {} entries", left.entries.len()));
             ExitCode::SUCCESS
         }
         (Ok(left), Ok(right)) => {
-            print!("{}", diff(&left, &right));
+            print(diff(&left, &right));
             ExitCode::from(DOES_NOT_HOLD)
         }
         (one, other) => {
@@ -161,6 +169,16 @@ impl Sim {
             tell("--messages is about what is written down: say where, with --html FILE or --events FILE");
             return ExitCode::from(COULD_NOT_RUN);
         }
+        // A run of files is one run of each when nothing is said.
+        let is_one = self.seed.is_some() || (!self.paths.is_empty() && self.seeds.is_none());
+        let of_one = [(self.trace, "--trace"), (self.only.is_some(), "--only")];
+        if let Some((_, option)) = of_one.into_iter().find(|(given, _)| *given && !is_one) {
+            tell(format_args!("{option} is about one run: say which, with --seed N"));
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+        if !self.can_be_written() {
+            return ExitCode::from(COULD_NOT_RUN);
+        }
         if self.every_planted {
             return self.run_every_planted();
         }
@@ -168,7 +186,8 @@ impl Sim {
     }
 
     fn threads(&self) -> usize {
-        self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.map_or_else(cores, usize::from)
     }
 
     fn only(&self) -> Option<&[usize]> {
@@ -178,6 +197,33 @@ impl Sim {
     /// How much of a run is noted down for its page.
     const fn noted(&self) -> Noted {
         if self.messages { Noted::Messages } else { Noted::Events }
+    }
+
+    /// Whether what is wanted as a file can be written, before the work is done.
+    fn can_be_written(&self) -> bool {
+        if self.html.is_some() && self.html == self.events {
+            tell("--html and --events name the same file: give each its own");
+            return false;
+        }
+        self.html.iter().chain(&self.events).all(|path| {
+            let is_new = !path.exists();
+            let opened = OpenOptions::new().create(true).append(true).open(path);
+            if is_new && opened.is_ok() {
+                // An interrupted run leaves no empty file.
+                let _ = std::fs::remove_file(path);
+            }
+            opened.map_err(|why| tell(format_args!("{}: {why}", path.display()))).is_ok()
+        })
+    }
+
+    /// Whether a run has all the faults that are wanted of it; says which there are.
+    fn has_those(&self, faults: usize, run: &str) -> bool {
+        let missing = self.only().and_then(|only| only.iter().find(|number| **number >= faults));
+        if let Some(number) = missing {
+            let there = if faults == 0 { "none".to_owned() } else { format!("{faults}, counted from 0") };
+            tell(format_args!("--only {number}: {run} has no fault of that number; there are {there}"));
+        }
+        missing.is_none()
     }
 
     /// Writes the page of a run, if one is wanted; says whether that went well.

@@ -334,6 +334,15 @@ impl History {
         self.writers.get(&(session, value)).map(|number| &self.operations[*number])
     }
 
+    /// Which one this is: a caller asks one thing of a session at a time.
+    #[must_use]
+    pub fn number_of(&self, operation: &Operation) -> Option<OperationNumber> {
+        let same = |o: &Operation| {
+            (o.session, o.client, o.invoked) == (operation.session, operation.client, operation.invoked)
+        };
+        self.operations.iter().position(same).map(OperationNumber)
+    }
+
     /// One that may take as much, and has nothing yet.
     pub(super) const fn emptied(&self) -> Self {
         Self::new(self.operations_max)

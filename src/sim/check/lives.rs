@@ -53,6 +53,16 @@ impl<'h> Lives<'h> {
     }
 }
 
+/// How many changes had been acknowledged when their session lost its last copy.
+#[must_use]
+pub fn lost_changes(history: &History, losses: &Losses) -> u64 {
+    let is_lost = |operation: &&Operation| {
+        let losses = losses.get(&operation.session).map_or(&[][..], Vec::as_slice);
+        operation.changed() && losses.iter().any(|loss| operation.returned.is_some_and(|at| at <= loss.ended))
+    };
+    history.operations().iter().filter(is_lost).count() as u64
+}
+
 /// Whether the last life of a session with these losses can be judged.
 pub(super) fn is_known(losses: Option<&Vec<Loss>>) -> bool {
     losses.and_then(|losses| losses.last()).is_none_or(|loss| loss.began.is_some())
@@ -80,7 +90,7 @@ fn in_life(operation: &Operation, begun_by: Option<Loss>, ended_by: Option<&Loss
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::check::{Action, FinalState, Reply, of_callers};
+    use crate::sim::check::{Action, FinalState, Reply, Violation, of_callers};
 
     const SESSION: u32 = 5;
 
@@ -114,7 +124,8 @@ mod tests {
     #[test]
     fn a_session_may_begin_anew_where_it_was_lost_and_nowhere_else() {
         let told = history(&TWO_LIVES);
-        assert_eq!(of_callers(&told, &losses(8, Some(9)), Some(&last(30, &[30]))), Vec::<String>::new());
+        assert_eq!(of_callers(&told, &losses(8, Some(9)), Some(&last(30, &[30]))), []);
+        assert_eq!(lost_changes(&told, &losses(8, Some(9))), 2);
         assert!(!of_callers(&told, &Losses::new(), Some(&last(30, &[30]))).is_empty());
     }
 
@@ -123,13 +134,16 @@ mod tests {
         let mut stale = TWO_LIVES.to_vec();
         stale.insert(2, (5, 6, Action::Read, Some(10), 1));
         let found = of_callers(&history(&stale), &losses(8, Some(9)), Some(&last(30, &[30])));
-        assert!(found.len() == 1 && found[0].starts_with("linearizability: before a loss: "), "{found:?}");
+        assert!(found.len() == 1 && found[0].to_string().starts_with("linearizability: before a loss: "), "{found:?}");
+        assert_eq!(found[0].operation.map(|number| number.index()), Some(2));
     }
 
     #[test]
     fn what_was_acknowledged_after_a_loss_survives_and_is_there_once() {
         let told = history(&TWO_LIVES);
-        let check = |finals| of_callers(&told, &losses(8, Some(9)), Some(&finals)).join("\n");
+        let check = |finals| {
+            of_callers(&told, &losses(8, Some(9)), Some(&finals)).iter().map(Violation::to_string).collect::<String>()
+        };
         assert!(check(BTreeMap::new()).contains("acknowledged survives"));
         assert!(check(last(30, &[30, 30])).contains("applied once"));
         // What was said again to those who had forgotten it.
@@ -142,11 +156,11 @@ mod tests {
             let mut told = TWO_LIVES[..2].to_vec();
             told.push((7, 11, Action::Write { value }, before, version));
             let end = if before.is_some() { BTreeMap::new() } else { last(40, &[40]) };
-            assert_eq!(of_callers(&history(&told), &losses(8, Some(9)), Some(&end)), Vec::<String>::new());
+            assert_eq!(of_callers(&history(&told), &losses(8, Some(9)), Some(&end)), []);
         }
         let mut told = TWO_LIVES.to_vec();
         told.push((7, 20, Action::Read, Some(20), 2));
-        assert_eq!(of_callers(&history(&told), &losses(8, Some(9)), Some(&last(30, &[30]))), Vec::<String>::new());
+        assert_eq!(of_callers(&history(&told), &losses(8, Some(9)), Some(&last(30, &[30]))), []);
     }
 
     #[test]
@@ -154,7 +168,7 @@ mod tests {
         let mut told = TWO_LIVES.to_vec();
         // One that was left behind goes on with the first life.
         told.push((15, 16, Action::Write { value: 50 }, Some(20), 3));
-        assert_eq!(of_callers(&history(&told), &losses(8, None), Some(&last(30, &[30]))), Vec::<String>::new());
+        assert_eq!(of_callers(&history(&told), &losses(8, None), Some(&last(30, &[30]))), []);
         assert!(!of_callers(&history(&told), &losses(8, Some(9)), Some(&last(30, &[30]))).is_empty());
     }
 }

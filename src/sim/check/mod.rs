@@ -22,6 +22,7 @@ pub mod history;
 pub mod linearizable;
 mod lives;
 pub mod one_decision;
+mod violation;
 
 pub use acknowledged_survives::AcknowledgedLost;
 pub use applied_once::{AppliedFault, FinalState};
@@ -29,33 +30,39 @@ pub use backup_prefix::PrefixFault;
 pub use explain::{Explanation, Fault};
 pub use history::{Action, History, HistoryFault, Operation, OperationNumber, Outcome, Register, Reply};
 pub use linearizable::Verdict;
-pub use lives::{Loss, Losses};
+pub use lives::{Loss, Losses, lost_changes};
 pub use one_decision::{OneDecision, TwoDecisions};
+pub use violation::Violation;
 
 use std::collections::BTreeMap;
 
 use self::lives::{Lives, is_known};
 
-/// What is wrong with what callers were told, each begun with the name of its check. `losses` says which sessions lost every copy, and
+/// What is wrong with what callers were told. `losses` says which sessions lost every copy, and
 /// when; `finals` is what the sessions are in the end, `None` where there is no end to judge.
 #[must_use]
-pub fn of_callers(history: &History, losses: &Losses, finals: Option<&BTreeMap<u32, FinalState>>) -> Vec<String> {
-    let lives = Lives::of(history, losses);
+pub fn of_callers(whole: &History, losses: &Losses, finals: Option<&BTreeMap<u32, FinalState>>) -> Vec<Violation> {
+    let lives = Lives::of(whole, losses);
     let in_order = |history: &History, when: &str| match linearizable::check(history, linearizable::STEPS_MAX) {
         Verdict::Linearizable => None,
-        Verdict::Violation(explanation) => Some(format!("linearizability: {when}{explanation}")),
-        Verdict::TooHard { sessions } => Some(format!("linearizability: {when}too hard for sessions {sessions:?}")),
+        Verdict::Violation(explanation) => {
+            Some((format!("{when}{explanation}"), whole.number_of(&explanation.operation)))
+        }
+        Verdict::TooHard { sessions } => Some((format!("{when}too hard for sessions {sessions:?}"), None)),
     };
     let ended = lives.ended.iter().filter_map(|history| in_order(history, "before a loss: "));
-    let mut violations: Vec<String> = ended.chain(in_order(&lives.last, "")).collect();
+    let found = ended.chain(in_order(&lives.last, ""));
+    let mut violations: Vec<_> =
+        found.map(|(words, number)| Violation::new("linearizability", words).of(number)).collect();
     let Some(finals) = finals else { return violations };
     let known = finals.iter().filter(|(session, _)| is_known(losses.get(session)));
     let finals = known.map(|(session, last)| (*session, last.clone())).collect();
     if let Err(fault) = applied_once::check(&lives.last, &finals) {
-        violations.push(format!("applied once: {fault}"));
+        violations.push(Violation::new("applied once", fault));
     }
     if let Err(fault) = acknowledged_survives::check(&lives.last, &finals) {
-        violations.push(format!("acknowledged survives: {fault}"));
+        let number = whole.number_of(&fault.operation);
+        violations.push(Violation::new("acknowledged survives", fault).of(number));
     }
     violations
 }

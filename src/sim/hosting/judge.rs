@@ -10,10 +10,12 @@ use super::{
     hosted::{CallNumber, Drawn, Hosted, ReplyNumber, Said},
     kept::Kept,
 };
-use crate::{id::RequestId, kinds::LiveSession, moment::Moment, sim::check::Operation};
-
-/// Differences told of one run; the rest is like them.
-const TOLD_MAX: usize = 5;
+use crate::{
+    id::RequestId,
+    kinds::LiveSession,
+    moment::Moment,
+    sim::check::{History, Operation, Violation},
+};
 
 /// What a caller was told by an operation.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +25,40 @@ pub(crate) struct Answered {
     pub(crate) reply: ReplyNumber,
 }
 
-/// Judges one session. `last` is what its primary holds in the end; `calls` says which call wrote a value.
+/// Judges one session, and tells the first that is wrong; what follows it mostly follows from it. `last` is what its primary holds in the
+/// end; `calls` says which call wrote a value.
 pub(crate) fn judge(
     hosted: &Hosted,
     session: u32,
     last: &Kept,
     calls: &BTreeMap<u64, (CallNumber, RequestId)>,
     answered: &[Answered],
-) -> Vec<String> {
-    let mut found = Vec::new();
+    history: &History,
+) -> Option<Violation> {
+    let found = first_wrong(hosted, session, last, calls, answered, history)?;
+    // The object that never moved is no witness if another of its kind says something else.
+    let again = first_wrong(hosted, session, last, calls, answered, history);
+    if again.as_ref() == Some(&found) {
+        return Some(found);
+    }
+    let again = again.map_or_else(|| "was right".to_owned(), |again| format!("said: {}", again.words));
+    let words = format!(
+        "session {session}: its handlers do not do the same twice. Do they look at a clock, at chance, or at the order of a HashMap? The \
+         same commands were run on two objects that never moved: by the first, {}; the second {again}",
+        found.words
+    );
+    Some(Violation { words, ..found })
+}
+
+fn first_wrong(
+    hosted: &Hosted,
+    session: u32,
+    last: &Kept,
+    calls: &BTreeMap<u64, (CallNumber, RequestId)>,
+    answered: &[Answered],
+    history: &History,
+) -> Option<Violation> {
+    let told = |words, told: &Answered| Violation::new("sessions", words).of(history.number_of(&told.operation));
     let changes: BTreeMap<u64, &Answered> =
         answered.iter().filter_map(|a| Some((a.operation.action.writes()?, a))).collect();
     let mut questions: BTreeMap<u64, Vec<&Answered>> = BTreeMap::new();
@@ -49,60 +76,57 @@ pub(crate) fn judge(
         for asked in questions.get(&(position as u64)).into_iter().flatten() {
             let call = hosted.call(asked.call);
             let expected = step(&mut kept, &call, (0, position as u64), None);
-            compare(hosted, session, position, &call, asked, &expected, &mut found);
+            if let Some(words) = differs(hosted, session, position, &call, asked, &expected) {
+                return Some(told(words, asked));
+            }
         }
         let Some(effected) = last.log.get(position) else { break };
         let Some((number, request)) = calls.get(&effected.value) else {
-            found.push(format!("sessions: session {session} has a change that nobody asked for, {}", effected.value));
-            break;
+            let words = format!("session {session} has a change that nobody asked for, {}", effected.value);
+            return Some(Violation::new("sessions", words));
         };
         let call = hosted.call(*number);
         let expected = step(&mut kept, &call, (effected.value, effected.version), Some(*request));
-        if let Some(answered) = changes.get(&effected.value) {
-            compare(hosted, session, position + 1, &call, answered, &expected, &mut found);
+        if let Some(answered) = changes.get(&effected.value)
+            && let Some(words) = differs(hosted, session, position + 1, &call, answered, &expected)
+        {
+            return Some(told(words, answered));
         }
         if let Some(words) = hosted.inspect(session, &kept) {
-            found.push(format!(
-                "invariant: session {session}, after change {} ({}): {words}",
-                position + 1,
-                call.spoken.words
-            ));
-            break;
-        }
-        if found.len() >= TOLD_MAX {
-            return found;
+            let number = changes.get(&effected.value).and_then(|answered| history.number_of(&answered.operation));
+            let words = format!("session {session}, after change {} ({}): {words}", position + 1, call.spoken.words);
+            return Some(Violation::new("invariant", words).of(number));
         }
     }
-    if found.is_empty() && hosted.state(session, last) != hosted.state(session, &kept) {
-        found.push(format!(
-            "sessions: session {session} is not in the state that its {} changes lead to on an object that never moved",
+    (hosted.state(session, last) != hosted.state(session, &kept)).then(|| {
+        let words = format!(
+            "session {session} is not in the state that its {} changes lead to on an object that never moved",
             last.log.len()
-        ));
-    }
-    found
+        );
+        Violation::new("sessions", words)
+    })
 }
 
-fn compare(
+/// What a caller was told otherwise than the object that never moved says.
+fn differs(
     hosted: &Hosted,
     session: u32,
     position: usize,
     call: &Drawn,
     answered: &Answered,
     expected: &Said,
-    found: &mut Vec<String>,
-) {
+) -> Option<String> {
     let said = hosted.reply(answered.reply);
-    if said != *expected {
+    (said != *expected).then(|| {
         let words = |said: &Said| match said {
             Ok(reply) => call.spoken.reply_in_words(reply),
             Err(failure) => format!("{failure:?}"),
         };
         let (client, asked) = (answered.operation.client, &call.spoken.words);
-        found.push(format!(
-            "sessions: session {session}, change {position}: client {client} asked {asked} and was told {}; an object that never moved \
-             says {}",
+        format!(
+            "session {session}, change {position}: client {client} asked {asked} and was told {}; an object that never moved says {}",
             words(&said),
             words(expected)
-        ));
-    }
+        )
+    })
 }

@@ -33,7 +33,7 @@
 //!     Call::command(chance.range(0, 8) as u32, Add(chance.range(1, 10) as i64))
 //! })?;
 //! let ran = simulation.seeds(0..3);
-//! assert!(ran.failed.is_empty(), "{}", ran.failed[0].violations.join("\n"));
+//! assert!(ran.failed.is_empty(), "{}", ran.failed[0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -50,7 +50,7 @@ mod tests;
 use std::{
     fmt::{self, Debug},
     marker::PhantomData,
-    ops::Range,
+    ops::{ControlFlow, Range},
     sync::Arc,
     time::Duration,
 };
@@ -64,7 +64,7 @@ use super::{
     campaign::{Campaign, campaign_of, caught},
     play::{Play, play_hosted},
     random::Stream,
-    run::{Noted, Report, check_of},
+    run::{Noted, Report},
     scenario::{Scenario, Swarm},
     shrink::shrink,
 };
@@ -196,7 +196,9 @@ impl<S: Session> Simulation<S> {
     #[must_use]
     pub fn seeds(&self, seeds: Range<u64>) -> Campaign {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        campaign_of(seeds, &|seed| self.run(seed, None, Noted::Nothing), FAILURES, threads, &|_| {})
+        campaign_of(seeds, &|seed| self.run(seed, None, Noted::Nothing), FAILURES, threads, &|_| {
+            ControlFlow::Continue(())
+        })
     }
 
     /// The fewest faults with which a seed still violates the same check as first, by number; `None` if the seed violates
@@ -204,9 +206,9 @@ impl<S: Session> Simulation<S> {
     #[must_use]
     pub fn fewest_faults(&self, seed: u64) -> Option<Vec<usize>> {
         let failed = self.run(seed, None, Noted::Nothing);
-        let first = check_of(failed.violations.first()?);
+        let first = failed.violations.first()?.check;
         let fails = |only: &[usize]| {
-            self.run(seed, Some(only), Noted::Nothing).violations.iter().any(|words| check_of(words) == first)
+            self.run(seed, Some(only), Noted::Nothing).violations.iter().any(|found| found.check == first)
         };
         Some(shrink(self.faults(seed).len(), PATIENCE, fails, |_, _| {}))
     }

@@ -116,7 +116,8 @@ fn tills(command: fn(u64) -> Call<Till>) -> Simulation<Till> {
 }
 
 fn violations(simulation: &Simulation<Till>, seeds: u64) -> Vec<String> {
-    simulation.seeds(0..seeds).failed.into_iter().flat_map(|report| report.violations).collect()
+    let violations = simulation.seeds(0..seeds).failed.into_iter().flat_map(|report| report.violations);
+    violations.map(|violation| violation.to_string()).collect()
 }
 
 #[test]
@@ -146,6 +147,8 @@ fn a_handler_that_goes_by_its_clock_or_by_chance_of_its_own_is_found() {
         let found = violations(&tills(command), 1);
         assert!(found.iter().any(|words| words.starts_with("sessions: ")), "{found:?}");
     }
+    let chance = violations(&tills(|drawn| Call::command((drawn >> 8) as u32 % 3, PayByChance(0))), 1);
+    assert!(chance.iter().any(|words| words.contains("do not do the same twice")), "{chance:?}");
 }
 
 #[test]
@@ -213,12 +216,16 @@ fn a_scenario_made_in_rust_is_played_and_its_expectations_count() {
         .expect("right");
     let pays = || tills(|drawn| Call::command((drawn >> 8) as u32 % 6, PayIn(1)));
     let report = pays().scenario(scenario).play(3);
-    assert_eq!(report.violations, Vec::<String>::new());
+    assert_eq!(report.violations, []);
     let trace = report.trace.expect("noted down");
     assert!(trace.entries.iter().any(|entry| format!("{entry:?}").contains("PayIn(1)")), "commands in their own words");
     let strict = four().at(SECOND * 2, Deed::Kill(vec![named("a")])).expect(Holds::PromotedWithin(Duration::ZERO));
     let report = pays().scenario(strict.build().expect("right")).play(3);
-    assert!(report.violations.iter().any(|words| words.contains("after the loss of a")), "{:?}", report.violations);
+    assert!(
+        report.violations.iter().any(|found| found.words.contains("after the loss of a")),
+        "{:?}",
+        report.violations
+    );
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub(super) fn now(world: &World, holds: &Holds) -> Option<String> {
             differs(there != voters.iter().copied().collect(), format!("the voters are {}", names(&there)))
         }
         Holds::Primary(by) => by.iter().find_map(|(home, by)| {
+            if of(*home).next().is_none() {
+                return Some(homeless(*home));
+            }
             let other = of(*home).find(|entry| entry.primary.name != *by);
             let unserved = || view.entries().find(|(arc, e)| e.home == *home && !world.is_served(*arc, e.primary));
             match other {
@@ -40,6 +43,9 @@ pub(super) fn now(world: &World, holds: &Holds) -> Option<String> {
             }
         }),
         Holds::Backups(by) => by.iter().find_map(|(home, by)| {
+            if of(*home).next().is_none() {
+                return Some(homeless(*home));
+            }
             let expected: BTreeSet<NodeName> = by.iter().copied().collect();
             let there = |entry: &ArcEntry| entry.in_sync.iter().map(|node| node.name).collect::<BTreeSet<_>>();
             let other = of(*home).map(there).find(|there| *there != expected)?;
@@ -67,6 +73,11 @@ pub(super) fn now(world: &World, holds: &Holds) -> Option<String> {
     }
 }
 
+/// What is said of nothing would hold whatever it says.
+fn homeless(home: NodeName) -> String {
+    format!("no arc is at home with {home}")
+}
+
 fn links_of(view: &View) -> BTreeSet<(NodeName, NodeName)> {
     let links = view.arcs.iter().flat_map(|entry| entry.in_sync.iter().map(|to| (entry.primary.name, to.name)));
     links.collect()
@@ -74,7 +85,7 @@ fn links_of(view: &View) -> BTreeSet<(NodeName, NodeName)> {
 
 /// What is instead of something that is expected of the whole run; `None` if it holds.
 pub(super) fn of_the_whole(world: &World, report: &Report, marks: &Marks, holds: &Holds) -> Option<String> {
-    let found = |check: &str| report.violations.iter().filter(|words| words.starts_with(check)).count() as u64;
+    let found = |check: &str| report.violations.iter().filter(|violation| violation.check == check).count() as u64;
     let count = |there: u64, expected: u64, what: &str| (there != expected).then(|| format!("{there} {what}"));
     match holds {
         Holds::Lost(expected) => {
@@ -83,6 +94,9 @@ pub(super) fn of_the_whole(world: &World, report: &Report, marks: &Marks, holds:
         Holds::Duplicated(expected) => count(found("applied once"), *expected, "were, or more"),
         Holds::StaleReads(expected) => count(found("linearizability"), *expected, "were, or more"),
         Holds::Failed(expected) => count(world.record.failed, *expected, "did"),
+        Holds::PromotedWithin(_) | Holds::ProtectedWithin(_) if world.record.losses.is_empty() => {
+            Some("no step lost a member".to_owned())
+        }
         Holds::PromotedWithin(limit) => {
             late(world.record.losses.iter().map(|loss| (loss.node.name, loss.promoted)), *limit)
         }

@@ -11,7 +11,7 @@ use crate::{
     id::SessionKey,
     replication::Primary,
     sim::{
-        check::{FinalState, Losses, of_callers},
+        check::{FinalState, Losses, Violation, of_callers},
         hosting::{self, Answered, Kept},
         node::SimNode,
         register::{register_of, session_key, values_of},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Says what was violated. Without healing there is no final state to judge.
-pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
+pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<Violation>) {
     violations.extend(world.wrong.iter().cloned());
     let (finals, losses) = (finals(world), world.session_losses());
     violations.extend(of_callers(&world.history, &losses, healed.then_some(&finals)));
@@ -35,16 +35,16 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<String>) {
 }
 
 /// Sessions of a user's type are what their commands make of an object that never moves, and said so; unless that object was lost.
-fn judge_hosted(world: &World, losses: &Losses, violations: &mut Vec<String>) {
+fn judge_hosted(world: &World, losses: &Losses, violations: &mut Vec<Violation>) {
     let Some(hosted) = &world.setting().hosted else { return };
     for session in world.sessions().into_iter().filter(|session| !losses.contains_key(session)) {
         let key = session_key(session);
         let Some(primary) = primary_of(world, &key) else { continue };
         let last = Kept::of(primary.store().get(&key));
         let told: Vec<Answered> = world.told.iter().filter(|told| told.operation.session == session).copied().collect();
-        violations.extend(hosting::judge(hosted, session, &last, &world.called, &told));
+        violations.extend(hosting::judge(hosted, session, &last, &world.called, &told, &world.history));
     }
-    violations.extend(hosted.take_wrong().into_iter().map(|words| format!("sessions: {words}")));
+    violations.extend(hosted.take_wrong().into_iter().map(|words| Violation::new("sessions", words)));
 }
 
 /// Who serves a session in the end.

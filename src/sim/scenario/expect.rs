@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::id::NodeName;
+use crate::{id::NodeName, sim::check::Violation};
 
 /// When an expectation is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,15 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// The words of the violation, where something else is instead.
+    /// The violation where something else is instead, as was seen at this time of the run.
     #[must_use]
-    pub fn unmet(&self, instead: &str) -> String {
+    pub fn unmet(&self, instead: &str, seen_at: Duration) -> Violation {
         let when = match self.when {
             When::At(at) => format!("at {at:?}"),
             When::Finally => "in the end".to_owned(),
         };
-        format!("expect: line {}, {when}: {}; but {instead}", self.line, self.holds)
+        Violation::new("expect", format_args!("line {}, {when}: expected: {}; but {instead}", self.line, self.holds))
+            .at(seen_at)
     }
 }
 

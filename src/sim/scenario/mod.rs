@@ -8,6 +8,7 @@ mod builder;
 mod deed;
 mod expect;
 mod fault;
+mod idle;
 mod reading;
 mod setting;
 mod value;
@@ -24,6 +25,7 @@ pub use self::{
     deed::{Between, Deed, Step},
     expect::{Expectation, Holds, When},
     fault::{ScenarioError, ScenarioFault},
+    idle::Idle,
     setting::{ClusterPlan, NodePlan, Swarm, Work},
 };
 

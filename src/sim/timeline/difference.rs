@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::said::{KINDS, Said, Time, kind};
-use crate::sim::trace::{Entry, Trace};
+use crate::sim::trace::{Entry, Trace, What};
 
 /// So many entries before a parting are told, which are alike, and so many from it on.
 const CONTEXT: usize = 5;
@@ -41,14 +41,22 @@ pub struct Parting {
     pub before: usize,
 }
 
+/// Whether the same happened: which process of a name it was is each run's own.
+fn is_same(one: &What, other: &What) -> bool {
+    match (one, other) {
+        (What::Started { node: one, .. }, What::Started { node: other, .. }) => one == other,
+        _ => one == other,
+    }
+}
+
 /// Compares two traces.
 #[must_use]
 pub fn diff(one: &Trace, other: &Trace) -> Difference {
-    let first = parting(one, other, |a, b| a == b);
+    let first = parting(one, other, |a, b| a.at_us == b.at_us && is_same(&a.what, &b.what));
     let only_time = first.as_ref().is_some_and(|parting| {
-        matches!((one.entries.get(parting.at), other.entries.get(parting.at)), (Some(a), Some(b)) if a.what == b.what)
+        matches!((one.entries.get(parting.at), other.entries.get(parting.at)), (Some(a), Some(b)) if is_same(&a.what, &b.what))
     });
-    let first_other = only_time.then(|| parting(one, other, |a, b| a.what == b.what)).flatten();
+    let first_other = only_time.then(|| parting(one, other, |a, b| is_same(&a.what, &b.what))).flatten();
     Difference { settings: settings(one, other), first, first_other, counts: counts(one, other) }
 }
 
@@ -149,7 +157,7 @@ impl fmt::Display for Difference {
 
 impl Parting {
     fn same_but_for_time(&self) -> bool {
-        matches!((self.one.get(self.before), self.other.get(self.before)), (Some(a), Some(b)) if a.what == b.what)
+        matches!((self.one.get(self.before), self.other.get(self.before)), (Some(a), Some(b)) if is_same(&a.what, &b.what))
     }
 }
 

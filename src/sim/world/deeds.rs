@@ -14,6 +14,12 @@ impl World {
     /// Carries out a step of a scenario.
     pub(super) fn perform(&mut self, deed: &Deed) {
         self.record.step(self.now, deed.to_string(), &deed.nodes());
+        let process = |name| self.processes.get(&name);
+        let is_lost = self.newest.as_ref().is_some_and(|view| !view.open_losses().is_empty());
+        let idle = deed.idle(|name| process(name).is_some(), |name| process(name).is_some_and(|p| p.paused), is_lost);
+        for why in idle {
+            self.record.idle(self.now, deed, why);
+        }
         match deed {
             Deed::Kill(names) => names.iter().for_each(|name| self.kill(*name)),
             Deed::PowerOff(names) => {

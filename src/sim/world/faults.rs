@@ -80,6 +80,7 @@ impl World {
             Fault::ClearLost => self.clear_lost(),
             Fault::Mend => self.mend(),
             Fault::Heal => {
+                self.record.step(self.now, "what is still wrong is mended".to_owned(), &[]);
                 self.mend();
                 self.network.clear_up();
                 self.network.weather.drop = 0.0;
@@ -264,6 +265,7 @@ impl World {
         let dead = process.node.id();
         self.alive.remove(&dead);
         self.record.ended(self.now, name, how);
+        self.note_all_lost();
         let others: Vec<NodeId> = self.alive.iter().copied().collect();
         for other in others {
             let seen = process.chance.duration(Duration::from_micros(500), Duration::from_millis(5));

@@ -10,19 +10,23 @@ mod waking;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use super::World;
 use crate::{
-    id::{NodeId, ViewNumber},
-    membership::View,
-    sim::{node::SimNode, register::session_key},
+    id::{ArcId, NodeId},
+    membership::{ArcEntry, View},
+    sim::{
+        check::{Violation, lost_changes},
+        node::SimNode,
+    },
 };
 
 impl World {
     /// Something is that may not be.
-    pub(super) fn violated(&mut self, check: &str, words: impl std::fmt::Display) {
-        self.wrong.push(format!("{check}: {words}"));
+    pub(super) fn violated(&mut self, check: &'static str, words: impl std::fmt::Display) {
+        self.wrong.push(Violation::new(check, words).at(Duration::from_nanos(self.now)));
     }
 
     pub(super) fn installed(&mut self, node: NodeId, view: Arc<View>) {
@@ -50,7 +54,9 @@ impl World {
         let Some(newest) = &self.newest else { return false };
         let everywhere = self.processes.values().all(|p| p.node.view().is_some_and(|v| v.number == newest.number));
         let all_in = self.processes.values().all(|p| newest.is_member(p.node.id()));
-        everywhere && all_in && self.is_protected_now()
+        // One that is alone has nobody to guard it.
+        let served = || newest.entries().all(|(arc, entry)| self.is_served(arc, entry.primary));
+        everywhere && all_in && if self.processes.len() == 1 { served() } else { self.is_protected_now() }
     }
 
     /// Whether every arc is served, with all the backups that it should have, as the newest view says.
@@ -59,13 +65,9 @@ impl World {
         view.fully_protected() && view.entries().all(|(arc, entry)| self.is_served(arc, entry.primary))
     }
 
-    /// How many acknowledged changes were made to sessions whose arc lost every copy.
+    /// How many changes had been acknowledged when their session lost its last copy.
     pub(crate) fn lost_commands(&self) -> u64 {
-        let Some(view) = &self.newest else { return 0 };
-        let is_lost = |session: u32| {
-            view.arc(session_key(session).arc(view.shape.arcs)).is_some_and(|entry| entry.lost_at.is_some())
-        };
-        self.history.operations().iter().filter(|o| o.changed() && is_lost(o.session)).count() as u64
+        lost_changes(&self.history, &self.session_losses())
     }
 
     /// The newest view that any of these living processes has installed.
@@ -84,11 +86,35 @@ impl World {
         !self.setting.keeps_votes && !self.setting.recovers && living * 2 <= view.voters.len()
     }
 
-    /// A short description of what does not stand, for a liveness failure.
+    /// What does not stand, for people: the first that there is.
     #[must_use]
     pub(crate) fn what_is_missing(&self) -> String {
-        let views: Vec<(NodeId, Option<ViewNumber>)> =
-            self.processes.values().map(|p| (p.node.id(), p.node.view().map(|v| v.number))).collect();
-        format!("newest {:?}; installed {views:?}", self.newest)
+        let Some(newest) = &self.newest else { return "not healed: no node has installed a view".to_owned() };
+        let number = newest.number;
+        let late = self.processes.iter().find_map(|(name, process)| {
+            let installed = process.node.view().map(|view| view.number);
+            let words = match installed {
+                None => format!("{name} has no view"),
+                Some(installed) if installed != number => format!("{name} has view {installed}"),
+                Some(_) if !newest.is_member(process.node.id()) => format!("{name} is not a member"),
+                Some(_) => return None,
+            };
+            Some(format!("{words}, and view {number} is the newest"))
+        });
+        let lacking = || {
+            let unserved = |arc, entry: &ArcEntry| (!self.is_served(arc, entry.primary)).then_some("is not served");
+            let wanted = usize::from(newest.shape.backups).min(newest.members.len().saturating_sub(1));
+            let unguarded = |entry: &ArcEntry| (entry.in_sync.len() < wanted).then_some("lacks a backup");
+            let first = |(arc, entry): (ArcId, &Arc<ArcEntry>)| {
+                let what = unserved(arc, entry).or_else(|| unguarded(entry))?;
+                Some(format!(
+                    "by view {number}, arc {arc} of {}, at home with {}, {what}",
+                    entry.primary.name, entry.home
+                ))
+            };
+            newest.entries().find_map(first)
+        };
+        let words = late.or_else(lacking).unwrap_or_else(|| format!("by view {number}, not all is protected"));
+        format!("not healed: {words}")
     }
 }

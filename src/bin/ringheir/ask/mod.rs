@@ -17,12 +17,27 @@ pub(crate) use self::{
 
 use std::{
     fmt,
-    io::{Write as _, stderr, stdout},
+    io::{ErrorKind, Write as _, stderr, stdout},
+    process::exit,
 };
+
+use crate::COULD_NOT_RUN;
 
 /// Prints a result. Who reads only the beginning, as `head` does, has closed the pipe on purpose.
 pub(crate) fn print(text: impl fmt::Display) {
-    let _ = stdout().write_all(text.to_string().as_bytes());
+    match stdout().write_all(text.to_string().as_bytes()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
+            tell(format_args!("the result cannot be written: {why}"));
+            exit(i32::from(COULD_NOT_RUN));
+        }
+        _ => {}
+    }
+}
+
+/// Prints a line of a result.
+#[cfg(feature = "sim")]
+pub(crate) fn line(text: impl fmt::Display) {
+    print(format_args!("{text}\n"));
 }
 
 /// Says a line on stderr: progress, or what is wrong. Where nobody listens any more, the work goes on without.

@@ -7,11 +7,12 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::{Mutex, PoisonError},
 };
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use ringheir::sim::{
-    campaign::{Campaign, campaign_of, caught},
+    campaign::{Campaign, Told, campaign_of, caught},
     play::{Play, play},
     run::{Noted, Report},
     scenario::{FILE_MAX, Scenario, ScenarioError},
@@ -21,9 +22,13 @@ use std::io::IsTerminal as _;
 
 use super::{
     Engine, Sim,
-    telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
+    breaking::{Breaking, go_on},
+    telling::{Progress, as_json, many, per_second, show_failure, show_idle, shrink_and_tell},
 };
-use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, ask::tell};
+use crate::{
+    COULD_NOT_RUN, DOES_NOT_HOLD, INTERRUPTED,
+    ask::{line, tell},
+};
 
 /// A scenario and where it was read.
 pub(super) struct File {
@@ -37,20 +42,27 @@ impl Sim {
         if self.engine == Engine::Process {
             return self.run_on_processes(&files);
         }
+        let breaking = Breaking::watch();
         let (mut held, mut shown) = (true, None);
         let mut told = Vec::new();
         let most = files.iter().map(|file| file.scenario.name.len()).max().unwrap_or(0);
         for file in &files {
-            let (holds, json, run) = self.run_file(file, most);
+            if !self.has_those(file.scenario.acts_in_words(self.first_and_count().0).len(), &file.scenario.name) {
+                return ExitCode::from(COULD_NOT_RUN);
+            }
+            let (holds, json, run) = self.run_file(file, most, &breaking);
             // The first that fails, else the first of all.
             if shown.is_none() || (held && !holds) {
                 shown = Some((file, run));
             }
             held &= holds;
             told.push(json);
+            if breaking.is_wanted() {
+                return ExitCode::from(INTERRUPTED);
+            }
         }
         if self.json {
-            println!("{}", json!({ "ok": held, "scenarios": told }));
+            line(json!({ "ok": held, "scenarios": told }));
         }
         let page = |(file, (seed, only)): (&File, (u64, Option<Vec<usize>>))| {
             self.write_page(|| self.play(file, seed, only.as_deref(), self.noted()))
@@ -69,33 +81,52 @@ impl Sim {
         }
     }
 
-    fn run_file(&self, file: &File, most: usize) -> (bool, Value, (u64, Option<Vec<usize>>)) {
+    fn run_file(&self, file: &File, most: usize, breaking: &Breaking) -> (bool, Value, (u64, Option<Vec<usize>>)) {
         let (first, seeds) = self.first_and_count();
         let progress = Progress::new(&file.scenario.name);
-        let shown = |done: u64| progress.tell(|| format!("{done} of {seeds} seeds"));
-        let run = |seed| self.play(file, seed, self.only(), Noted::Nothing);
-        let result = campaign_of(first..first.saturating_add(seeds), &run, self.failures, self.threads(), &shown);
+        let shown = |told: Told<'_>| {
+            if let Told::Done(done) = told {
+                progress.tell(|| format!("{done} of {seeds} seeds"));
+            }
+            go_on(breaking)
+        };
+        // Steps do nothing in the first run, or it is chance that was there before them.
+        let idle = Mutex::new(Vec::new());
+        let run = |seed| {
+            let report = self.play(file, seed, self.only(), Noted::Nothing);
+            if seed == first {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&report.idle);
+            }
+            report
+        };
+        let result =
+            campaign_of(first..first.saturating_add(seeds), &run, usize::from(self.failures), self.threads(), &shown);
         let took = progress.took();
         progress.done();
         let Campaign { operations, failed, seeds: ran, marks, .. } = &result;
         let verdict = if failed.is_empty() { "holds" } else { "FAILS" };
-        println!(
-            "{verdict}  {:most$}  {ran} seeds, {} failed; {operations} operations, {:.1} s",
+        line(format_args!(
+            "{verdict}  {:most$}  {}{}, {} failed; {operations} operations, {:.1} s",
             file.scenario.name,
+            many(*ran, "seed"),
+            if *ran < seeds { format!(" of {seeds}") } else { String::new() },
             failed.len(),
             took.as_secs_f64()
-        );
+        ));
         failed.iter().for_each(show_failure);
+        let idle = idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+        show_idle(&idle);
         let fewest = failed.first().filter(|_| self.shrink && self.only.is_none()).and_then(|first| {
             let faults = file.scenario.acts_in_words(first.seed);
             shrink_and_tell(first, &faults, |only| self.play(file, first.seed, Some(only), Noted::Nothing))
         });
-        let only = fewest.or_else(|| self.only().map(<[usize]>::to_vec));
+        let only = fewest.clone().or_else(|| self.only().map(<[usize]>::to_vec));
         let shown = (failed.first().map_or(first, |report| report.seed), only);
-        let failures: Vec<_> = failed.iter().map(|report| as_json(report, &file.scenario.name)).collect();
+        let failures: Vec<_> = failed.iter().map(|report| as_json(report, ("scenario", &file.scenario.name))).collect();
         let told = json!({
             "scenario": file.scenario.name, "path": file.path, "seeds": ran, "failed": failed.len(), "operations": operations,
-            "seconds": took.as_secs_f64(), "seeds_per_s": per_second(*ran, took), "marks": marks, "failures": failures,
+            "seconds": took.as_secs_f64(), "seeds_per_s": per_second(*ran, took), "marks": marks, "idle": idle,
+            "fewest": fewest, "failures": failures,
         });
         (failed.is_empty(), told, shown)
     }

@@ -9,9 +9,12 @@ use super::{
     Sim,
     files::File,
     process::{EngineError, cannot, play},
-    telling::{Progress, as_json, show_failure},
+    telling::{Progress, as_json, many, show_failure, show_idle},
 };
-use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, INTERRUPTED, ask::tell};
+use crate::{
+    COULD_NOT_RUN, DOES_NOT_HOLD, INTERRUPTED,
+    ask::{line, tell},
+};
 
 impl Sim {
     pub(super) fn run_on_processes(&self, files: &[File]) -> ExitCode {
@@ -21,9 +24,12 @@ impl Sim {
         let most = files.iter().map(|file| file.scenario.name.len()).max().unwrap_or(0);
         let (mut held, mut told, mut shown) = (true, Vec::new(), None);
         for (number, file) in files.iter().enumerate() {
+            if !self.has_those(file.scenario.steps.len(), &file.scenario.name) {
+                return ExitCode::from(COULD_NOT_RUN);
+            }
             if file.scenario.simulated_only {
                 let name = &file.scenario.name;
-                println!("left out  {name}: it says engine = \"sim\"");
+                line(format_args!("left out  {name}: it says engine = \"sim\""));
                 told.push(json!({ "scenario": name, "path": file.path, "left_out": true }));
                 continue;
             }
@@ -31,7 +37,7 @@ impl Sim {
             let (mut operations, mut marks) = (0, std::collections::BTreeMap::<_, u64>::new());
             let (first, seeds) = self.first_and_count();
             let progress = Progress::new(&file.scenario.name);
-            let mut ran = 0;
+            let (mut ran, mut idle) = (0, Vec::new());
             for seed in first..first.saturating_add(seeds) {
                 let lasts = file.scenario.lasts.as_secs_f64();
                 progress.tell(|| format!("file {} of {}, seed {seed}, about {lasts:.0} s", number + 1, files.len()));
@@ -39,6 +45,7 @@ impl Sim {
                     Ok(report) => report,
                     Err(EngineError::Interrupted) => {
                         progress.done();
+                        tell("interrupted: its nodes are stopped");
                         return ExitCode::from(INTERRUPTED);
                     }
                     Err(why) => {
@@ -51,6 +58,9 @@ impl Sim {
                 operations += report.operations;
                 report.marks.iter().for_each(|(mark, _)| *marks.entry(*mark).or_default() += 1);
                 let fails = !report.violations.is_empty();
+                if ran == 1 {
+                    idle.clone_from(&report.idle);
+                }
                 if shown.is_none() || (held && fails) {
                     shown = Some(report.clone());
                 }
@@ -58,7 +68,7 @@ impl Sim {
                 if fails {
                     failed.push(report);
                 }
-                if failed.len() >= self.failures {
+                if failed.len() >= usize::from(self.failures) {
                     break;
                 }
             }
@@ -66,19 +76,22 @@ impl Sim {
             progress.done();
             let verdict = if failed.is_empty() { "holds" } else { "FAILS" };
             let (name, seconds) = (&file.scenario.name, took.as_secs_f64());
-            println!(
-                "{verdict}  {name:most$}  {ran} runs, {} failed; {operations} operations, {seconds:.1} s",
+            line(format_args!(
+                "{verdict}  {name:most$}  {}, {} failed; {operations} operations, {seconds:.1} s",
+                many(ran, "run"),
                 failed.len()
-            );
+            ));
+            show_idle(&idle);
             failed.iter().for_each(show_failure);
-            let failures: Vec<Value> = failed.iter().map(|report| as_json(report, name)).collect();
+            let failures: Vec<Value> = failed.iter().map(|report| as_json(report, ("scenario", name))).collect();
             told.push(json!({
                 "scenario": name, "path": file.path, "engine": "process", "seeds": ran, "failed": failed.len(),
-                "operations": operations, "seconds": seconds, "marks": marks, "failures": failures,
+                "operations": operations, "seconds": seconds, "marks": marks, "idle": idle,
+                "failures": failures,
             }));
         }
         if self.json {
-            println!("{}", json!({ "ok": held, "scenarios": told }));
+            line(json!({ "ok": held, "scenarios": told }));
         }
         if !shown.is_none_or(|report| self.write_page(|| report)) {
             return ExitCode::from(COULD_NOT_RUN);
@@ -93,6 +106,7 @@ impl Sim {
             (self.trace, "--trace"),
             (self.shrink, "--shrink"),
             (self.messages, "--messages"),
+            (self.threads.is_some(), "--threads"),
         ];
         let mut possible = true;
         for (_, option) in only_simulated.into_iter().filter(|(given, _)| *given) {

@@ -3,16 +3,17 @@
 use std::process::ExitCode;
 
 use ringheir::sim::{
-    campaign::{Campaign, Common, campaign, caught},
-    run::{MARKS, Mix, Noted, Plan, Planted, Report, check_of, faults_of, run_only},
+    campaign::{Campaign, Common, Told, campaign, caught},
+    run::{MARKS, Mix, Noted, Plan, Planted, Report, faults_of, run_only},
 };
 use serde_json::{Value, json};
 
 use super::{
     Sim,
-    telling::{Progress, as_json, per_second, show_failure, shrink_and_tell},
+    breaking::{Breaking, go_on},
+    telling::{Progress, as_json, many, per_second, show_failure, shrink_and_tell},
 };
-use crate::{COULD_NOT_RUN, DOES_NOT_HOLD};
+use crate::{COULD_NOT_RUN, DOES_NOT_HOLD, INTERRUPTED, ask::line};
 
 /// A campaign of this many seeds reaches every branch, but for one chance in ten thousand.
 const LONG: u64 = 5_000;
@@ -22,10 +23,17 @@ type Shown = (u64, Option<Vec<usize>>);
 
 impl Sim {
     pub(super) fn run_seeds(&self) -> ExitCode {
+        let breaking = Breaking::watch();
         let (holds, first) = match self.seed {
+            Some(seed) if !self.has_those(faults_of(&self.plan(seed)).len(), &format!("seed {seed}")) => {
+                return ExitCode::from(COULD_NOT_RUN);
+            }
             Some(seed) => self.run_seed(seed),
-            None => self.run_campaign(),
+            None => self.run_campaign(&breaking),
         };
+        if breaking.is_wanted() {
+            return ExitCode::from(INTERRUPTED);
+        }
         let (seed, only) = first;
         let plan = Plan { trace: false, noted: self.noted(), ..self.plan(seed) };
         let written = self.write_page(|| caught(seed, &plan.arguments(), || run_only(&plan, only.as_deref())));
@@ -39,29 +47,37 @@ impl Sim {
     /// Each planted bug over seeds of every mix, until one seed catches it.
     pub(super) fn run_every_planted(&self) -> ExitCode {
         let seeds = self.seeds.unwrap_or(3_000);
-        let all = Planted::all();
+        let (all, breaking) = (Planted::all(), Breaking::watch());
         let most = all.iter().map(|planted| planted.to_string().len()).max().unwrap_or(0);
         let (mut told, mut missed) = (Vec::new(), 0);
         for planted in all {
             let progress = Progress::new(planted.to_string());
-            let shown = |done: u64| progress.tell(|| format!("{done} of {seeds} seeds"));
+            let shown = |told: Told<'_>| {
+                if let Told::Done(done) = told {
+                    progress.tell(|| format!("{done} of {seeds} seeds"));
+                }
+                go_on(&breaking)
+            };
             let common = Common { mix: self.mix, planted: Some(planted) };
             let result = campaign(self.from..self.from.saturating_add(seeds), common, 1, self.threads(), &shown);
             progress.done();
+            if breaking.is_wanted() {
+                return ExitCode::from(INTERRUPTED);
+            }
             let name = planted.to_string();
             let Some(first) = result.failed.first() else {
                 missed += 1;
-                println!("{name:most$}  NOT CAUGHT in {seeds} seeds");
+                line(format_args!("{name:most$}  NOT CAUGHT in {seeds} seeds"));
                 told.push(json!({ "planted": name, "caught": false, "seeds": seeds }));
                 continue;
             };
-            let check = check_of(&first.violations[0]);
+            let check = first.violations[0].check;
             let (after, mix) = (first.seed - self.from + 1, self.mix_of(first.seed));
-            println!("{name:most$}  after {after:>5} seeds, by {check} (seed {}, mix {mix})", first.seed);
+            line(format_args!("{name:most$}  after {after:>5} seeds, by {check} (seed {}, mix {mix})", first.seed));
             told.push(json!({ "planted": name, "caught": true, "seeds": after, "by": check, "seed": first.seed }));
         }
         if self.json {
-            println!("{}", json!({ "ok": missed == 0, "planted": told }));
+            line(json!({ "ok": missed == 0, "planted": told }));
         }
         if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(DOES_NOT_HOLD) }
     }
@@ -77,21 +93,24 @@ impl Sim {
     fn run_seed(&self, seed: u64) -> (bool, Shown) {
         let plan = self.plan(seed);
         let report = caught(seed, &plan.arguments(), || run_only(&plan, self.only()));
-        println!(
+        line(format_args!(
             "seed {seed}, mix {}: {} operations, {} events, digest {:016x}",
             self.mix_of(seed),
             report.operations,
             report.events,
             report.digest
-        );
+        ));
         for (mark, times) in &report.marks {
-            println!("  {times:>6}  {mark}");
+            line(format_args!("  {times:>6}  {mark}"));
         }
         show_failure(&report);
-        let only = self.shrink_if_wanted(&report).or_else(|| self.only().map(<[usize]>::to_vec));
+        let fewest = self.shrink_if_wanted(&report);
         if self.json {
-            println!("{}", as_json(&report, self.mix_of(seed).name()));
+            let mut told = as_json(&report, ("mix", self.mix_of(seed).name()));
+            told["fewest"] = json!(fewest);
+            line(told);
         }
+        let only = fewest.or_else(|| self.only().map(<[usize]>::to_vec));
         (report.violations.is_empty(), (seed, only))
     }
 
@@ -105,40 +124,53 @@ impl Sim {
         None
     }
 
-    fn run_campaign(&self) -> (bool, Shown) {
+    fn run_campaign(&self, breaking: &Breaking) -> (bool, Shown) {
         let (threads, seeds) = (self.threads(), self.seeds.unwrap_or(1_000));
         let progress = Progress::new("seeds");
-        let told = |done: u64| {
-            progress.tell(|| format!("{done} of {seeds}, {:.0} a second", per_second(done, progress.took())));
+        let told = |told: Told<'_>| {
+            match told {
+                Told::Done(done) => {
+                    progress.tell(|| format!("{done} of {seeds}, {:.0} a second", per_second(done, progress.took())));
+                }
+                Told::Failed(report) => {
+                    progress.done();
+                    show_failure(report);
+                }
+            }
+            go_on(breaking)
         };
         let common = Common { mix: self.mix, planted: self.planted };
-        let result = campaign(self.from..self.from.saturating_add(seeds), common, self.failures, threads, &told);
+        let result =
+            campaign(self.from..self.from.saturating_add(seeds), common, usize::from(self.failures), threads, &told);
         let took = progress.took();
         progress.done();
-        println!(
-            "{} seeds from {}, {} failed; {} operations, {} events; {:.1} s, {:.1} seeds/s on {threads} thread(s)",
-            result.seeds,
+        line(format_args!(
+            "{} from {}{}, {} failed; {} operations, {} events; {:.1} s, {:.1} seeds/s on {}",
+            many(result.seeds, "seed"),
             self.from,
+            if result.seeds < seeds { format!(" of {seeds}") } else { String::new() },
             result.failed.len(),
             result.operations,
             result.events,
             took.as_secs_f64(),
             per_second(result.seeds, took),
-        );
+            many(threads as u64, "thread"),
+        ));
         for (mark, runs) in &result.marks {
-            println!("  {runs:>6}  {mark}");
+            line(format_args!("  {runs:>6}  {mark}"));
         }
-        result.failed.iter().for_each(show_failure);
         let missed = self.missed(&result);
         for mark in &missed {
-            println!("NOT REACHED {mark}: what goes wrong in these runs has gone tame");
+            line(format_args!("NOT REACHED {mark}: what goes wrong in these runs has gone tame"));
         }
         let first = result.failed.first();
-        let shown =
-            (first.map_or(self.from, |report| report.seed), first.and_then(|report| self.shrink_if_wanted(report)));
+        let fewest = first.filter(|_| !breaking.is_wanted()).and_then(|report| self.shrink_if_wanted(report));
         if self.json {
-            println!("{}", self.campaign_as_json(&result, took, threads, &missed));
+            let mut told = self.campaign_as_json(&result, took, threads, &missed);
+            told["fewest"] = json!(fewest);
+            line(told);
         }
+        let shown = (first.map_or(self.from, |report| report.seed), fewest);
         (result.failed.is_empty() && missed.is_empty(), shown)
     }
 
@@ -152,10 +184,10 @@ impl Sim {
 
     fn campaign_as_json(&self, result: &Campaign, took: std::time::Duration, threads: usize, missed: &[&str]) -> Value {
         json!({
-            "from": self.from, "seeds": result.seeds, "failed": result.failed.len(), "operations": result.operations,
+            "ok": result.failed.is_empty() && missed.is_empty(), "from": self.from, "seeds": result.seeds, "failed": result.failed.len(), "operations": result.operations,
             "events": result.events, "seconds": took.as_secs_f64(), "seeds_per_s": per_second(result.seeds, took),
             "threads": threads, "marks": result.marks, "not_reached": missed,
-            "failures": result.failed.iter().map(|r| as_json(r, self.mix_of(r.seed).name())).collect::<Vec<_>>(),
+            "failures": result.failed.iter().map(|r| as_json(r, ("mix", self.mix_of(r.seed).name()))).collect::<Vec<_>>(),
         })
     }
 }

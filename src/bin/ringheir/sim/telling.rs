@@ -6,13 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringheir::sim::{
-    run::{Report, check_of},
-    shrink::shrink,
-};
+use ringheir::sim::{run::Report, shrink::shrink};
 use serde_json::{Value, json};
 
-use crate::ask::tell;
+use crate::ask::{line, tell};
 
 /// Runs that a search for the fewest faults may take.
 const PATIENCE: usize = 400;
@@ -39,14 +36,13 @@ impl Progress {
     pub(super) fn tell(&self, words: impl FnOnce() -> String) {
         let second = self.began.elapsed().as_secs();
         if self.is_terminal && self.shown.swap(second, Ordering::Relaxed) != second {
-            eprint!("\r{}: {}   ", self.what, words());
-            std::io::stderr().flush().ok();
+            let _ = write!(std::io::stderr(), "\r{}: {}   ", self.what, words());
         }
     }
 
     pub(super) fn done(&self) {
         if self.is_terminal {
-            eprint!("\r{:70}\r", "");
+            let _ = write!(std::io::stderr(), "\r{:70}\r", "");
         }
     }
 }
@@ -57,18 +53,30 @@ pub(super) fn per_second(seeds: u64, took: Duration) -> f64 {
 
 pub(super) fn show_failure(report: &Report) {
     for violation in &report.violations {
-        println!("VIOLATION {violation}");
+        line(format_args!("VIOLATION {violation}"));
     }
     if !report.violations.is_empty() {
-        println!("repeat it: ringheir sim {}", report.repeat);
+        line(format_args!("repeat it: ringheir sim {}", report.repeat));
     }
 }
 
-pub(super) fn as_json(report: &Report, of: &str) -> Value {
+/// Steps that changed nothing: perhaps not what their writer meant.
+pub(super) fn show_idle(idle: &[String]) {
+    for idle in idle {
+        line(format_args!("  note: at {idle}"));
+    }
+}
+
+/// As many as that: `1 seed`, `2 seeds`.
+pub(super) fn many(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+pub(super) fn as_json(report: &Report, of: (&str, &str)) -> Value {
     json!({
-        "seed": report.seed, "mix": of,
-        "violations": report.violations, "operations": report.operations, "events": report.events,
-        "digest": format!("{:016x}", report.digest), "marks": report.marks,
+        "ok": report.violations.is_empty(), "seed": report.seed, of.0: of.1, "idle": report.idle,
+        "violations": report.violations.iter().map(ToString::to_string).collect::<Vec<_>>(), "operations": report.operations, "events": report.events,
+        "digest": (report.digest != 0).then(|| format!("{:016x}", report.digest)), "marks": report.marks,
         "repeat": format!("ringheir sim {}", report.repeat),
     })
 }
@@ -80,20 +88,19 @@ pub(super) fn shrink_and_tell(
     run: impl Fn(&[usize]) -> Report,
 ) -> Option<Vec<usize>> {
     // What a step was to bring about does not come without it; whatever else is violated is looked at first.
-    let checks: Vec<&str> = failed.violations.iter().map(|violation| check_of(violation)).collect();
-    let Some(check) = checks.iter().find(|check| **check != "expect") else {
+    let Some(check) = failed.violations.iter().map(|violation| violation.check).find(|check| *check != "expect") else {
         tell("an expectation does not hold, and what it expects depends on the steps: there is nothing to leave out");
         return None;
     };
     let progress = Progress::new(format!("seed {}: looking for the fewest of {} faults", failed.seed, faults.len()));
-    let fails = |only: &[usize]| run(only).violations.iter().any(|violation| check_of(violation) == *check);
+    let fails = |only: &[usize]| run(only).violations.iter().any(|violation| violation.check == check);
     let needed =
         shrink(faults.len(), PATIENCE, fails, |asked, left| progress.tell(|| format!("{asked} runs, {left} left")));
     progress.done();
     let fewest = run(&needed);
-    println!("of {} faults {} are needed for `{check}` to fail:", faults.len(), needed.len());
+    line(format_args!("of {} faults {} are needed for `{check}` to fail:", faults.len(), needed.len()));
     for number in &needed {
-        println!("  {number:>3}  {}", faults[*number]);
+        line(format_args!("  {number:>3}  {}", faults[*number]));
     }
     show_failure(&fewest);
     Some(needed)

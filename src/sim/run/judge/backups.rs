@@ -2,18 +2,21 @@
 
 use crate::{
     replication::Replica,
-    sim::{node::SimNode, register::values_of, world::World},
+    sim::{check::Violation, node::SimNode, register::values_of, world::World},
 };
 
 /// In a quiet world every in-sync backup holds exactly what its primary holds.
-pub(super) fn judge(world: &World, violations: &mut Vec<String>) {
+pub(super) fn judge(world: &World, violations: &mut Vec<Violation>) {
     let Some(view) = &world.newest else { return };
     for (arc, entry) in view.entries() {
         let replica = |name| world.node(name).and_then(SimNode::host).and_then(|h| h.replica(arc));
         let Some(primary) = replica(entry.primary.name).and_then(Replica::as_primary) else { continue };
         for backup in &entry.in_sync {
             let Some(copy) = replica(backup.name).and_then(Replica::as_backup) else {
-                violations.push(format!("backups: {backup} is called an in-sync backup of arc {arc} and is none"));
+                violations.push(Violation::new(
+                    "backups",
+                    format_args!("{backup} is called an in-sync backup of arc {arc} and is none"),
+                ));
                 continue;
             };
             let differs = primary.store().iter().find(|(key, record)| {
@@ -23,12 +26,11 @@ pub(super) fn judge(world: &World, violations: &mut Vec<String>) {
             if let Some((key, record)) = differs {
                 let held = copy.store().get(key).map(|h| (h.version, values_of(h)));
                 let (there, here) = ((record.version, values_of(record)), held);
-                violations.push(format!(
-                    "backups: {backup} holds another {key} than {} of arc {arc}: {here:?} instead of {there:?}; folded {}, last {}",
+                violations.push(Violation::new("backups", format_args!("{backup} holds another {key} than {} of arc {arc}: {here:?} instead of {there:?}; folded {}, last {}",
                     entry.primary,
                     copy.folded(),
                     copy.last(),
-                ));
+                )));
             }
         }
     }

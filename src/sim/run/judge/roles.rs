@@ -4,19 +4,19 @@
 use crate::{
     membership::ArcEntry,
     replication::Replica,
-    sim::{node::SimNode, world::World},
+    sim::{check::Violation, node::SimNode, world::World},
 };
 
-pub(super) fn judge(world: &World, violations: &mut Vec<String>) {
+pub(super) fn judge(world: &World, violations: &mut Vec<Violation>) {
     let Some(view) = &world.newest else { return };
     for member in &view.members {
         let Some(host) = world.node(member.node.name).and_then(SimNode::host) else { continue };
         for (arc, entry) in view.entries() {
             let (holds, should) = (part_of(host.replica(arc)), expected(entry, member.node));
             if holds != should {
-                violations.push(format!(
-                    "ring links: {} is {holds} of arc {arc}, and view {} calls it {should}",
-                    member.node, view.number
+                violations.push(Violation::new(
+                    "ring links",
+                    format_args!("{} is {holds} of arc {arc}, and view {} calls it {should}", member.node, view.number),
                 ));
             }
         }

@@ -7,7 +7,7 @@ use crate::{
     membership::{ArcEntry, View},
     replication::Replica,
     sim::{
-        check::{Loss, Losses},
+        check::{Loss, Losses, OneDecision},
         node::SimNode,
         register::session_key,
     },
@@ -29,6 +29,27 @@ impl World {
         self.losses.entry(arc).or_default().push(loss);
     }
 
+    /// A process has ended. If it was the last that knew of the cluster, and no vote outlives its process, everything is lost, and
+    /// whoever starts founds another cluster, as it must.
+    pub(in crate::sim::world) fn note_all_lost(&mut self) {
+        // Where faults come by chance, some that knows is spared.
+        let is_known = self.processes.values().any(|process| process.node.view().is_some());
+        if self.setting.guarded || self.setting.keeps_votes || is_known {
+            return;
+        }
+        let Some(view) = self.newest.take() else { return };
+        self.mark("everything was lost");
+        let loss = Loss { ended: self.order, began: Some(self.order) };
+        for (arc, _) in view.entries() {
+            self.losses.entry(arc).or_default().push(loss);
+        }
+        self.decisions = OneDecision::default();
+        self.clusters.clear();
+        self.successors.clear();
+        self.begun_anew.clear();
+        self.answered = false;
+    }
+
     /// Who is named to begin a lost arc anew has nothing of it: not what an older copy had, and not what somebody sent it since.
     pub(super) fn judge_beginnings(&mut self, node: NodeId, view: &View) {
         let begins = view.entries().filter(|(_, entry)| entry.primary == node && entry.lost_at == Some(entry.since));
@@ -42,7 +63,9 @@ impl World {
                 let (since, number) = (entry.since, view.number);
                 self.violated(
                     "honest loss",
-                    format_args!("arc {arc}, lost in view {since}, begins at {node} with {held} sessions in view {number}"),
+                    format_args!(
+                        "arc {arc}, lost in view {since}, begins at {node} with {held} sessions in view {number}"
+                    ),
                 );
             }
         }

@@ -200,8 +200,8 @@ impl Caller {
             match self.peers[peer].ask(request, common.work.try_for).await.as_ref().map(understand) {
                 Ok(Answer::Again) | Err(_) => sleep(REFUSED_PAUSE).await,
                 Ok(Answer::Refused(why)) => {
-                    let told = format!("answers: {} {}: {why}", request.method, request.path);
-                    common.board.notes().wrong.push(told);
+                    let told = format_args!("{} {}: {why}", request.method, request.path);
+                    common.board.notes().violated("answers", told);
                     return Some(Answer::Refused(why));
                 }
                 Ok(answer) => return Some(answer),

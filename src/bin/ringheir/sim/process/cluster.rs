@@ -62,6 +62,8 @@ pub(super) struct RealCluster {
     proxy: FaultProxy,
     /// Whether no process may see that another has ended but by its silence and its connections.
     unproved: bool,
+    /// Votes outlive their processes.
+    keeps_votes: bool,
     /// How many processes each name has had.
     started: BTreeMap<NodeName, u32>,
     /// Whoever was told to leave: its process ends, or is of no more use.
@@ -111,6 +113,7 @@ impl RealCluster {
             processes,
             proxy,
             unproved,
+            keeps_votes: plan.data_dirs,
             started: BTreeMap::new(),
             left: BTreeSet::new(),
         })
@@ -171,6 +174,9 @@ impl RealCluster {
         let mut notes = self.board.notes();
         notes.killed(text);
         notes.note(What::Ended { node: name.to_string(), how: how.to_owned() });
+        if !self.keeps_votes && !self.names.iter().any(|name| self.processes.runs(name.as_str())) {
+            notes.note_all_lost();
+        }
         Ok(())
     }
 
@@ -188,6 +194,14 @@ impl RealCluster {
         let nodes = deed.nodes().iter().map(NodeName::to_string).collect();
         self.board.notes().note(What::Step { words: deed.to_string(), nodes });
         self.notice_ends();
+        {
+            let notes = &mut *self.board.notes();
+            let is_lost = notes.newest.as_ref().is_some_and(|view| view.lost() > 0);
+            let runs = |name: NodeName| self.processes.runs(name.as_str());
+            for why in deed.idle(runs, |name| notes.paused.contains(name.as_str()), is_lost) {
+                notes.did_nothing(deed, why);
+            }
+        }
         match deed {
             Deed::Kill(names) => {
                 for name in names {
@@ -310,7 +324,7 @@ impl RealCluster {
             if self.left.iter().any(|left| left.as_str() == name) && status.success() {
                 notes.mark("a node drained and left");
             } else {
-                notes.wrong.push(format!("processes: node {name} ended by itself, {status}"));
+                notes.violated("processes", format_args!("node {name} ended by itself, {status}"));
             }
         }
     }

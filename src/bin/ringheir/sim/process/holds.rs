@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ringheir::{id::NodeName, sim::scenario::Holds};
+use ringheir::{
+    id::NodeName,
+    sim::{check::Violation, scenario::Holds},
+};
 
 use super::notes::Notes;
 use crate::ask::{ArcSeen, ClusterView};
@@ -32,6 +35,9 @@ pub(super) fn now(notes: &Notes, holds: &Holds) -> Option<String> {
             differs(there != set(voters), format!("the voters are {}", listed(there)))
         }
         Holds::Primary(by) => by.iter().find_map(|(home, by)| {
+            if of(*home).next().is_none() {
+                return Some(homeless(*home));
+            }
             of(*home).find_map(|arc| {
                 if arc.primary != by.as_str() {
                     return Some(format!("an arc of {home} has {} as its primary", arc.primary));
@@ -41,6 +47,9 @@ pub(super) fn now(notes: &Notes, holds: &Holds) -> Option<String> {
             })
         }),
         Holds::Backups(by) => by.iter().find_map(|(home, by)| {
+            if of(*home).next().is_none() {
+                return Some(homeless(*home));
+            }
             let there = |arc: &ArcSeen| arc.in_sync.iter().cloned().collect::<BTreeSet<String>>();
             let other = of(*home).map(there).find(|there| there.iter().map(String::as_str).ne(set(by)))?;
             Some(format!("an arc of {home} is guarded by {}", listed(other.iter().map(String::as_str))))
@@ -64,14 +73,19 @@ pub(super) fn now(notes: &Notes, holds: &Holds) -> Option<String> {
     }
 }
 
+/// What is said of nothing would hold whatever it says.
+fn homeless(home: NodeName) -> String {
+    format!("no arc is at home with {home}")
+}
+
 fn waiting(view: &ClusterView) -> BTreeSet<&str> {
     view.arcs.iter().filter(|arc| arc.state == "recovering").map(|arc| arc.home.as_str()).collect()
 }
 
 /// What is instead of something that is expected of the whole run; `None` if it holds. `found` are the violations so far, `lost`
 /// the acknowledged changes of sessions whose every copy was lost.
-pub(super) fn of_the_whole(notes: &Notes, found: &[String], lost: u64, holds: &Holds) -> Option<String> {
-    let violations = |check: &str| found.iter().filter(|words| words.starts_with(check)).count() as u64;
+pub(super) fn of_the_whole(notes: &Notes, found: &[Violation], lost: u64, holds: &Holds) -> Option<String> {
+    let violations = |check: &str| found.iter().filter(|violation| violation.check == check).count() as u64;
     let count = |there: u64, expected: u64, what: &str| (there != expected).then(|| format!("{there} {what}"));
     match holds {
         Holds::Lost(expected) => {
@@ -80,6 +94,9 @@ pub(super) fn of_the_whole(notes: &Notes, found: &[String], lost: u64, holds: &H
         Holds::Duplicated(expected) => count(violations("applied once"), *expected, "were, or more"),
         Holds::StaleReads(expected) => count(violations("linearizability"), *expected, "were, or more"),
         Holds::Failed(expected) => count(notes.failed, *expected, "did"),
+        Holds::PromotedWithin(_) | Holds::ProtectedWithin(_) if notes.losses.is_empty() => {
+            Some("no step lost a member".to_owned())
+        }
         Holds::PromotedWithin(limit) => notes.losses.iter().find_map(|loss| late(&loss.node, loss.promoted, *limit)),
         Holds::ProtectedWithin(limit) => notes.losses.iter().find_map(|loss| late(&loss.node, loss.protected, *limit)),
         Holds::AvailableWithin(limit) => {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ringheir::sim::check::{Action, FinalState, Outcome, Reply, of_callers};
+use ringheir::sim::check::{Action, FinalState, Outcome, Reply, Violation, lost_changes, of_callers};
 use tokio::time::sleep;
 
 use super::{
@@ -19,33 +19,30 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const READINGS: usize = 8;
 
 /// Says what was violated. Where it did not heal there is no final state to judge.
-pub(super) async fn judge(board: &Board, common: &Common, healed: Healed) -> Vec<String> {
+pub(super) async fn judge(board: &Board, common: &Common, healed: Healed) -> Vec<Violation> {
     let mut violations = std::mem::take(&mut board.notes().wrong);
     let finals = match &healed {
         Healed::Whole => finals(board, common, &mut violations).await,
         Healed::Not(missing) => {
-            violations.push(format!("liveness: not healed: {missing}"));
+            violations.push(Violation::new("liveness", format_args!("not healed: {missing}")).at(board.now()));
             BTreeMap::new()
         }
         Healed::Never => BTreeMap::new(),
     };
     let notes = board.notes();
-    let losses_of = |session| Some((session, notes.arcs_lost.get(&arc_of(session, common.arcs))?.clone()));
-    let losses = (0..common.work.sessions).filter_map(losses_of).collect();
+    let losses = notes.losses_of(common.work.sessions, common.arcs);
     violations.extend(of_callers(&notes.history, &losses, (healed == Healed::Whole).then_some(&finals)));
     violations
 }
 
-/// How many acknowledged changes were made to sessions whose arc lost every copy.
+/// How many changes had been acknowledged when their session lost its last copy.
 pub(super) fn lost_commands(board: &Board, common: &Common) -> u64 {
     let notes = board.notes();
-    let lost = notes.lost_arcs();
-    let operations = notes.history.operations().iter();
-    operations.filter(|o| o.changed() && lost.contains(&arc_of(o.session, common.arcs))).count() as u64
+    lost_changes(&notes.history, &notes.losses_of(common.work.sessions, common.arcs))
 }
 
 /// Every session, read through every node. Each reading is an operation of the history as well.
-async fn finals(board: &Board, common: &Common, violations: &mut Vec<String>) -> BTreeMap<u32, FinalState> {
+async fn finals(board: &Board, common: &Common, violations: &mut Vec<Violation>) -> BTreeMap<u32, FinalState> {
     let mut finals = BTreeMap::new();
     let reader = common.work.clients;
     for door in &common.doors {
@@ -70,9 +67,10 @@ async fn finals(board: &Board, common: &Common, violations: &mut Vec<String>) ->
                     _ => sleep(Duration::from_millis(20)).await,
                 }
             }
-            let is_lost = board.notes().lost_arcs().contains(&arc);
+            let is_lost = board.notes().arcs_lost.contains_key(&arc);
             if outcome == Outcome::NotDone && !is_lost {
-                violations.push(format!("liveness: {} does not answer for session {session} in the end", door.name));
+                let words = format!("{} does not answer for session {session} in the end", door.name);
+                violations.push(Violation::new("liveness", words).of(Some(operation)));
             }
             let mut notes = board.notes();
             let (waited, failed) = (notes.now().saturating_sub(began), notes.failed);

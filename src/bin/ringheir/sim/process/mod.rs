@@ -24,6 +24,7 @@ use std::{
 };
 
 use ringheir::sim::{
+    check::Violation,
     random::Streams,
     run::Report,
     scenario::{Deed, Expectation, Scenario, When},
@@ -138,6 +139,7 @@ async fn run(
         marks: std::mem::take(&mut notes.marks),
         operations: notes.history.operations().len(),
         events: notes.trace.entries.len() as u64 + notes.trace.missing,
+        idle: std::mem::take(&mut notes.idle),
         digest: 0,
         trace: None,
     };
@@ -173,7 +175,7 @@ struct Play<'a> {
 
 impl Play<'_> {
     /// Gives back what was violated.
-    async fn through(&self, cluster: &mut RealCluster) -> Result<Vec<String>, EngineError> {
+    async fn through(&self, cluster: &mut RealCluster) -> Result<Vec<Violation>, EngineError> {
         let watchers: Vec<AbortHandle> = cluster
             .doors()
             .into_iter()
@@ -184,7 +186,7 @@ impl Play<'_> {
         violations
     }
 
-    async fn watched(&self, cluster: &mut RealCluster) -> Result<Vec<String>, EngineError> {
+    async fn watched(&self, cluster: &mut RealCluster) -> Result<Vec<Violation>, EngineError> {
         let (acts, mut unmet) = (self.acts(), Vec::new());
         for name in cluster.listed() {
             cluster.start(name).await?;
@@ -326,7 +328,7 @@ impl Play<'_> {
         !self.scenario.cluster.data_dirs && self.board.notes().is_beyond_healing()
     }
 
-    async fn look(&self, expect: &Expectation, patience: Duration, unmet: &mut Vec<String>) {
+    async fn look(&self, expect: &Expectation, patience: Duration, unmet: &mut Vec<Violation>) {
         let until = self.board.now() + patience;
         let instead = loop {
             let instead = holds::now(&self.board.notes(), &expect.holds);
@@ -338,9 +340,9 @@ impl Play<'_> {
         self.tell(expect, instead, unmet);
     }
 
-    fn tell(&self, expect: &Expectation, instead: Option<String>, unmet: &mut Vec<String>) {
+    fn tell(&self, expect: &Expectation, instead: Option<String>, unmet: &mut Vec<Violation>) {
         let holds = instead.is_none();
         self.board.notes().note(What::Expected { words: expect.holds.to_string(), holds });
-        unmet.extend(instead.map(|instead| expect.unmet(&instead)));
+        unmet.extend(instead.map(|instead| expect.unmet(&instead, self.board.now())));
     }
 }

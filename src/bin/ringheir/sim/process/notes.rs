@@ -5,20 +5,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ringheir::sim::{
-    check::{Action, History, Loss, OperationNumber, Outcome},
+    check::{Action, History, Loss, Losses, OperationNumber, Outcome, Violation},
     run::Marks,
+    scenario::{Deed, Idle},
     trace::{ArcRoles, Trace, What},
 };
 
+use super::caller::arc_of;
 use crate::{ask::ClusterView, clock::Clock};
 
 /// Branches that can be seen from outside.
-pub(super) const MARKS: [&str; 10] = [
+pub(super) const MARKS: [&str; 12] = [
     "a backup caught up",
     "a cluster went on as its successor",
     "a kill",
@@ -28,6 +31,8 @@ pub(super) const MARKS: [&str; 10] = [
     "an arc lost with its last copy",
     "an arc was handed over",
     "an outcome stayed unknown",
+    "everything was lost",
+    "left behind",
     "the majority of the voters was lost",
 ];
 
@@ -66,8 +71,10 @@ pub(super) struct Notes {
     pub(super) longest_wait: Duration,
     pub(super) failed: u64,
     pub(super) marks: Marks,
-    /// What was violated while the run went on, by its check.
-    pub(super) wrong: Vec<String>,
+    /// What was violated while the run went on.
+    pub(super) wrong: Vec<Violation>,
+    /// Steps that changed nothing, and why.
+    pub(super) idle: Vec<String>,
     /// Processes that were killed: name, which start of it, and when, in the time of the history.
     gone: BTreeMap<(String, String), u64>,
     /// Whose process says that a cluster went on without it: it needs an operator.
@@ -97,6 +104,7 @@ impl Board {
             failed: 0,
             marks: Marks::new(),
             wrong: Vec::new(),
+            idle: Vec::new(),
             gone: BTreeMap::new(),
             left_behind: BTreeSet::new(),
             paused: BTreeSet::new(),
@@ -134,6 +142,18 @@ impl Notes {
         self.note(What::Mark { words: mark.to_owned() });
     }
 
+    /// The step changed nothing, or nothing of one of those it names.
+    pub(super) fn did_nothing(&mut self, deed: &Deed, why: Idle) {
+        self.idle.push(format!("{:.1?}, {deed}: nothing happened, for {why}", self.now()));
+        self.note(What::Mark { words: format!("nothing happened: {why}") });
+    }
+
+    /// Something is that may not be.
+    pub(super) fn violated(&mut self, check: &'static str, words: impl fmt::Display) {
+        let at = self.now();
+        self.wrong.push(Violation::new(check, words).at(at));
+    }
+
     /// A caller asks. `None`: the history is full, or the recorder is wrong; either ends the run as a violation.
     pub(super) fn asked(&mut self, session: u32, client: u32, action: Action, arc: u16) -> Option<OperationNumber> {
         self.order += 1;
@@ -149,7 +169,7 @@ impl Notes {
                 Some(operation)
             }
             Err(fault) => {
-                self.wrong.push(format!("history: {fault}"));
+                self.violated("history", fault);
                 None
             }
         }
@@ -159,7 +179,7 @@ impl Notes {
     pub(super) fn answered(&mut self, operation: OperationNumber, outcome: Outcome, waited: Duration) {
         self.order += 1;
         if let Err(fault) = self.history.answer(operation, self.order, outcome) {
-            self.wrong.push(format!("history: {fault}"));
+            self.violated("history", fault);
         }
         match outcome {
             Outcome::Done(_) => self.longest_wait = self.longest_wait.max(waited),
@@ -190,11 +210,25 @@ impl Notes {
         self.gone.extend(known.map(|incarnation| ((node.to_owned(), incarnation), self.order)));
     }
 
+    /// No process runs any more, and no vote outlives its process: everything is lost, and whoever starts founds another cluster.
+    pub(super) fn note_all_lost(&mut self) {
+        let Some(view) = self.newest.take() else { return };
+        self.mark("everything was lost");
+        let loss = Loss { ended: self.order, began: Some(self.order) };
+        for arc in &view.arcs {
+            self.arcs_lost.entry(arc.arc).or_default().push(loss);
+        }
+        self.shown.clear();
+        self.contents.clear();
+        self.clusters.clear();
+    }
+
     /// Whether so many voters of the newest view are gone that nobody can decide another without an operator's word.
     pub(super) fn is_beyond_healing(&self) -> bool {
         let Some(view) = &self.newest else { return false };
         let voters: Vec<_> = view.members.iter().filter(|member| member.voter).collect();
-        let is_gone = |name: &str, incarnation: &str| self.gone.contains_key(&(name.to_owned(), incarnation.to_owned()));
+        let is_gone =
+            |name: &str, incarnation: &str| self.gone.contains_key(&(name.to_owned(), incarnation.to_owned()));
         let living = voters.iter().filter(|voter| !is_gone(&voter.name, &voter.incarnation)).count();
         living * 2 <= voters.len()
     }
@@ -202,7 +236,10 @@ impl Notes {
     /// A node shows its view.
     pub(super) fn saw(&mut self, teller: &str, view: ClusterView) {
         let Some(me) = view.incarnation(teller).map(str::to_owned) else { return };
-        if view.left_behind_by.is_some() && !self.gone.contains_key(&(teller.to_owned(), me.clone())) {
+        if self.gone.contains_key(&(teller.to_owned(), me.clone())) {
+            return; // Its last words.
+        }
+        if view.left_behind_by.is_some() {
             self.left_behind.insert(teller.to_owned());
         }
         let last = self.shown.insert(teller.to_owned(), (me.clone(), view.number));
@@ -210,14 +247,14 @@ impl Notes {
             self.note(What::Installed { node: teller.to_owned(), number: view.number });
         }
         if let Some((_, before)) = last.filter(|(incarnation, before)| *incarnation == me && *before > view.number) {
-            self.wrong.push(format!("views grow: {teller} showed view {} after view {before}", view.number));
+            self.violated("views grow", format_args!("{teller} showed view {} after view {before}", view.number));
         }
         let content = content(&view);
         let key = (view.cluster.clone(), view.number);
         match self.contents.get(&key) {
             Some(known) if *known != content => {
-                let told = format!("one decision: {teller} shows another view {} than was seen before", view.number);
-                self.wrong.push(told);
+                let told = format!("{teller} shows another view {} than was seen before", view.number);
+                self.violated("one decision", told);
             }
             Some(_) => {}
             None => {
@@ -228,7 +265,7 @@ impl Notes {
             match &view.succeeds {
                 _ if self.clusters.is_empty() => {}
                 Some(before) if self.clusters.contains(before) => self.mark("a cluster went on as its successor"),
-                _ => self.wrong.push(format!("one cluster: {teller} is in a second one, {}", view.cluster)),
+                _ => self.violated("one cluster", format_args!("{teller} is in a second one, {}", view.cluster)),
             }
             self.clusters.insert(view.cluster.clone());
         }
@@ -296,7 +333,7 @@ impl Notes {
                 self.mark(if given && new.primary != old.primary { "an arc was handed over" } else { "a promotion" });
                 if before.number + 1 == view.number && !old.in_sync.contains(&new.primary) {
                     let told = format!("view {} promotes {} of arc {}", view.number, new.primary, new.arc);
-                    self.wrong.push(format!("in-sync promotion: {told}, which was not in sync"));
+                    self.violated("in-sync promotion", format_args!("{told}, which was not in sync"));
                 }
             }
             if new.in_sync.len() > old.in_sync.len() {
@@ -340,10 +377,10 @@ impl Notes {
         self.losses = losses;
     }
 
-    /// Sessions of these arcs lost every copy at some time.
-    pub(super) fn lost_arcs(&self) -> BTreeSet<u16> {
-        let arcs = self.newest.iter().flat_map(|view| &view.arcs);
-        arcs.filter(|arc| arc.lost_at.is_some()).map(|arc| arc.arc).collect()
+    /// The losses of each of so many sessions that has any.
+    pub(super) fn losses_of(&self, sessions: u32, arcs: u16) -> Losses {
+        let of = |session| Some((session, self.arcs_lost.get(&arc_of(session, arcs))?.clone()));
+        (0..sessions).filter_map(of).collect()
     }
 }
 
@@ -375,11 +412,11 @@ mod tests {
         let mut notes = board.notes();
         notes.saw("a", view(4, ABC, &[("a", "b")]));
         notes.saw("b", view(4, ABC, &[("a", "b")]));
-        assert_eq!(notes.wrong, Vec::<String>::new());
+        assert_eq!(notes.wrong, []);
         notes.saw("c", view(4, ABC, &[("b", "a")]));
         notes.saw("a", view(3, ABC, &[("a", "b")]));
         notes.saw("b", ClusterView { cluster: "another".to_owned(), ..view(4, ABC, &[("a", "b")]) });
-        let checks: Vec<&str> = notes.wrong.iter().filter_map(|words| words.split(':').next()).collect();
+        let checks: Vec<&str> = notes.wrong.iter().map(|violation| violation.check).collect();
         assert_eq!(checks, ["one decision", "views grow", "one cluster"]);
     }
 
