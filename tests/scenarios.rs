@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use ringheir::sim::run::{MARKS, OTHER_MARKS};
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -57,6 +59,16 @@ fn the_scenario_of_the_readme_holds_and_is_drawn() {
 }
 
 #[test]
+fn the_readme_lists_every_branch_that_a_scenario_may_expect_to_be_reached() {
+    let readme = include_str!("../simulations/README.md");
+    let (_, from) = readme.split_once("### Branches").expect("it has the list");
+    let listed = from.split_once("\n## ").expect("and goes on").0;
+    for mark in MARKS.into_iter().chain(OTHER_MARKS) {
+        assert!(listed.contains(&format!("`{mark}`")), "{mark}");
+    }
+}
+
+#[test]
 fn a_wrong_file_runs_nothing_and_is_told_with_the_line_and_what_would_be_right() {
     let folder = Folder::new("wrong");
     let right = folder.write("a-right.toml", &of_the_readme());
@@ -67,6 +79,13 @@ fn a_wrong_file_runs_nothing_and_is_told_with_the_line_and_what_would_be_right()
         assert!(why.contains(words), "{words} is not in:\n{why}");
     }
     assert!(!why.contains('\u{1b}'), "no colours where nobody looks");
+    fs::write(&wrong, [0xff, 0xfe, 0x00]).expect("it can be written");
+    let (status, _, why) = sim(&[&wrong]);
+    assert!(status == Some(2) && why.contains("b-wrong.toml is no text; a scenario is a TOML file"), "{why}");
+    let long = format!("about = \"x\"\n[cluster]\nnodes = [{}]\n", "\"long-name-of-a-node\", ".repeat(500));
+    let (status, _, why) = sim(&[&folder.write("long.toml", &long)]);
+    assert!(status == Some(2) && why.contains("is there twice"), "{why}");
+    assert!(why.lines().all(|line| line.chars().count() < 200), "no line of 10,000 letters:\n{why}");
     let empty = Folder::new("empty");
     let (status, _, why) = sim(&[&empty.0.display().to_string()]);
     assert!(status == Some(2) && why.contains("no scenario"), "{why}");

@@ -72,6 +72,29 @@ pub const MARKS: [&str; 26] = [
     "start anew",
 ];
 
+/// Every other mark that a run may reach: too rare for a campaign to insist on, or a sign that something is amiss. With [`MARKS`]
+/// these are all the words that a scenario may expect to be reached.
+pub const OTHER_MARKS: [&str; 12] = [
+    "a founding that nobody survived was repeated",
+    "a recovery came to nothing",
+    "a recovery was declined: there is a quorum",
+    "a recovery was not answered",
+    "a recovery was under way",
+    "a recovery without whom it was asked of",
+    "another configuration",
+    "left behind",
+    "proof of a death was sought by one that came later",
+    "refused",
+    "the majority of the voters was lost",
+    "two clusters serve",
+];
+
+/// Whether a run can reach this branch at all.
+#[must_use]
+pub fn is_mark(words: &str) -> bool {
+    MARKS.contains(&words) || OTHER_MARKS.contains(&words)
+}
+
 /// Which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {

@@ -23,7 +23,7 @@ use super::{
     queue::Queue,
     random::{Stream, Streams},
     record::Record,
-    run::{Marks, Noted, Setting},
+    run::{Marks, Noted, Setting, is_mark},
     scenario::{Deed, Holds},
     trace::Trace,
 };
@@ -267,6 +267,7 @@ impl World {
 
     /// Counts an interesting branch.
     pub(crate) fn mark(&mut self, what: &'static str) {
+        debug_assert!(is_mark(what), "`{what}` is in neither list of marks, so no scenario could expect it");
         self.record.mark(self.now, what);
         *self.marks.entry(what).or_default() += 1;
     }

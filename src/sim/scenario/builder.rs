@@ -6,7 +6,7 @@ use super::{
     AFTER_THE_LAST, ClusterPlan, Deed, Expectation, Holds, LASTS_MAX, NODES_MAX, NodePlan, STEPS_MAX, Scenario, Step,
     Swarm, When, Work,
 };
-use crate::{id::NodeName, membership::Role};
+use crate::{id::NodeName, membership::Role, sim::run::is_mark};
 
 /// What is wrong with a scenario that was put together; all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +149,10 @@ impl ScenarioBuilder {
             for name in step.deed.nodes().into_iter().filter(|name| !known.contains(name)) {
                 say(true, format!("there is no node `{name}`, of which `{}` speaks", step.deed));
             }
+        }
+        for expect in &scenario.expects {
+            let Holds::Reached(mark) = &expect.holds else { continue };
+            say(!is_mark(mark), format!("no run reaches a branch `{mark}`: see `MARKS` and `OTHER_MARKS`"));
         }
         for expect in &scenario.expects {
             for name in expect.holds.nodes().into_iter().filter(|name| !known.contains(name)) {

@@ -4,6 +4,7 @@
 //! the simulator plays it (`sim::play`), and so may real processes. It is checked when it is made: every name it speaks of is a
 //! node, every time lies within it, every number within its bounds.
 
+mod amount;
 mod builder;
 mod deed;
 mod expect;

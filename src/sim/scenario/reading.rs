@@ -7,12 +7,17 @@ mod steps;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
-use self::{expects::read_expect, steps::read_step};
+use self::{
+    expects::{Around, read_expect},
+    steps::read_step,
+};
 use super::{
-    AFTER_THE_LAST, ClusterPlan, Expectation, FILE_MAX, LASTS_MAX, NODES_MAX, NodePlan, STEPS_MAX, Scenario,
-    ScenarioError, Step, Swarm, Work,
+    AFTER_THE_LAST, ClusterPlan, FILE_MAX, LASTS_MAX, NODES_MAX, NodePlan, STEPS_MAX, Scenario, ScenarioError, Step,
+    Swarm, Work,
+    amount::{Times, spelt},
+    fault::position,
     value::{Findings, Value},
 };
 use crate::{
@@ -93,7 +98,7 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
     };
     let cluster = read_cluster(findings.table(cluster)?, findings)?;
     let listed: Vec<NodeName> = cluster.nodes.iter().map(|node| node.name).collect();
-    let names = with_newcomers(root, &listed, findings);
+    let names = with_newcomers(root, listed, findings);
     let work = root.get("workload").and_then(|value| findings.table(value));
     let work = work.map_or_else(|| Some(Work::default()), |table| read_work(table, findings));
     let mut steps = Vec::new();
@@ -101,13 +106,16 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
         steps.extend(read_step(table, &names, findings));
     }
     let mut expects = Vec::new();
+    // Where a word is wrong, it may be the one that was to lose a node.
+    let loses_nodes = !findings.faults.is_empty() || loses_nodes(root, &cluster);
+    let around = Around { names: &names, loses_nodes };
     for table in tables(root, "expect", findings) {
-        read_expect(table, &names, &mut expects, findings);
+        read_expect(table, &around, &mut expects, findings);
     }
     let swarm = root.get("swarm").and_then(|value| findings.table(value));
     let swarm = swarm.map(|table| read_swarm(table, findings));
     steps.sort_by_key(|step: &Step| step.at);
-    let lasts = read_length(root, &steps, &expects, swarm.flatten(), findings);
+    let lasts = read_length(root, findings);
     let swarm = swarm.flatten();
     Some(Scenario {
         name: name.to_owned(),
@@ -122,23 +130,41 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
     })
 }
 
-/// The nodes of the file, and those that a step lets join.
-fn with_newcomers<'t>(root: &'t DeTable<'t>, listed: &[NodeName], findings: &mut Findings<'t>) -> Vec<NodeName> {
-    let mut names = listed.to_vec();
+/// The nodes of the file, and those that a step lets join. One too many is told where it stands.
+fn with_newcomers<'t>(root: &'t DeTable<'t>, mut names: Vec<NodeName>, findings: &mut Findings<'t>) -> Vec<NodeName> {
+    let listed =
+        root.get("cluster").and_then(|cluster| cluster.get_ref().as_table()?.get("nodes")?.get_ref().as_array());
+    let mut one_more = listed.and_then(|list| list.get(NODES_MAX)).map(|node| node.span());
     let mut unheard = Findings::new(findings.text);
     for table in tables(root, "step", &mut unheard) {
-        let joining = table.get("join").and_then(|value| unheard.each(value, |f, one| f.new_name(one)));
-        for name in joining.into_iter().flatten() {
+        let joining = table.get("join").and_then(|value| unheard.each(value, |f, one| Some((f.new_name(one)?, one))));
+        for (name, value) in joining.into_iter().flatten() {
             if !names.contains(&name) {
                 names.push(name);
+                if names.len() > NODES_MAX && one_more.is_none() {
+                    one_more = Some(value.span());
+                }
             }
         }
     }
-    if names.len() > NODES_MAX {
-        let span = root.get("cluster").map_or(0..0, |value| value.span());
-        findings.fault(span, "there are too many nodes", format!("at most {NODES_MAX}, with those that join"));
+    if let Some(span) = one_more {
+        let what = format!("there are {} nodes, and this is number {}", names.len(), NODES_MAX + 1);
+        findings.fault(span, what, format!("at most {NODES_MAX}, with those that join"));
     }
     names
+}
+
+/// Whether anything in the file may make a node be lost.
+fn loses_nodes(root: &DeTable<'_>, cluster: &ClusterPlan) -> bool {
+    let steps = root.get("step").and_then(|steps| steps.get_ref().as_array());
+    let mut steps = steps.into_iter().flatten().filter_map(|step| step.get_ref().as_table());
+    let is_listed = |value: &DeValue<'_>| cluster.nodes.iter().any(|node| value.as_str() == Some(node.name.as_str()));
+    root.contains_key("swarm")
+        || steps.any(|step| {
+            ["kill", "power_off", "restart", "pause"].iter().any(|key| step.contains_key(*key))
+                // Under a name that runs, its process is killed first.
+                || step.get("join").is_some_and(|who| is_listed(who.get_ref()) || who.get_ref().is_array())
+        })
 }
 
 /// The tables of an array of tables; none where there are none.
@@ -162,12 +188,13 @@ fn read_cluster<'t>(table: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Opti
         findings.fault(0..0, "[cluster] names no nodes", "write nodes = [\"a\", \"b\", \"c\", \"d\"], in ring order");
         return None;
     };
-    let names = findings.each(nodes, |f, one| f.new_name(one))?;
-    for (at, name) in names.iter().enumerate() {
-        if names[..at].contains(name) {
-            findings.fault(nodes.span(), format!("`{name}` is there twice"), "each node has a name of its own");
+    let mut names = Vec::new();
+    for (name, place) in findings.each(nodes, |f, one| Some((f.new_name(one)?, one.span())))? {
+        if names.contains(&name) {
+            findings.fault(place, format!("`{name}` is there twice"), "each node has a name of its own");
         }
-        plan.nodes.push(NodePlan { name: *name, role: Role::Host, zone: None });
+        names.push(name);
+        plan.nodes.push(NodePlan { name, role: Role::Host, zone: None });
     }
     let roles = by_name(table, "roles", &names, findings, |f, value| f.choice(value, &ROLES));
     let zones = by_name(table, "zones", &names, findings, |f, value| f.text(value));
@@ -203,11 +230,11 @@ fn read_cluster<'t>(table: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Opti
         plan.data_dirs = told;
     }
     for (key, field) in [("delay", &mut plan.delay), ("jitter", &mut plan.jitter)] {
-        if let Some(told) = table.get(key).and_then(|value| findings.short_time(value)) {
+        if let Some(told) = table.get(key).and_then(|value| findings.time(value, Times::Short)) {
             *field = told;
         }
     }
-    if let Some(told) = table.get("clocks_apart").and_then(|value| findings.time(value)) {
+    if let Some(told) = table.get("clocks_apart").and_then(|value| findings.time(value, Times::Any)) {
         plan.clocks_apart = told;
     }
     for (key, field) in [("drop", &mut plan.drop), ("duplicate", &mut plan.duplicate)] {
@@ -217,7 +244,11 @@ fn read_cluster<'t>(table: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Opti
     }
     if let Some(value) = table.get("proof") {
         let never = value.get_ref().as_str() == Some("never");
-        plan.proof = if never { None } else { findings.time(value) };
+        let before = findings.faults.len();
+        plan.proof = if never { None } else { findings.time(value, Times::Any) };
+        for fault in &mut findings.faults[before..] {
+            fault.help = fault.help.take().map(|help| format!("{help}; or \"never\""));
+        }
     }
     Some(plan)
 }
@@ -255,11 +286,11 @@ fn read_work<'t>(table: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Option<
     work.clients = u32::try_from(clients).expect("in its range");
     for (key, field) in [("pause", &mut work.pause), ("try_for", &mut work.try_for)] {
         if let Some(value) = table.get(key) {
-            *field = findings.time(value)?;
+            *field = findings.time(value, Times::Any)?;
         }
     }
     if let Some(value) = table.get("lifetimes") {
-        work.lifetimes = Some(findings.time(value)?);
+        work.lifetimes = Some(findings.time(value, Times::Any)?);
     }
     if let Some(value) = table.get("skew") {
         work.skew = findings.real(value, 4.0)?;
@@ -286,34 +317,41 @@ fn read_swarm<'t>(table: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Option
         Some(value) => Some(findings.choice(value, &mixes)?),
         None => None,
     };
-    let from = table.get("from").map_or(Some(Duration::from_millis(1_200)), |value| findings.time(value))?;
-    let until = table.get("until").map_or(Some(from + Duration::from_secs(5)), |value| findings.time(value))?;
-    if until <= from {
-        let span = table.get("until").map_or(0..0, |value| value.span());
-        findings.fault(span, "it ends before it begins", "let until be later than from");
-    }
+    let from = table.get("from").map_or(Some(Duration::from_millis(1_200)), |value| findings.moment(value))?;
+    let until = match table.get("until") {
+        Some(value) => {
+            let until = findings.moment(value)?;
+            if until <= from {
+                findings.fault(value.span(), "it ends before it begins", "let until be later than from");
+            }
+            until
+        }
+        None => {
+            let until = from + Duration::from_secs(5);
+            findings.last_word(until, table.get("from").map_or(0..0, |value| value.span()));
+            until
+        }
+    };
     Some(Swarm { mix, from, until })
 }
 
-fn read_length<'t>(
-    root: &'t DeTable<'t>,
-    steps: &[Step],
-    expects: &[Expectation],
-    swarm: Option<Swarm>,
-    findings: &mut Findings<'t>,
-) -> Option<Duration> {
-    let looked_at = expects.iter().filter_map(|expect| expect.when.time());
-    let last =
-        steps.iter().map(|step| step.at).chain(looked_at).chain(swarm.map(|s| s.until)).max().unwrap_or_default();
-    let (lasts, span) = match root.get("lasts") {
-        Some(value) => (findings.time(value)?, value.span()),
-        None => (last + AFTER_THE_LAST, 0..0),
+/// How long it lasts, as the file says it, or some seconds more than its last word.
+fn read_length<'t>(root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Option<Duration> {
+    let (last, place) = findings.last.clone().unwrap_or_default();
+    let Some(value) = root.get("lasts") else {
+        let lasts = last + AFTER_THE_LAST;
+        if lasts > LASTS_MAX {
+            let most = spelt(LASTS_MAX);
+            let what = format!("with the {} after this it lasts {lasts:?}", spelt(AFTER_THE_LAST));
+            findings.fault(place, what, format!("at most {most}: let it be earlier, or write lasts = \"{most}\""));
+        }
+        return Some(lasts);
     };
+    let lasts = findings.time(value, Times::OfTheRun)?;
     if lasts < last {
-        findings.fault(span.clone(), format!("it is over before its last word, at {last:?}"), "let it last longer");
-    }
-    if lasts > LASTS_MAX {
-        findings.fault(span, format!("it lasts {lasts:?}"), format!("at most {LASTS_MAX:?}"));
+        let line = position(findings.text, place.start).0;
+        let what = format!("it is over before its last word, at {last:?} in line {line}");
+        findings.fault(value.span(), what, "let it last longer");
     }
     Some(lasts)
 }

@@ -7,11 +7,11 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::fault::{ScenarioFault, position};
-use crate::{
-    config::{millis, nearest},
-    id::NodeName,
+use super::{
+    amount::{self, Times, WrongAmount},
+    fault::{ScenarioFault, position},
 };
+use crate::{config::nearest, id::NodeName};
 
 /// A value with its place.
 pub(super) type Value<'t> = &'t Spanned<DeValue<'t>>;
@@ -20,11 +20,13 @@ pub(super) type Value<'t> = &'t Spanned<DeValue<'t>>;
 pub(super) struct Findings<'t> {
     pub(super) text: &'t str,
     pub(super) faults: Vec<ScenarioFault>,
+    /// The latest moment that was read, and where: the run must last until then.
+    pub(super) last: Option<(Duration, Range<usize>)>,
 }
 
 impl<'t> Findings<'t> {
     pub(super) const fn new(text: &'t str) -> Self {
-        Self { text, faults: Vec::new() }
+        Self { text, faults: Vec::new(), last: None }
     }
 
     pub(super) fn fault(&mut self, span: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
@@ -33,18 +35,23 @@ impl<'t> Findings<'t> {
         self.faults.push(ScenarioFault { what: what.into(), help, span, line, column });
     }
 
-    /// Every key of a table is one of these.
-    pub(super) fn known_keys(&mut self, table: &DeTable<'_>, keys: &[&str], of: &str) {
+    /// Every key of a table is one of these. Gives the others, with what each was probably meant to be, so that what is missing
+    /// because of one mistyped word is not told besides.
+    pub(super) fn known_keys<'k>(&mut self, table: &DeTable<'_>, keys: &[&'k str], of: &str) -> Vec<Option<&'k str>> {
+        let mut strange = Vec::new();
         for key in table.keys() {
             let word = key.get_ref().as_ref();
             if !keys.contains(&word) {
-                let help = match nearest(word, keys.iter().copied()) {
+                let near = nearest(word, keys.iter().copied());
+                let help = match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("there are: {}", keys.join(", ")),
                 };
                 self.fault(key.span(), format!("{of} has no key `{word}`"), help);
+                strange.push(near);
             }
         }
+        strange
     }
 
     pub(super) fn text(&mut self, value: Value<'_>) -> Option<String> {
@@ -71,22 +78,40 @@ impl<'t> Findings<'t> {
         table
     }
 
-    pub(super) fn time(&mut self, value: Value<'_>) -> Option<Duration> {
-        let told = value.get_ref().as_str().and_then(millis).map(Duration::from_millis);
-        if told.is_none() {
-            let help = "write a whole number and a unit: \"250ms\", \"3s\", \"1m\"";
-            self.fault(value.span(), "this is no time", help);
-        }
-        told
+    /// A moment at which the run must not be over yet.
+    pub(super) fn moment(&mut self, value: Value<'_>) -> Option<Duration> {
+        let at = self.time(value, Times::OfTheRun)?;
+        self.last_word(at, value.span());
+        Some(at)
     }
 
-    /// A time that may be below a millisecond: of messages, not of steps.
-    pub(super) fn short_time(&mut self, value: Value<'_>) -> Option<Duration> {
-        let micros = value.get_ref().as_str().and_then(|text| text.strip_suffix("us"));
-        match micros.and_then(|digits| digits.parse().ok()) {
-            Some(micros) => Some(Duration::from_micros(micros)),
-            None => self.time(value),
+    /// The run goes on at least until then, because of what stands here.
+    pub(super) fn last_word(&mut self, at: Duration, span: Range<usize>) {
+        if self.last.as_ref().is_none_or(|(last, _)| *last < at) {
+            self.last = Some((at, span));
         }
+    }
+
+    pub(super) fn time(&mut self, value: Value<'_>, times: Times) -> Option<Duration> {
+        let Some(text) = value.get_ref().as_str() else {
+            let help = "write a whole number and a unit, in quotes: \"250ms\", \"3s\", \"1m\"";
+            self.fault(value.span(), "this is no time", help);
+            return None;
+        };
+        self.amount(value, amount::time(text, times))
+    }
+
+    /// So many bytes, more than none.
+    pub(super) fn bytes(&mut self, value: Value<'_>) -> Option<u64> {
+        let Some(text) = value.get_ref().as_str() else {
+            self.fault(value.span(), "this is no number of bytes", "write \"64KiB\" or \"1MiB\": so many a second");
+            return None;
+        };
+        self.amount(value, amount::bytes(text))
+    }
+
+    fn amount<T>(&mut self, value: Value<'_>, told: Result<T, WrongAmount>) -> Option<T> {
+        told.map_err(|wrong| self.fault(value.span(), wrong.what, wrong.help)).ok()
     }
 
     pub(super) fn number(&mut self, value: Value<'_>, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
@@ -136,6 +161,10 @@ impl<'t> Findings<'t> {
 
     /// The name of one of these nodes.
     pub(super) fn name(&mut self, value: Value<'_>, known: &[NodeName]) -> Option<NodeName> {
+        if value.get_ref().as_array().is_some() {
+            self.fault(value.span(), "one name is meant here, not a list", "write \"a\", without brackets");
+            return None;
+        }
         let name = self.new_name(value)?;
         self.known(name, value.span(), known)
     }

@@ -175,13 +175,22 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
 
 fn read(path: &Path) -> Option<File> {
     let shown = path.display().to_string();
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     // One byte more than may be, so that a file which is too long is seen to be.
-    let reading = fs::File::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_string(&mut text));
+    let reading = fs::File::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));
     if let Err(why) = reading {
         tell(format_args!("{shown}: {why}"));
         return None;
     }
+    // One that is too long may be cut within a letter, and is told to be too long.
+    let text = if bytes.len() > FILE_MAX {
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else if let Ok(text) = String::from_utf8(bytes) {
+        text
+    } else {
+        tell(format_args!("{shown} is no text; a scenario is a TOML file, see simulations/README.md"));
+        return None;
+    };
     let name = path.file_stem().map_or_else(|| shown.clone(), |stem| stem.to_string_lossy().into_owned());
     match Scenario::from_text(&name, &shown, &text) {
         Ok(scenario) => Some(File { path: shown, scenario }),

@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use crate::{
+    config::nearest,
     id::NodeName,
-    sim::scenario::{
-        Expectation, Holds, When,
-        fault::position,
-        value::{Findings, Value},
+    sim::{
+        run::{MARKS, OTHER_MARKS, is_mark},
+        scenario::{
+            Expectation, Holds, When,
+            amount::Times,
+            fault::position,
+            value::{Findings, Value},
+        },
     },
 };
 
@@ -34,18 +39,27 @@ const EXPECT_KEYS: [&str; 18] = [
     "reached",
 ];
 
+/// What a file says besides, as far as expectations depend on it.
+pub(super) struct Around<'n> {
+    /// Everybody who may run.
+    pub(super) names: &'n [NodeName],
+    /// Whether anything in the file makes a node be lost.
+    pub(super) loses_nodes: bool,
+}
+
 pub(super) fn read_expect<'t>(
     table: &'t DeTable<'t>,
-    names: &[NodeName],
+    around: &Around<'_>,
     expects: &mut Vec<Expectation>,
     findings: &mut Findings<'t>,
 ) {
-    findings.known_keys(table, &EXPECT_KEYS, "an expectation");
+    let strange = findings.known_keys(table, &EXPECT_KEYS, "an expectation");
     let place = table.keys().next().map_or(0..0, |key| key.span());
     let finally = table.get("finally").map(|value| findings.boolean(value));
     let when = match (table.get("at"), finally) {
-        (Some(value), None) => findings.time(value).map(When::At),
+        (Some(value), None) => findings.moment(value).map(When::At),
         (None, Some(Some(true))) => Some(When::Finally),
+        (None, None) if strange.iter().any(|near| matches!(near, Some("at" | "finally"))) => None,
         _ => {
             findings.fault(place.clone(), "when is this expected?", "write at = \"7s\" or finally = true");
             None
@@ -53,7 +67,11 @@ pub(super) fn read_expect<'t>(
     };
     let before = expects.len();
     for (key, value) in table {
-        let Some(holds) = read_holds(key.get_ref(), value, names, findings) else { continue };
+        let Some(holds) = read_holds(key.get_ref(), value, around.names, findings) else { continue };
+        if matches!(holds, Holds::PromotedWithin(_) | Holds::ProtectedWithin(_)) && !around.loses_nodes {
+            let help = "it needs a step that loses a node (kill, power_off, restart, pause), or a [swarm]";
+            findings.fault(key.span(), "no node is lost in this file, so this holds whatever happens", help);
+        }
         let Some(when) = when else { continue };
         if holds.is_of_the_whole() && when != When::Finally {
             findings.fault(key.span(), format!("`{}` is about the whole run", key.get_ref()), "write finally = true");
@@ -84,12 +102,27 @@ fn read_holds<'t>(key: &str, value: Value<'t>, names: &[NodeName], findings: &mu
         "duplicated" => Holds::Duplicated(count(findings)?),
         "stale_reads" => Holds::StaleReads(count(findings)?),
         "failed" => Holds::Failed(count(findings)?),
-        "promoted_within" => Holds::PromotedWithin(findings.time(value)?),
-        "protected_within" => Holds::ProtectedWithin(findings.time(value)?),
-        "available_within" => Holds::AvailableWithin(findings.time(value)?),
-        "reached" => Holds::Reached(findings.text(value)?),
+        "promoted_within" => Holds::PromotedWithin(findings.time(value, Times::OfTheRun)?),
+        "protected_within" => Holds::ProtectedWithin(findings.time(value, Times::OfTheRun)?),
+        "available_within" => Holds::AvailableWithin(findings.time(value, Times::OfTheRun)?),
+        "reached" => Holds::Reached(read_mark(value, findings)?),
         _ => return None,
     })
+}
+
+/// A branch that a run can reach. Any other word would never be reached, and the file would only be told so after its runs.
+fn read_mark<'t>(value: Value<'t>, findings: &mut Findings<'t>) -> Option<String> {
+    let told = findings.text(value)?;
+    if !is_mark(&told) {
+        let listed = "simulations/README.md lists them all under \"Branches\"";
+        let help = match nearest(&told, MARKS.into_iter().chain(OTHER_MARKS)) {
+            Some(near) => format!("did you mean \"{near}\"? {listed}"),
+            None => listed.to_owned(),
+        };
+        findings.fault(value.span(), "no run reaches a branch of this name", help);
+        return None;
+    }
+    Some(told)
 }
 
 fn read_map<'t, T>(
@@ -99,8 +132,16 @@ fn read_map<'t, T>(
     mut one: impl FnMut(&mut Findings<'t>, Value<'t>) -> Option<T>,
 ) -> Option<BTreeMap<NodeName, T>> {
     let mut map = BTreeMap::new();
-    for (name, value) in findings.table(value)? {
-        let node = NodeName::new(name.get_ref())?;
+    let table = findings.table(value)?;
+    if table.is_empty() {
+        findings.fault(value.span(), "this is about nobody, so it holds whatever happens", "write { a = ... }");
+        return None;
+    }
+    for (name, value) in table {
+        let Some(node) = NodeName::new(name.get_ref()) else {
+            findings.fault(name.span(), "this is no name of a node", "");
+            return None;
+        };
         map.insert(findings.known(node, name.span(), names)?, one(findings, value)?);
     }
     Some(map)
