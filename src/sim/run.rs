@@ -74,7 +74,7 @@ pub const MARKS: [&str; 26] = [
 
 /// Every other mark that a run may reach: too rare for a campaign to insist on, or a sign that something is amiss. With [`MARKS`]
 /// these are all the words that a scenario may expect to be reached.
-pub const OTHER_MARKS: [&str; 12] = [
+pub const OTHER_MARKS: [&str; 13] = [
     "a founding that nobody survived was repeated",
     "a recovery came to nothing",
     "a recovery was declined: there is a quorum",
@@ -82,6 +82,7 @@ pub const OTHER_MARKS: [&str; 12] = [
     "a recovery was under way",
     "a recovery without whom it was asked of",
     "another configuration",
+    "everything was lost",
     "left behind",
     "proof of a death was sought by one that came later",
     "refused",

@@ -107,7 +107,7 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
     }
     let mut expects = Vec::new();
     // Where a word is wrong, it may be the one that was to lose a node.
-    let loses_nodes = !findings.faults.is_empty() || loses_nodes(root, &cluster);
+    let loses_nodes = !findings.faults.is_empty() || loses_nodes(root);
     let around = Around { names: &names, loses_nodes };
     for table in tables(root, "expect", findings) {
         read_expect(table, &around, &mut expects, findings);
@@ -155,16 +155,11 @@ fn with_newcomers<'t>(root: &'t DeTable<'t>, mut names: Vec<NodeName>, findings:
 }
 
 /// Whether anything in the file may make a node be lost.
-fn loses_nodes(root: &DeTable<'_>, cluster: &ClusterPlan) -> bool {
+fn loses_nodes(root: &DeTable<'_>) -> bool {
     let steps = root.get("step").and_then(|steps| steps.get_ref().as_array());
     let mut steps = steps.into_iter().flatten().filter_map(|step| step.get_ref().as_table());
-    let is_listed = |value: &DeValue<'_>| cluster.nodes.iter().any(|node| value.as_str() == Some(node.name.as_str()));
     root.contains_key("swarm")
-        || steps.any(|step| {
-            ["kill", "power_off", "restart", "pause"].iter().any(|key| step.contains_key(*key))
-                // Under a name that runs, its process is killed first.
-                || step.get("join").is_some_and(|who| is_listed(who.get_ref()) || who.get_ref().is_array())
-        })
+        || steps.any(|step| ["kill", "power_off", "restart", "pause"].iter().any(|key| step.contains_key(*key)))
 }
 
 /// The tables of an array of tables; none where there are none.

@@ -222,7 +222,10 @@ impl RealCluster {
             }
             Deed::Join(names) => {
                 for name in names {
-                    self.start(*name).await?;
+                    // Under a name that runs nobody can join.
+                    if !self.processes.runs(name.as_str()) {
+                        self.start(*name).await?;
+                    }
                 }
             }
             Deed::Pause(names) => {
