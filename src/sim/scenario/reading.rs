@@ -7,7 +7,7 @@ mod steps;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use self::{
     expects::{Around, read_expect},
