@@ -31,6 +31,9 @@ impl<S: Session> TypedKind<S> {
         let (change, reply) = match does {
             Does::Handle(handle) => {
                 let reply = payload.each(value_max, |body| handle(session, body, &mut cx, value_max))?;
+                if cx.has_ended() {
+                    return Ok((gone(stored), reply, None));
+                }
                 let image = new_image(session, stored, occasion).map_err(touched)?;
                 let unchanged = stored.events.is_empty()
                     && stored.state_version == S::VERSION
@@ -56,6 +59,9 @@ impl<S: Session> TypedKind<S> {
                     }
                     Ok(decided.reply)
                 })?;
+                if cx.has_ended() {
+                    return Ok((gone(stored), reply, None));
+                }
                 if events.is_empty() {
                     (Change::None, reply)
                 } else {
@@ -91,6 +97,11 @@ impl<S: Session> TypedKind<S> {
         };
         Ok(Change::Events { bytes: events, image, state_version: S::VERSION })
     }
+}
+
+/// What a command that ends its session changes: nothing, where there was none.
+const fn gone(stored: &Stored<'_>) -> Change {
+    if stored.image.is_some() { Change::Deleted } else { Change::None }
 }
 
 impl Payload<'_> {

@@ -16,6 +16,8 @@ pub struct Context<S> {
     lifespan: Lifespan,
     /// Whether the command said how long the session is to live.
     is_lifespan_set: bool,
+    /// Whether the command ends its session.
+    ends: bool,
     /// What is to be started once the command is committed.
     tasks: Vec<Task>,
     session: PhantomData<fn(S)>,
@@ -29,7 +31,17 @@ impl<S: Session> Context<S> {
         version: u64,
         lifespan: Lifespan,
     ) -> Self {
-        Self { id, request, now, version, lifespan, is_lifespan_set: false, tasks: Vec::new(), session: PhantomData }
+        Self {
+            id,
+            request,
+            now,
+            version,
+            lifespan,
+            is_lifespan_set: false,
+            ends: false,
+            tasks: Vec::new(),
+            session: PhantomData,
+        }
     }
 
     /// The session's id.
@@ -89,6 +101,12 @@ impl<S: Session> Context<S> {
         self.is_lifespan_set = true;
     }
 
+    /// Ends the session with this command: its reply is given as ever, and what comes next finds no session. Of several commands of one
+    /// call it ends after the last. What this one changed goes with it, so `when_ended` is told of the session as the command found it.
+    pub const fn end(&mut self) {
+        self.ends = true;
+    }
+
     /// Does work outside the session and brings its result back as a command of the same session: asking another service,
     /// waiting for a time. It begins when this command is committed and answered, on the node that ran it, and not at all if
     /// the command fails; meanwhile the session serves others. Its command is then applied once, wherever the session is by
@@ -112,6 +130,11 @@ impl<S: Session> Context<S> {
         std::mem::take(&mut self.tasks)
     }
 
+    /// Whether it was ended.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ends
+    }
+
     /// What the command set, if it set anything.
     pub(crate) fn set_lifespan(&self) -> Option<Lifespan> {
         self.is_lifespan_set.then_some(self.lifespan)
@@ -120,13 +143,14 @@ impl<S: Session> Context<S> {
 
 impl<S> fmt::Debug for Context<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, request, now, version, lifespan, is_lifespan_set: _, tasks, session: _ } = self;
+        let Self { id, request, now, version, lifespan, is_lifespan_set: _, ends, tasks, session: _ } = self;
         f.debug_struct("Context")
             .field("id", id)
             .field("request", request)
             .field("now", now)
             .field("version", version)
             .field("lifespan", lifespan)
+            .field("ends", ends)
             .field("tasks", &tasks.len())
             .finish()
     }

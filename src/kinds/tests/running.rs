@@ -10,7 +10,13 @@ fn counter() -> Bench {
 
 fn cart() -> Bench {
     Bench::new::<Cart>(|types| {
-        types.add::<Cart>().decides::<PutIn>().decides::<Empty>().decides::<Curse>().answers::<Lines>();
+        types
+            .add::<Cart>()
+            .decides::<PutIn>()
+            .decides::<Empty>()
+            .decides::<CheckOut>()
+            .decides::<Curse>()
+            .answers::<Lines>();
     })
 }
 
@@ -65,6 +71,18 @@ fn delete_says_whether_there_was_one_and_what_follows_begins_anew() {
     assert!(!bench.live.is_warm());
     assert_eq!(existed(bench.run(Op::Delete)), Ok(false));
     assert_eq!(bench.call(&Add(1)), Ok(1));
+}
+
+#[test]
+fn a_command_that_ends_its_session_gives_its_reply_and_leaves_nothing() {
+    let mut bench = cart();
+    bench.create(&Cart::default()).expect("new");
+    assert!(matches!(bench.call(&CheckOut {}), Err(Failure::Refused(_))));
+    assert_eq!(bench.call(&PutIn("tea".into(), 1)), Ok(1), "who refuses ends nothing");
+    assert_eq!(bench.call(&CheckOut {}), Ok(1));
+    assert_eq!(bench.stored().0, None);
+    assert!(!bench.live.is_warm());
+    assert_eq!(bench.ask(&Lines {}), Err(Failure::NoSuchSession));
 }
 
 #[test]

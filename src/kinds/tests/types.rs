@@ -94,6 +94,7 @@ pub(super) enum CartEvent {
 
 command!("put-in": PutIn(String, u32); -> usize);
 command!("empty": Empty {} -> ());
+command!("check-out": CheckOut {} -> usize);
 command!("curse": Curse {} -> ());
 command!("lines": Lines {} -> usize);
 
@@ -128,6 +129,17 @@ impl Decide<PutIn> for Cart {
 impl Decide<Empty> for Cart {
     fn decide(&self, _: Empty, _: &mut Context<Self>) -> Result<(Vec<CartEvent>, ()), Refused> {
         Ok((if self.lines.is_empty() { vec![] } else { vec![CartEvent::Emptied] }, ()))
+    }
+}
+
+impl Decide<CheckOut> for Cart {
+    /// Says how many lines there were, and ends the cart with them.
+    fn decide(&self, _: CheckOut, cx: &mut Context<Self>) -> Result<(Vec<CartEvent>, usize), Refused> {
+        if self.lines.is_empty() {
+            return Err("there is nothing in it".into());
+        }
+        cx.end();
+        Ok((vec![CartEvent::Emptied], self.lines.len()))
     }
 }
 

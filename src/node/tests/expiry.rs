@@ -60,6 +60,28 @@ impl Answer<Burnt> for Candle {
     }
 }
 
+/// Blows it out, and says how long it burnt.
+#[derive(Serialize, Deserialize)]
+struct BlowOut {
+    only_at: u64,
+}
+
+impl Command for BlowOut {
+    const NAME: &'static str = "blow_out";
+    type Reply = Option<u64>;
+}
+
+impl Handle<BlowOut> for Candle {
+    fn handle(&mut self, BlowOut { only_at }: BlowOut, cx: &mut Context<Self>) -> Result<Option<u64>, Refused> {
+        if self.burnt != only_at {
+            return Ok(None);
+        }
+        self.burnt += 100;
+        cx.end();
+        Ok(Some(only_at))
+    }
+}
+
 /// What programs were told of ended sessions.
 #[derive(Clone, Debug, Default)]
 struct Heard(Arc<Mutex<Vec<(String, u64, End)>>>);
@@ -76,7 +98,7 @@ async fn start_candles(names: &[&str], span: Lifespan, network: &MemoryNetwork) 
     for node in &nodes {
         let heard = heard.clone();
         let mut types = Types::new();
-        let mut registration = types.add::<Candle>().handles::<Burn>().answers::<Burnt>();
+        let mut registration = types.add::<Candle>().handles::<Burn>().handles::<BlowOut>().answers::<Burnt>();
         if let Some(lasts) = span.ends_in {
             registration = registration.expires_after(lasts);
         }
@@ -125,6 +147,28 @@ async fn a_session_ends_when_its_time_comes_and_its_program_hears_why_once() {
     for node in &nodes {
         assert_eq!(candle(node, "short").call(Burn { sets: Some(0) }).await.expect("served").1, None, "it begins anew");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_may_end_its_session_and_its_reply_outlives_it() {
+    let network = MemoryNetwork::new();
+    let (nodes, heard) = start_candles(&["a", "b", "c"], Lifespan::FOR_EVER, &network).await;
+    let light = candle(&nodes[0], "light");
+    light.call(Burn { sets: None }).await.expect("served");
+    assert_eq!(light.call(BlowOut { only_at: 7 }).await.expect("served"), None);
+    assert_eq!(light.ask(Burnt).await.expect("served"), 1, "nothing was ended");
+    let id = RequestId { client: ClientId(5), sequence: 1, first_unanswered: 1 };
+    let again = || CallOptions::new().request(id);
+    for node in &nodes {
+        let told = candle(node, "light").call_with(BlowOut { only_at: 1 }, again()).await.expect("served");
+        assert_eq!(told.reply, Some(1), "what comes again is answered as before");
+    }
+    assert_eq!(light.ask(Burnt).await.expect("served"), 0, "it is gone");
+    until("the program hears of it", async || !heard.all().is_empty()).await;
+    assert_eq!(heard.all(), [("light".to_owned(), 1, End::Deleted)], "as the command found it");
+    // Where there is none, there is nothing to end.
+    assert_eq!(candle(&nodes[1], "none").call(BlowOut { only_at: 0 }).await.expect("served"), Some(0));
+    assert_eq!(heard.all().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
