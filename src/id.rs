@@ -262,9 +262,14 @@ impl SessionKey {
     /// If `arcs` is zero.
     #[must_use]
     pub fn arc(&self, arcs: u16) -> ArcId {
-        let hash = xxhash_rust::xxh3::xxh3_64(tag_of(self.id()));
-        ArcId(u16::try_from(hash % u64::from(arcs)).expect("below arcs, which is a u16"))
+        arc_of(self.id(), arcs)
     }
+}
+
+/// The arc of an id of any kind; see [`SessionKey::arc`].
+pub(crate) fn arc_of(id: &[u8], arcs: u16) -> ArcId {
+    let hash = xxhash_rust::xxh3::xxh3_64(tag_of(id));
+    ArcId(u16::try_from(hash % u64::from(arcs)).expect("below arcs, which is a u16"))
 }
 
 fn tag_of(id: &[u8]) -> &[u8] {

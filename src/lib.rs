@@ -20,6 +20,8 @@ pub mod membership;
 mod memory_network;
 pub mod moment;
 mod node;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod replication;
 mod report;
 mod runtime;

@@ -33,6 +33,8 @@ mod drain;
 mod hand_back;
 mod recovery;
 mod restoring;
+#[cfg(feature = "redis")]
+pub(crate) mod several;
 mod start_error;
 mod starting;
 #[cfg(test)]

@@ -48,6 +48,10 @@ pub struct ClusterConfig {
     ///
     /// Long and random, as from `openssl rand -hex 32`: it is the key of the handshake. At most 4,096 bytes.
     pub secret: Secret,
+    /// What clients of every node's Redis port must say; `None`: nothing.
+    ///
+    /// Another than the cluster's secret: whoever knows that is let in as a node. At most 4,096 bytes.
+    pub redis_password: Option<Secret>,
     /// How many slices the session-id space has; fixed for the cluster's life.
     ///
     /// Load moves between nodes an arc at a time: choose some tens for each node that you will ever have. More cost memory
@@ -130,6 +134,7 @@ impl ClusterConfig {
         Self {
             name: name.to_owned(),
             secret,
+            redis_password: None,
             arcs: 1_024,
             backups: 1,
             spread: 1,

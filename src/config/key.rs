@@ -232,6 +232,16 @@ pub(super) const KEYS: &[Key] = &{
         ),
         key(
             Cluster,
+            "redis_password",
+            "",
+            Text {
+                form: "1 to 4096 bytes of text, not blank",
+                fits: |s| !s.trim().is_empty() && s.len() <= SECRET_MAX,
+            },
+            "What Redis clients must say (`AUTH`), on every node's `redis` port. Without it they say nothing. Not the cluster's secret.",
+        ),
+        key(
+            Cluster,
             "arcs",
             "1024",
             Count { min: 1, max: 16_384 },
@@ -529,7 +539,13 @@ pub(super) const KEYS: &[Key] = &{
             ADDRESS,
             "Where it serves sessions and a look at the ring, [over HTTP](http.md): no TLS, no password. Without it, not at all.",
         ),
-        key(Node, "redis", "", ADDRESS, "Kept, not yet served: the Redis protocol."),
+        key(
+            Node,
+            "redis",
+            "",
+            ADDRESS,
+            "Where it serves [the Redis protocol](redis.md): no TLS, a password if `redis_password` says one. Without it, not at all.",
+        ),
         key(
             Node,
             "zone",

@@ -102,7 +102,7 @@ pub struct NodeConfig {
     pub bind: Option<Address>,
     /// Where it serves sessions and a look at the ring over HTTP; `None`: not at all.
     pub http: Option<Address>,
-    /// Where it will serve the Redis protocol. Kept, not yet served.
+    /// Where it serves the Redis protocol; `None`: not at all.
     pub redis: Option<Address>,
     /// What fails together: a rack, a room, a region. Copies are kept in different zones where there are several.
     ///

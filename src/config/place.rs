@@ -107,7 +107,7 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>) -> Option<Excerpt> {
     let Position { line, column } = position(text, span.start);
     let whole = text.split('\n').nth(line - 1).unwrap_or_default();
     let whole = whole.strip_suffix('\r').unwrap_or(whole);
-    if whole.replace("secret_file", "").contains("secret") {
+    if whole.replace("secret_file", "").contains("secret") || whole.contains("password") {
         return None;
     }
     let start = if column > SHOWN { column - SHOWN_BEFORE } else { 0 };
@@ -148,6 +148,7 @@ mod tests {
     fn a_line_that_may_hold_the_secret_is_not_shown() {
         assert_eq!(excerpt("secret = 'x\n", &(9..11)), None);
         assert_eq!(excerpt("cluster = { secret = 1 }", &(21..22)), None);
+        assert_eq!(excerpt("redis_password = 'x", &(17..19)), None);
         assert!(excerpt("secret_file = 1", &(14..15)).is_some());
     }
 }

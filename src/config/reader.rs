@@ -154,9 +154,12 @@ impl Draft {
             _ => true,
         };
         if !fits {
-            // The secret is not shown, not even a wrong one.
-            let value_shown =
-                if name == "secret" { "blank, or longer than 4096 bytes".to_owned() } else { clipped(text) };
+            // A secret is not shown, not even a wrong one.
+            let value_shown = if matches!(name, "secret" | "redis_password") {
+                "blank, or longer than 4096 bytes".to_owned()
+            } else {
+                clipped(text)
+            };
             self.fault(spot, value.span(), Wrong::NotAllowed { value: value_shown });
         }
         fits.then_some(text)
@@ -211,6 +214,7 @@ impl Draft {
         }
         self.secret = self.text(table, "secret").map(str::to_owned);
         self.secret_file = self.text(table, "secret_file").map(str::to_owned);
+        self.cluster.redis_password = self.text(table, "redis_password").and_then(Secret::new);
         let defaults = self.cluster.clone();
         self.cluster.arcs = self.count(table, "arcs", defaults.arcs);
         self.cluster.backups = self.count(table, "backups", defaults.backups);

@@ -103,6 +103,7 @@ fn every_key_is_read_into_its_field() {
         on_startup_timeout = "wait"
         max_hops = 5
         reply_keep = "1h"
+        redis_password = "say this"
         insecure = true
         [cluster.limits]
         value = 2_097_152
@@ -176,6 +177,7 @@ fn every_key_is_read_into_its_field() {
         shun: Duration::from_secs(6),
     };
     let cluster = ClusterConfig {
+        redis_password: Secret::new("say this"),
         name: "shop".to_owned(),
         secret: Secret::new("hush").expect("not blank"),
         arcs: 16_384,

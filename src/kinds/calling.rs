@@ -30,7 +30,10 @@ impl<S: Session> TypedKind<S> {
         };
         let (change, reply) = match does {
             Does::Handle(handle) => {
-                let reply = payload.each(value_max, |body| handle(session, body, &mut cx, value_max))?;
+                let reply = payload.each(value_max, |body| {
+                    cx.begin();
+                    handle(session, body, &mut cx, value_max)
+                })?;
                 if cx.has_ended() {
                     return Ok((gone(stored), reply, None));
                 }
@@ -49,6 +52,7 @@ impl<S: Session> TypedKind<S> {
                 let mut events = Events::new();
                 let mut left = value_max;
                 let reply = payload.each(value_max, |body| {
+                    cx.begin();
                     let decided = decide(session, body, &mut cx, value_max)?;
                     let bytes = decided.events.iter().map(|event| event.len()).sum();
                     left = left.checked_sub(bytes).ok_or_else(|| touched(Failure::TooLarge { limit: value_max }))?;

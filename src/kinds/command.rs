@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use super::Failure;
 use crate::{
     blob::Blob,
-    replication::Events,
+    replication::{Events, Lifespan},
     session::{Answer, Command, Context, Decide, EventSourced, Handle, Old, Session},
     wire::codec,
 };
@@ -43,7 +43,7 @@ pub(super) struct Decided {
 
 pub(super) type HandleFn<S> = fn(&mut S, &[u8], &mut Context<S>, usize) -> Result<Blob, Fault>;
 pub(super) type DecideFn<S> = fn(&mut S, &[u8], &mut Context<S>, usize) -> Result<Decided, Fault>;
-pub(super) type AnswerFn<S> = fn(&S, &[u8], usize) -> Result<Blob, Fault>;
+pub(super) type AnswerFn<S> = fn(&S, &[u8], Lifespan, usize) -> Result<Blob, Fault>;
 /// Applies one stored event, written by the version given.
 pub(super) type ReplayFn<S> = fn(&mut S, &[u8], u32) -> Result<(), Failure>;
 
@@ -94,9 +94,14 @@ pub(super) fn decide<S: Decide<C>, C: Command>(
     Ok(Decided { events: encoded, reply })
 }
 
-pub(super) fn answer<S: Answer<Q>, Q: Command>(session: &S, payload: &[u8], value_max: usize) -> Result<Blob, Fault> {
+pub(super) fn answer<S: Answer<Q>, Q: Command>(
+    session: &S,
+    payload: &[u8],
+    lifespan: Lifespan,
+    value_max: usize,
+) -> Result<Blob, Fault> {
     let question: Q = codec::decode(payload, value_max).map_err(Failure::of_input)?;
-    Ok(encode_reply::<Q>(&session.answer(question), value_max)?)
+    Ok(encode_reply::<Q>(&session.answer_with_lifespan(question, lifespan), value_max)?)
 }
 
 pub(super) fn replay<S: EventSourced>(session: &mut S, event: &[u8], written_by: u32) -> Result<(), Failure> {

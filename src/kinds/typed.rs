@@ -182,9 +182,9 @@ impl<S: Session> TypedKind<S> {
         match stored.image {
             Some(_) => {
                 let session = self.recall(live, stored, &mut Self::context(stored, occasion)).map_err(touched)?;
-                answer(session, payload, occasion.value_max)
+                answer(session, payload, occasion.lifespan, occasion.value_max)
             }
-            None => answer(Self::imagine(live, occasion)?, payload, occasion.value_max),
+            None => answer(Self::imagine(live, occasion)?, payload, Lifespan::FOR_EVER, occasion.value_max),
         }
     }
 

@@ -11,10 +11,11 @@ use super::{
     dedicated,
     ending::{self, Farewell},
     inbox::Call,
+    listing,
     router::BUSY_FOR,
     shared::Shared,
     tasks::{After, Place},
-    watchers,
+    together, watchers,
     worker::{ReplyTo, StaleFailure, StaleRead, Waiting, WorkerState},
 };
 use crate::{
@@ -78,6 +79,12 @@ fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, no
             return;
         }
     };
+    if let Operation::List(prefix, from, max) = &request.operation {
+        // Of the whole arc: what becomes of any one session is no matter.
+        let (prefix, from, max) = (prefix.clone(), *from, *max);
+        listing::run(state, host, arc, call, (&prefix, from, max), now);
+        return;
+    }
     let record = primary.store().get(&request.key);
     // One that came in time is not late because it took its time.
     let came = ran.as_ref().map_or(now, |ran| ran.began);
@@ -98,9 +105,10 @@ fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, no
             return;
         }
     };
-    if matches!(request.operation, Operation::Watch(..)) {
-        watchers::look(state, host, arc, call, now);
-        return;
+    match request.operation {
+        Operation::Watch(..) => return watchers::look(state, host, arc, call, now),
+        Operation::Together(_) => return together::run(state, host, arc, call, now),
+        _ => {}
     }
     let standing = Standing {
         since: primary.since(),
@@ -239,7 +247,7 @@ fn conclude(
     }
 }
 
-fn not_served(not_here: NotHere) -> CallOutcome {
+pub(super) fn not_served(not_here: NotHere) -> CallOutcome {
     match not_here {
         NotHere::Elsewhere { primary, view } => CallOutcome::Elsewhere(primary, view),
         NotHere::Starting => CallOutcome::Starting,
@@ -302,7 +310,9 @@ pub(super) fn perform(
         Operation::Create(initial) => Op::Create { initial: initial.as_deref() },
         Operation::GetOrCreate(initial) => Op::GetOrCreate { initial: initial.as_deref() },
         Operation::Delete => Op::Delete,
-        Operation::Watch(..) => unreachable!("told by the worker from what is stored"),
+        Operation::Watch(..) | Operation::Together(_) | Operation::List(..) => {
+            unreachable!("done by the worker itself")
+        }
     };
     kind.run(live, stored, op, occasion)
 }

@@ -104,12 +104,29 @@ pub(crate) enum Operation {
     /// Tell its state as soon as it has another version than this one (0: there is none), or after so many milliseconds that
     /// nothing is new.
     Watch(u64, u32),
+    /// Commands to several sessions of the key's arc, the first of them the key's own: all of them in one commit, or none.
+    Together(Vec<Part>),
+    /// Tell a page of the ids of the key's kind and arc that begin with these bytes: from that place on, about so many.
+    List(Blob, u64, u32),
+}
+
+/// What is done to one session of several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Which.
+    pub(crate) key: SessionKey,
+    /// The commands' name.
+    pub(crate) command: Cow<'static, str>,
+    /// Their encoded bodies, one after the other.
+    pub(crate) bodies: Vec<Blob>,
+    /// Only if the session has this version; 0 means "if it does not exist".
+    pub(crate) expected: Option<u64>,
 }
 
 impl Operation {
     /// Whether it changes nothing.
     pub(crate) const fn is_question(&self) -> bool {
-        matches!(self, Self::Ask(..) | Self::Watch(..))
+        matches!(self, Self::Ask(..) | Self::Watch(..) | Self::List(..))
     }
 
     /// What it is called where people read.
@@ -119,6 +136,8 @@ impl Operation {
             Self::Create(_) | Self::GetOrCreate(_) => "(create)",
             Self::Delete => "(delete)",
             Self::Watch(..) => "(watch)",
+            Self::Together(_) => "(together)",
+            Self::List(..) => "(list)",
         }
     }
 }

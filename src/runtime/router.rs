@@ -214,9 +214,13 @@ pub(crate) fn failed(failure: Failure, key: &SessionKey, operation: &Operation) 
         Operation::Create(_) | Operation::GetOrCreate(_) => {
             "its type has no first state of its own: use create_with, or implement Session::absent"
         }
-        Operation::Call(..) | Operation::Many(..) | Operation::Ask(..) | Operation::Watch(..) | Operation::Delete => {
-            "create it first, or let its type begin with a state of its own (Session::absent)"
-        }
+        Operation::Call(..)
+        | Operation::Many(..)
+        | Operation::Ask(..)
+        | Operation::Watch(..)
+        | Operation::Together(_)
+        | Operation::List(..)
+        | Operation::Delete => "create it first, or let its type begin with a state of its own (Session::absent)",
     };
     // The way out stands last and must not be cut, however long the id is.
     Error::from(failure).because(format!("{}; {way_out}", cut(key.to_string(), KEY_SHOWN)))

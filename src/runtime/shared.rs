@@ -107,6 +107,9 @@ pub(crate) struct Shared {
     /// Where the life locks of this host's processes lie; nowhere, if this node has none.
     pub(crate) run_dir: OnceLock<PathBuf>,
     pub(crate) calls: Calls,
+    /// For each arc a number that falls on it; made when first asked for, which takes some milliseconds.
+    #[cfg(feature = "redis")]
+    probes: OnceLock<Vec<Option<u32>>>,
     /// Work that commands left behind, not done yet.
     pub(crate) tasks: AtomicUsize,
     /// Places for sessions with an actor of their own that compute.
@@ -146,6 +149,8 @@ impl Shared {
             orders: Orders::default(),
             transport: OnceLock::new(),
             calls: Calls::new(me, settings.calls_max, settings.replication.replies.per_client),
+            #[cfg(feature = "redis")]
+            probes: OnceLock::new(),
             tasks: AtomicUsize::new(0),
             computing: Arc::new(Semaphore::new(settings.dedicated_max)),
             events: broadcast::Sender::new(1024),
@@ -243,6 +248,30 @@ impl Shared {
         let at_ms = u64::try_from(clock::now().since(self.started).as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(node = %self.me, ?what, "event");
         let _ = self.events.send(Event { at_ms, what });
+    }
+
+    /// A number whose digits, as an id, fall on this arc: an address for what concerns the arc and no session of it. `None` before
+    /// the first view, and for an arc that there is not.
+    #[cfg(feature = "redis")]
+    pub(crate) fn probe_of(&self, arc: ArcId) -> Option<u32> {
+        let arcs = self.view.load().as_ref()?.shape.arcs;
+        let probes = self.probes.get_or_init(|| {
+            let mut probes = vec![None; usize::from(arcs)];
+            let mut left = probes.len();
+            for number in 0_u32.. {
+                let arc = SessionKey::new("probe", number.to_string().as_bytes()).map_or(0, |key| key.arc(arcs).0);
+                let probe = &mut probes[usize::from(arc)];
+                if probe.is_none() {
+                    *probe = Some(number);
+                    left -= 1;
+                }
+                if left == 0 {
+                    break;
+                }
+            }
+            probes
+        });
+        *probes.get(usize::from(arc.0))?
     }
 
     /// The arc of a session in the installed view.

@@ -102,7 +102,7 @@ impl<S: Session> Context<S> {
     }
 
     /// Ends the session with this command: its reply is given as ever, and what comes next finds no session. Of several commands of one
-    /// call it ends after the last. What this one changed goes with it, so `when_ended` is told of the session as the command found it.
+    /// call the last one decides. What this one changed goes with it, so `when_ended` is told of the session as the command found it.
     pub const fn end(&mut self) {
         self.ends = true;
     }
@@ -128,6 +128,11 @@ impl<S: Session> Context<S> {
     /// What is to be started.
     pub(crate) fn take_tasks(&mut self) -> Vec<Task> {
         std::mem::take(&mut self.tasks)
+    }
+
+    /// A further command of the same call begins: whether the session ends is for the last to say.
+    pub(crate) const fn begin(&mut self) {
+        self.ends = false;
     }
 
     /// Whether it was ended.

@@ -57,6 +57,7 @@ pub use self::{
 use crate::{
     blob::Blob,
     error::{Error, ErrorKind},
+    replication::Lifespan,
     wire::codec::{self, CodecFault},
 };
 
@@ -117,6 +118,13 @@ pub trait Handle<C: Command>: Session {
 pub trait Answer<Q: Command>: Session {
     /// Replies.
     fn answer(&self, question: Q) -> Q::Reply;
+
+    /// Replies where the answer shows how long the session still lives. Asked of the primary it is told that; asked of a copy
+    /// ([`crate::SessionRef::read_stale`]) it is told [`Lifespan::FOR_EVER`], since only the primary says when a session ends.
+    fn answer_with_lifespan(&self, question: Q, lifespan: Lifespan) -> Q::Reply {
+        let _ = lifespan;
+        self.answer(question)
+    }
 }
 
 /// A session whose changes are events: only they travel, however large the state.

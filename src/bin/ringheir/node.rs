@@ -1,4 +1,4 @@
-//! `ringheir node`: one node of the cluster, with the built-in JSON sessions.
+//! `ringheir node`: one node of the cluster, with the built-in sessions: JSON over HTTP, and keys over the Redis protocol.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -16,6 +16,7 @@ use ringheir::{
     id::NodeName,
     json::Json,
     membership::View,
+    redis::RedisServer,
 };
 use tokio::{
     io::{AsyncReadExt, stdin},
@@ -53,6 +54,9 @@ pub(crate) struct NodeArgs {
     /// Beside `--cluster`: where it serves HTTP.
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "cluster")]
     http: Option<Address>,
+    /// Beside `--cluster`: where it serves the Redis protocol.
+    #[arg(long, value_name = "ADDR", value_parser = address, requires = "cluster")]
+    redis: Option<Address>,
     /// Beside `--cluster`: how much it is to serve beside the others, as `weight` in the file.
     #[arg(long, value_name = "WEIGHT", default_value_t = 1, requires = "cluster", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     weight: u16,
@@ -92,6 +96,7 @@ fn unlisted(args: &NodeArgs) -> Option<NodeConfig> {
     Some(NodeConfig {
         bind: args.bind.clone(),
         http: args.http.clone(),
+        redis: args.redis.clone(),
         weight: args.weight,
         ..NodeConfig::new(name, cluster)
     })
@@ -153,8 +158,16 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             return ExitCode::from(COULD_NOT_RUN);
         }
     };
+    let redis = match RedisServer::start(&file, entry).await {
+        Ok(redis) => redis,
+        Err(why) => {
+            tell(format_args!("{name}: {why}"));
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+    };
     let mut types = Types::new();
     Json::register(&mut types);
+    RedisServer::register(&mut types);
     let mut builder = Node::builder().config(file.clone()).name(name.as_str()).types(types);
     if let Some(own) = &own {
         builder = builder.unlisted(own.clone());
@@ -183,12 +196,19 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     if let Some(http) = &http {
         http.open(node.clone());
     }
-    let at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
+    if let Some(redis) = &redis {
+        redis.open(node.clone());
+    }
+    let mut at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
+    at += &redis.as_ref().map(|redis| format!(" at redis://{}", redis.address())).unwrap_or_default();
     print(format_args!("ready: {name}{at}, view {}, {} members\n", view.number, view.members.len()));
     let ended = tokio::select! {
         how = &mut told => {
             if let Some(http) = &http {
                 http.drain();
+            }
+            if let Some(redis) = &redis {
+                redis.drain();
             }
             match how {
                 Told::Stop => ExitCode::SUCCESS,
@@ -212,6 +232,9 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(redis) = redis {
+        redis.stop().await;
+    }
     if let Some(http) = http {
         http.stop().await;
     }

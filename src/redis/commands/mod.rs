@@ -1,0 +1,54 @@
+//! The commands that are offered: what clients write, read into [`Request`]s.
+//!
+//! A request that is understood can still be refused by what its key holds. Here is only what can be said without looking at
+//! any key, in the words that Redis has for it.
+
+mod arguments;
+mod hashes;
+mod keys;
+mod request;
+mod server;
+mod strings;
+mod table;
+
+use bytes::Bytes;
+
+pub(super) use self::{
+    arguments::Wrong,
+    request::{Do, Hello, Keyed, Request, Scanned, Script, Tell},
+};
+use self::{
+    arguments::{Arguments, wrong_number},
+    table::find,
+};
+
+/// So much of what a client wrote stands in the words about it, in bytes.
+const SHOWN: usize = 128;
+
+/// Reads a request from its strings, of which there is at least one.
+///
+/// # Errors
+/// No such command, or not with these strings.
+pub(super) fn read(strings: Vec<Bytes>) -> Result<Request, Wrong> {
+    let count = strings.len();
+    let Some(spec) = strings.first().and_then(|name| find(name)) else { return Err(unknown(&strings)) };
+    if !spec.takes(count) {
+        return Err(wrong_number(spec.name));
+    }
+    let mut rest = strings.into_iter();
+    rest.next();
+    let mut arguments = Arguments::new(spec.name, rest);
+    spec.read(&mut arguments)
+}
+
+fn unknown(strings: &[Bytes]) -> Wrong {
+    let shown = |bytes: &Bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    let mut begins = String::new();
+    for string in &strings[1..] {
+        if begins.len() >= SHOWN {
+            break;
+        }
+        begins += &format!("'{}' ", shown(string));
+    }
+    format!("ERR unknown command '{}', with args beginning with: {begins}", shown(&strings[0])).into()
+}

@@ -1,0 +1,394 @@
+//! `Connection`: one client's requests, begun in the order of their coming, and its replies, in the same order.
+//!
+//! What arrives together is begun together, so a pipeline is as many calls as it has keys, all under way at once, and what comes to
+//! one key is one commit. On one key nothing overtakes; between keys no order is kept but that of the replies.
+//!
+//! It is one task: it reads, writes and waits for calls in one place, so that a client that writes much before it reads is no
+//! deadlock. What it keeps is bounded by `Settings`.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::{Buf as _, BytesMut};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    alone::{Alone, Over, commit::split},
+    client::{Client, Seen},
+    commands::{self, Keyed, Request},
+    door::Door,
+    frames::{Reply, Requests},
+    id::{arc_of, id_of},
+    info,
+    line::{Line, Settled},
+    refusal,
+    state::Shared,
+    units::{Done, Round, Unit},
+};
+use crate::session::SessionId;
+
+/// What is read at once.
+const READ: usize = 16 << 10;
+/// What a connection may keep beside all others' share, and what is read ahead while it waits for its own calls.
+const SMALL: usize = 64 << 10;
+/// How often it looks after what takes too long.
+const LOOK: Duration = Duration::from_secs(1);
+/// Calls of one connection under way at once where there is little room.
+const FEW: usize = 16;
+
+type Under<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One connection.
+pub(super) struct Connection<D> {
+    shared: Arc<Shared<D>>,
+    client: Client,
+    requests: Requests,
+    /// One that was read and cannot be begun yet.
+    held: Option<Request>,
+    line: Line,
+    out: BytesMut,
+    under_way: FuturesUnordered<Under<Done>>,
+    /// Keys of what is under way.
+    busy: HashSet<SessionId>,
+    /// What needs the connection for itself, and its number in the line.
+    alone: Option<(u64, Under<Over>)>,
+    /// No more is read.
+    closes: bool,
+    /// How much of what all connections keep together is counted as this one's.
+    kept: usize,
+    slow: Slow,
+}
+
+/// How often in a row something was found not to have moved, and whether it has since.
+#[derive(Debug, Default)]
+struct Slow {
+    /// Replies that the client does not take.
+    unread: u32,
+    taken: bool,
+    /// A request that does not become whole.
+    arriving: u32,
+    whole: bool,
+    /// A password that is not said.
+    unknown: u32,
+}
+
+impl<D: Door> Connection<D> {
+    pub(super) fn new(shared: Arc<Shared<D>>, id: i64) -> Self {
+        let client = Client::new(id, shared.settings.password.as_ref());
+        Self {
+            shared,
+            client,
+            requests: Requests::default(),
+            held: None,
+            line: Line::default(),
+            out: BytesMut::new(),
+            under_way: FuturesUnordered::new(),
+            busy: HashSet::new(),
+            alone: None,
+            closes: false,
+            kept: 0,
+            slow: Slow::default(),
+        }
+    }
+
+    /// Serves it until one side has enough.
+    pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+        mut self,
+        mut stream: S,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.begin();
+            if self.line.settle(&mut self.out) == Settled::Closed {
+                break;
+            }
+            self.count();
+            if self.closes && self.line.is_empty() {
+                break;
+            }
+            self.slow.whole |= self.requests.len() == 0 || !self.is_idle();
+            let may_read = self.may_read();
+            let (mut read, mut write) = tokio::io::split(&mut stream);
+            tokio::select! {
+                biased;
+                Some(done) = self.under_way.next(), if !self.under_way.is_empty() => self.done(done),
+                over = wait_for(&mut self.alone), if self.alone.is_some() => self.over(over),
+                written = write.write(&self.out), if !self.out.is_empty() => match written {
+                    Ok(written @ 1..) => {
+                        self.out.advance(written);
+                        self.slow.taken = true;
+                    }
+                    Ok(0) | Err(_) => return,
+                },
+                arrived = read.read_buf(self.requests.buffer()), if may_read => match arrived {
+                    Ok(1..) => {}
+                    Ok(0) => {
+                        self.closes = true;
+                        self.held = None;
+                    }
+                    Err(_) => return,
+                },
+                _ = stopping.wait_for(|stopping| *stopping), if !self.closes => self.closes = true,
+                _ = look.tick() => if self.is_too_slow() {
+                    return;
+                },
+            }
+        }
+        let said = tokio::time::timeout(self.shared.settings.stall, async {
+            stream.write_all(&self.out).await?;
+            stream.shutdown().await
+        });
+        let _ = said.await;
+    }
+
+    /// Looks after what takes too long, once in each `LOOK`; whether the client is not even worth a word.
+    fn is_too_slow(&mut self) -> bool {
+        let settings = &self.shared.settings;
+        let slow = &mut self.slow;
+        slow.unread = if slow.taken || self.out.is_empty() { 0 } else { slow.unread + 1 };
+        slow.arriving = if slow.whole { 0 } else { slow.arriving + 1 };
+        slow.unknown = if self.client.is_known() { 0 } else { slow.unknown + 1 };
+        (slow.taken, slow.whole) = (false, false);
+        let words = if LOOK * slow.arriving > settings.arrival {
+            "ERR the rest of the request took too long"
+        } else if LOOK * slow.unknown > settings.introduction {
+            "ERR no password was said in time"
+        } else {
+            return LOOK * slow.unread > settings.stall;
+        };
+        self.line.last(self.client.protocol, Reply::error(words));
+        false
+    }
+
+    /// Whether nothing of it is under way.
+    fn is_idle(&self) -> bool {
+        self.line.is_empty() && self.held.is_none()
+    }
+
+    fn may_read(&mut self) -> bool {
+        let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept && self.kept > 0;
+        let waits = self.held.is_some() || self.alone.is_some() || self.line.len() >= self.shared.settings.pipeline;
+        if self.closes
+            || is_full
+            || (waits && self.requests.len() > SMALL)
+            || self.out.len() > self.shared.settings.unread
+        {
+            return false;
+        }
+        let buffer = self.requests.buffer();
+        if buffer.capacity() - buffer.len() < READ / 4 {
+            buffer.reserve(READ);
+        }
+        true
+    }
+
+    /// Counts what it keeps beyond a small share.
+    fn count(&mut self) {
+        let keeps = (self.requests.len() + self.out.len() + self.line.bytes()).saturating_sub(SMALL);
+        if keeps > self.kept {
+            self.shared.kept.fetch_add(keeps - self.kept, Ordering::Relaxed);
+        } else if keeps < self.kept {
+            self.shared.kept.fetch_sub(self.kept - keeps, Ordering::Relaxed);
+        }
+        self.kept = keeps;
+    }
+
+    /// Begins whatever may begin.
+    fn begin(&mut self) {
+        let mut round = Round::default();
+        let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept;
+        let most = if is_full { FEW } else { self.shared.settings.pipeline };
+        while self.alone.is_none()
+            && self.line.len() < self.shared.settings.pipeline
+            && self.under_way.len() + round.len() < most
+            && self.out.len() + self.line.bytes() < self.shared.settings.unread
+        {
+            let request = match self.held.take() {
+                Some(request) => request,
+                None => match self.next() {
+                    Some(request) => request,
+                    None => break,
+                },
+            };
+            if let Some(held) = self.take(request, &mut round) {
+                self.held = Some(held);
+                break;
+            }
+        }
+        for unit in round.take() {
+            self.start(unit);
+        }
+    }
+
+    /// The next request that is not for the connection alone.
+    fn next(&mut self) -> Option<Request> {
+        while !self.closes && self.line.len() < self.shared.settings.pipeline {
+            let settings = &self.shared.settings;
+            let bounds = if self.client.is_known() { &settings.request } else { &settings.stranger };
+            let read = match self.requests.next(bounds) {
+                Ok(Some(strings)) => commands::read(strings),
+                Ok(None) => return None,
+                Err(fault) => {
+                    self.line.last(self.client.protocol, Reply::error(fault.to_string()));
+                    self.closes = true;
+                    return None;
+                }
+            };
+            let read = read.and_then(|request| match request {
+                Request::Eval { script, keys, arguments } => self.shared.scripts.called(script, keys, arguments),
+                request => Ok(request),
+            });
+            let readiness = self.shared.readiness();
+            match self.client.see(read, self.shared.settings.password.as_ref(), readiness) {
+                Seen::Answered(reply) => self.line.ready(self.client.protocol, reply),
+                Seen::AnsweredAll(replies) => {
+                    replies.into_iter().for_each(|reply| self.line.ready(self.client.protocol, reply));
+                }
+                Seen::Last(reply) => {
+                    self.line.last(self.client.protocol, reply);
+                    self.closes = true;
+                }
+                Seen::Passed(request) => return Some(request),
+                Seen::Commit(requests) => return Some(Request::Commit(requests)),
+            }
+        }
+        None
+    }
+
+    /// Takes a request up; gives it back if it must wait for what is under way.
+    fn take(&mut self, request: Request, round: &mut Round) -> Option<Request> {
+        let protocol = self.client.protocol;
+        let database = self.client.database;
+        let keyed = match request {
+            Request::Keyed(keyed @ (Keyed::One(..) | Keyed::Sum(..) | Keyed::Each(..))) => keyed,
+            request => {
+                if !round.is_empty() || !self.under_way.is_empty() {
+                    return Some(request);
+                }
+                self.take_alone(request);
+                return None;
+            }
+        };
+        let ids: Result<Vec<SessionId>, _> = keyed.keys().into_iter().map(|key| id_of(database, key)).collect();
+        let ids = match ids {
+            Ok(ids) => ids,
+            Err(wrong) => {
+                self.line.ready(protocol, wrong.into());
+                return None;
+            }
+        };
+        if ids.iter().any(|id| self.busy.contains(id)) {
+            return Some(Request::Keyed(keyed));
+        }
+        let (join, does) = split(keyed);
+        let number = self.line.wait(protocol, join, does.len());
+        for (part, ((_, does), id)) in does.into_iter().zip(ids).enumerate() {
+            round.add(id, does, (number, part));
+        }
+        None
+    }
+
+    fn take_alone(&mut self, request: Request) {
+        let protocol = self.client.protocol;
+        let database = self.client.database;
+        if let Request::Info(sections) = &request {
+            self.line.ready(protocol, info::info(&self.shared, sections));
+            return;
+        }
+        let Some(door) = self.shared.door() else {
+            self.line.ready(protocol, refusal::LOADING);
+            return;
+        };
+        let alone = match request {
+            Request::Keys(pattern) => Alone::Keys(database, pattern),
+            Request::Scan(scanned) => Alone::Scan(database, scanned),
+            Request::Size => Alone::Size(database),
+            Request::Flush { all } => Alone::Flush((!all).then_some(database)),
+            Request::Keyed(Keyed::SetAll(pairs)) => Alone::SetAll(database, pairs),
+            Request::Keyed(Keyed::Rename(from, to)) => Alone::Rename(database, from, to),
+            Request::Watch(keys) => Alone::Watch(database, keys),
+            Request::Commit(requests) => {
+                Alone::Commit { database, requests, watched: std::mem::take(&mut self.client.watched) }
+            }
+            Request::Wait { copies, millis } => {
+                Alone::Wait { arcs: self.client.written.iter().copied().collect(), copies, millis }
+            }
+            request => {
+                let reply = match request {
+                    Request::Role => info::role(&door),
+                    Request::LoadScript(text) => self.shared.scripts.load(&text).map_or_else(Reply::from, Reply::bytes),
+                    Request::KnownScripts(digests) => self.shared.scripts.known(&digests),
+                    Request::FlushScripts => {
+                        self.shared.scripts.forget();
+                        Reply::OK
+                    }
+                    other => unreachable!("{other:?} is seen to by the client"),
+                };
+                self.line.ready(protocol, reply);
+                return;
+            }
+        };
+        let number = self.line.wait(protocol, super::line::Join::Done, 1);
+        self.alone = Some((number, Box::pin(alone.run(door))));
+    }
+
+    fn start(&mut self, unit: Unit) {
+        let Some(door) = self.shared.door() else { return };
+        if unit.changes() {
+            self.client.wrote(arc_of(unit.id(), door.arcs()));
+        }
+        self.busy.insert(unit.id().clone());
+        self.under_way.push(Box::pin(unit.run(door)));
+    }
+
+    fn done(&mut self, done: Done) {
+        self.take_done(done);
+        // Replies that have come meanwhile leave together.
+        while let Some(Some(done)) = self.under_way.next().now_or_never() {
+            self.take_done(done);
+        }
+    }
+
+    fn take_done(&mut self, Done { id, came }: Done) {
+        self.busy.remove(&id);
+        for (place, came) in came {
+            self.line.came(place, came);
+        }
+    }
+
+    fn over(&mut self, (number, over): (u64, Over)) {
+        self.alone = None;
+        let Over { reply, watched, written } = over;
+        written.into_iter().for_each(|arc| self.client.wrote(arc));
+        let reply = match reply {
+            Ok(_) if !watched.is_empty() => Ok(self.client.watch(watched)),
+            reply => reply,
+        };
+        self.line.answer(number, reply);
+    }
+}
+
+impl<D> Drop for Connection<D> {
+    fn drop(&mut self) {
+        self.shared.kept.fetch_sub(self.kept, Ordering::Relaxed);
+    }
+}
+
+async fn wait_for(alone: &mut Option<(u64, Under<Over>)>) -> (u64, Over) {
+    match alone {
+        Some((number, over)) => (*number, over.await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,118 @@
+//! `Look`: a question to one key. It changes nothing, not even how long the key lives.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Complaint, Key, Said, Value, span::millis};
+use crate::{Answer, Command, Lifespan};
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Look {
+    /// The string.
+    #[serde(rename = "g")]
+    Text,
+    /// The string, nothing where the value is another.
+    #[serde(rename = "a")]
+    TextIfAny,
+    /// How long the string is.
+    #[serde(rename = "l")]
+    Length,
+    /// 1 if there is a key, else 0.
+    #[serde(rename = "e")]
+    Exists,
+    /// The type.
+    #[serde(rename = "t")]
+    Type,
+    /// What is left of its time, in milliseconds; -1: it does not end; -2: there is no key.
+    #[serde(rename = "x")]
+    Left,
+    /// All of it.
+    #[serde(rename = "w")]
+    Whole,
+    /// One field of a hash.
+    #[serde(rename = "f")]
+    Field(Bytes),
+    /// Several.
+    #[serde(rename = "m")]
+    Fields(Vec<Bytes>),
+    /// All with their values.
+    #[serde(rename = "h")]
+    Pairs,
+    /// All fields.
+    #[serde(rename = "k")]
+    Names,
+    /// All values.
+    #[serde(rename = "v")]
+    Values,
+    /// How many fields.
+    #[serde(rename = "n")]
+    Size,
+    /// 1 if there is such a field, else 0.
+    #[serde(rename = "i")]
+    HasField(Bytes),
+    /// How many bytes a field's value has.
+    #[serde(rename = "z")]
+    FieldLength(Bytes),
+}
+
+impl Command for Look {
+    const NAME: &'static str = "look";
+    type Reply = Said;
+}
+
+impl Answer<Look> for Key {
+    fn answer(&self, look: Look) -> Said {
+        self.look(&look, None)
+    }
+
+    fn answer_with_lifespan(&self, look: Look, lifespan: Lifespan) -> Said {
+        self.look(&look, lifespan.ends_in)
+    }
+}
+
+impl Key {
+    /// Answers where so much is left of its time.
+    pub(super) fn look(&self, look: &Look, left: Option<Duration>) -> Said {
+        self.try_look(look, left).into()
+    }
+
+    fn try_look(&self, look: &Look, left: Option<Duration>) -> Result<Said, Complaint> {
+        let number = |is: bool| Said::Number(i64::from(is));
+        Ok(match look {
+            Look::Text => Said::bytes(self.text()?),
+            Look::TextIfAny => Said::bytes(self.text().unwrap_or_default()),
+            Look::Length => Said::count(self.text()?.map_or(0, Bytes::len)),
+            Look::Exists => number(self.value.is_some()),
+            Look::Type => Said::Type(self.value.as_ref().map(Value::name)),
+            Look::Left => Said::Number(match (&self.value, left) {
+                (None, _) => -2,
+                (Some(_), None) => -1,
+                (Some(_), Some(left)) => i64::try_from(millis(left)).unwrap_or(i64::MAX),
+            }),
+            Look::Whole => Said::Whole(self.value.clone(), left.map(millis)),
+            Look::Field(field) => Said::bytes(self.hash()?.and_then(|hash| hash.get(field))),
+            Look::Fields(fields) => {
+                let hash = self.hash()?;
+                Said::List(fields.iter().map(|field| hash?.get(field).cloned()).collect())
+            }
+            Look::Pairs => {
+                let pairs = self.hash()?.into_iter().flatten();
+                Said::Pairs(pairs.map(|(field, value)| (field.clone(), value.clone())).collect())
+            }
+            Look::Names => {
+                Said::List(self.hash()?.into_iter().flatten().map(|(field, _)| Some(field.clone())).collect())
+            }
+            Look::Values => {
+                Said::List(self.hash()?.into_iter().flatten().map(|(_, value)| Some(value.clone())).collect())
+            }
+            Look::Size => Said::count(self.hash()?.map_or(0, |hash| hash.len())),
+            Look::HasField(field) => number(self.hash()?.is_some_and(|hash| hash.contains_key(field))),
+            Look::FieldLength(field) => {
+                Said::count(self.hash()?.and_then(|hash| hash.get(field)).map_or(0, Bytes::len))
+            }
+        })
+    }
+}

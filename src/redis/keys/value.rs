@@ -1,0 +1,77 @@
+//! `Key`: one key as a session, and `Value`, what it holds.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Complaint, TypeName};
+use crate::{Session, SessionId, Types};
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Value {
+    /// A string.
+    #[serde(rename = "s")]
+    Text(Bytes),
+    /// A hash. In the order of its fields, so that every node tells it alike.
+    #[serde(rename = "h")]
+    Hash(BTreeMap<Bytes, Bytes>),
+}
+
+impl Value {
+    pub(super) const fn name(&self) -> TypeName {
+        match self {
+            Self::Text(_) => TypeName::Text,
+            Self::Hash(_) => TypeName::Hash,
+        }
+    }
+}
+
+/// One key; without a value for as long as a command looks at a key that does not exist.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Key {
+    pub(super) value: Option<Value>,
+}
+
+impl Session for Key {
+    const KIND: &'static str = "redis";
+
+    fn absent(_: &SessionId) -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Key {
+    /// Registers the kind with all its commands.
+    pub(crate) fn register(types: &mut Types) {
+        types.add::<Self>().handles::<super::Change>().answers::<super::Look>();
+    }
+
+    /// The string; `None`: there is no key.
+    pub(super) const fn text(&self) -> Result<Option<&Bytes>, Complaint> {
+        match &self.value {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Hash(_)) => Err(Complaint::WrongType),
+        }
+    }
+
+    /// The hash; `None`: there is no key.
+    pub(super) const fn hash(&self) -> Result<Option<&BTreeMap<Bytes, Bytes>>, Complaint> {
+        match &self.value {
+            None => Ok(None),
+            Some(Value::Hash(hash)) => Ok(Some(hash)),
+            Some(Value::Text(_)) => Err(Complaint::WrongType),
+        }
+    }
+
+    /// The hash to write in, an empty one where there is no key.
+    pub(super) fn hash_mut(&mut self) -> Result<&mut BTreeMap<Bytes, Bytes>, Complaint> {
+        match self.value.get_or_insert_with(|| Value::Hash(BTreeMap::new())) {
+            Value::Hash(hash) => Ok(hash),
+            Value::Text(_) => Err(Complaint::WrongType),
+        }
+    }
+}

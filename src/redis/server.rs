@@ -1,0 +1,167 @@
+//! `Server`: the listener of one node's Redis port and the connections it has.
+//!
+//! It starts before the node does: until it is opened, clients are told `LOADING`. It does not decide when the node is ready.
+//! The accepting task owns the connections: when it is dropped, all of them end. No failure of one reaches another.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+    time::{sleep, timeout},
+};
+
+use super::{connection::Connection, door::Door, settings::Settings, state::Shared};
+use crate::config::Address;
+
+/// After a failed accept (too many open files, say) the next is tried this much later.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// What one connection too many is told.
+const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// The Redis port of a node could not be opened.
+#[derive(Debug)]
+pub struct RedisError {
+    address: Address,
+    source: io::Error,
+}
+
+impl fmt::Display for RedisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot listen for Redis clients on {}: {}; does this node run already? Else free the address, or change the node's \
+             `redis`",
+            self.address, self.source
+        )
+    }
+}
+
+impl std::error::Error for RedisError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// A running server. Dropping it ends it at once, with everything in progress; `stop` is kinder.
+pub(super) struct Server<D> {
+    address: SocketAddr,
+    shared: Arc<Shared<D>>,
+    accepting: JoinHandle<()>,
+}
+
+impl<D: Door> Server<D> {
+    /// Listens. Keys are answered from `open` on.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub(super) async fn start(address: &Address, settings: Settings) -> Result<Self, RedisError> {
+        let failed = |source| RedisError { address: address.clone(), source };
+        let listener = TcpListener::bind(address.as_str()).await.map_err(failed)?;
+        Self::on(listener, settings).map_err(failed)
+    }
+
+    /// The same on a listener that there is already.
+    ///
+    /// # Errors
+    /// If the listener has no address.
+    pub(super) fn on(listener: TcpListener, settings: Settings) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(settings, address.port()));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, accepting })
+    }
+
+    /// Where it listens.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves this node's keys from now on.
+    pub(super) fn open(&self, door: D) {
+        self.shared.open(door);
+    }
+
+    /// Bytes that connections keep beyond a small share of each.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.shared.kept.load(Ordering::Relaxed)
+    }
+
+    /// Clients are told `READONLY` from now on, so that they connect to another node.
+    pub(super) fn drain(&self) {
+        self.shared.leave();
+    }
+
+    /// Takes no new connection, ends those that idle, and waits for requests in progress, at most for `Settings::farewell`.
+    pub(super) async fn stop(mut self) {
+        self.shared.stopping.send_replace(true);
+        if (&mut self.accepting).await.is_err_and(|fault| fault.is_panic()) {
+            tracing::error!("the Redis server had panicked");
+        }
+    }
+}
+
+impl<D> Drop for Server<D> {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl<D> fmt::Debug for Server<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
+    let mut connections = JoinSet::new();
+    let mut stopping = shared.stopping.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {
+                shared.open.store(connections.len(), Ordering::Relaxed);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) if connections.len() < shared.settings.connections => {
+                let id = shared.next.fetch_add(1, Ordering::Relaxed);
+                connections.spawn(serve(stream, Arc::clone(&shared), id));
+                shared.open.store(connections.len(), Ordering::Relaxed);
+            }
+            Ok((stream, _)) => turn_away(stream),
+            Err(why) => {
+                tracing::warn!(%why, "no Redis client could be accepted");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(shared.settings.farewell, all).await.is_err() {
+        tracing::warn!("Redis clients were cut off: their requests took too long");
+    }
+}
+
+async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64) {
+    // Replies are small and waited for.
+    let _ = stream.set_nodelay(true);
+    let stopping = shared.stopping.subscribe();
+    Connection::new(shared, id).serve(stream, stopping).await;
+}
+
+/// Tells it so if there is room at once, and closes it.
+fn turn_away(mut stream: TcpStream) {
+    tokio::spawn(async move {
+        let _ = timeout(ACCEPT_AGAIN, stream.write_all(TOO_MANY)).await;
+    });
+}

@@ -1,0 +1,81 @@
+//! `Shared`: what the connections of one node's Redis port share.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, AtomicUsize},
+    },
+    time::Instant,
+};
+
+use tokio::sync::watch;
+
+use super::{door::Door, scripts::Scripts, settings::Settings};
+use crate::Readiness;
+
+/// What they share.
+#[derive(Debug)]
+pub(super) struct Shared<D> {
+    pub(super) settings: Settings,
+    pub(super) scripts: Scripts,
+    /// Numbers of connections.
+    pub(super) next: AtomicI64,
+    /// Connections that are open.
+    pub(super) open: AtomicUsize,
+    /// Bytes that connections keep beyond a small share of each.
+    pub(super) kept: AtomicUsize,
+    /// Where it listens.
+    pub(super) port: u16,
+    pub(super) stopping: watch::Sender<bool>,
+    /// Drawn when it starts: clients tell by it whether they still speak with the same server.
+    pub(super) run: u128,
+    door: OnceLock<D>,
+    leaving: std::sync::atomic::AtomicBool,
+    pub(super) since: Instant,
+}
+
+impl<D: Door> Shared<D> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "INFO tells for how long it runs, and a number of this run; nothing is decided"
+    )]
+    pub(super) fn new(settings: Settings, port: u16) -> Self {
+        Self {
+            settings,
+            scripts: Scripts::default(),
+            next: AtomicI64::new(1),
+            open: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            port,
+            stopping: watch::Sender::new(false),
+            run: uuid::Uuid::new_v4().as_u128(),
+            door: OnceLock::new(),
+            leaving: std::sync::atomic::AtomicBool::new(false),
+            since: Instant::now(),
+        }
+    }
+
+    /// Serves this node from now on.
+    pub(super) fn open(&self, door: D) {
+        let _ = self.door.set(door);
+    }
+
+    /// From now on clients are told to go to another node.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    /// The node; `None` before it serves.
+    pub(super) fn door(&self) -> Option<D> {
+        self.door.get().cloned()
+    }
+
+    /// What the node is doing, for those who ask of it.
+    pub(super) fn readiness(&self) -> Readiness {
+        match self.door.get() {
+            None => Readiness::Starting,
+            Some(_) if self.leaving.load(std::sync::atomic::Ordering::Acquire) => Readiness::Stopped,
+            Some(door) => door.readiness(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Wrong, hostile and slow clients: each gets an error or a closed connection, and the others notice nothing.
+
+use std::time::Duration;
+
+use super::{Client, Settings, listening, nodes, one, settings, with_password};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_request_is_told_so_and_closes_the_connection() {
+    let (_node, server, mut other) = one().await;
+    let deep = b"*1\r\n".repeat(10_000);
+    let wrong: [(&[u8], &str); 9] = [
+        (b"*1\r\n$9223372036854775807\r\n", "-ERR Protocol error: invalid bulk length"),
+        (b"*9223372036854775807\r\n", "-ERR Protocol error: invalid multibulk length"),
+        (b"*99999999999999999999999\r\n", "-ERR Protocol error: invalid multibulk length"),
+        (&deep, "-ERR Protocol error: expected '$', got '*'"),
+        (b"*2\r\n$3\r\nGET\r\n:1\r\n", "-ERR Protocol error: expected '$', got ':'"),
+        (b"GET \"k\r\n", "-ERR Protocol error: unbalanced quotes in request"),
+        (&[b'x'; 70_000], "-ERR Protocol error: too big inline request"),
+        (b"*1\r\n$4\r\nPINGxx", "-ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$5000000\r\n", "-ERR Protocol error: invalid bulk length"),
+    ];
+    for (bytes, words) in wrong {
+        let mut client = Client::connect(server.address()).await;
+        client.send("SET before 1\r\n").await;
+        client.send(bytes).await;
+        assert_eq!(client.hear().await, "OK", "what came before is answered");
+        assert_eq!(client.hear().await, words);
+        assert_eq!(client.hear().await, "closed");
+        assert_eq!(other.ask("PING").await, "PONG");
+    }
+    let mut client = Client::connect(server.address()).await;
+    client.send("*0\r\n\r\n*-1\r\nPING\r\n").await;
+    assert_eq!(client.hear().await, "PONG", "empty requests are none");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_is_too_large_is_refused_and_the_connection_goes_on() {
+    let (_node, _server, mut client) = one().await;
+    let value = "x".repeat((1 << 20) + 1);
+    assert_eq!(client.ask("SET k small").await, "OK");
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
+    assert!(client.hear().await.starts_with("-ERR string exceeds maximum allowed size"));
+    assert_eq!(client.ask("GET k").await, "\"small\"");
+    // In one batch with others it harms only itself.
+    client.send(format!("SET k 1\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\nINCR k\r\n", value.len())).await;
+    assert_eq!(client.hear().await, "OK");
+    assert!(client.hear().await.starts_with("-ERR string exceeds maximum allowed size"));
+    assert_eq!(client.hear().await, "2");
+    let key = "k".repeat(600);
+    assert_eq!(client.ask(&format!("GET {key}")).await, "-ERR a key has at most 508 bytes here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_is_answered_in_order_however_it_is_cut() {
+    let (_node, _server, mut client) = one().await;
+    let mut requests = Vec::new();
+    for n in 0..3_000 {
+        requests.extend(format!("INCR hot\r\nSET k{n} {n}\r\nGET k{n}\r\n").into_bytes());
+    }
+    let (first, second) = requests.split_at(requests.len() / 2 + 3);
+    client.send(first).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    client.send(second).await;
+    for n in 0..3_000 {
+        assert_eq!(client.hear().await, (n + 1).to_string());
+        assert_eq!(client.hear().await, "OK");
+        assert_eq!(client.hear().await, format!("\"{n}\""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_say_the_password_first_and_send_little() {
+    let (_node, server) = nodes(&["a"], with_password("open sesame")).await.pop().expect("one");
+    let connect = || Client::connect(server.address());
+    let mut client = connect().await;
+    for (line, wanted) in [
+        ("GET k", "-NOAUTH Authentication required."),
+        ("NONSENSE", "-NOAUTH Authentication required."),
+        ("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled."),
+        ("AUTH other 'open sesame'", "-WRONGPASS invalid username-password pair or user is disabled."),
+        ("AUTH 'open sesame'", "OK"),
+        ("GET k", "nil"),
+        ("RESET", "RESET"),
+        ("GET k", "-NOAUTH Authentication required."),
+        ("AUTH default 'open sesame'", "OK"),
+        ("GET k", "nil"),
+    ] {
+        assert_eq!(client.ask(line).await, wanted, "{line}");
+    }
+    assert!(connect().await.ask("HELLO 3").await.starts_with("-NOAUTH HELLO must be called"));
+    assert!(connect().await.ask("HELLO 3 AUTH default 'open sesame'").await.starts_with("{\"server\""));
+    let mut client = connect().await;
+    client.send("*2\r\n$4\r\nAUTH\r\n$5000\r\n").await;
+    assert_eq!(client.hear().await, "-ERR Protocol error: invalid bulk length");
+    let mut client = connect().await;
+    client.send("*17\r\n").await;
+    assert_eq!(client.hear().await, "-ERR Protocol error: invalid multibulk length");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
+    let patience = Duration::from_secs(1);
+    let settings =
+        Settings { arrival: patience, stall: patience, introduction: patience, unread: 1 << 20, ..settings() };
+    let (node, server) = nodes(&["a"], settings.clone()).await.pop().expect("one");
+    let mut half = Client::connect(server.address()).await;
+    half.send("*2\r\n$3\r\nGET\r\n$4\r\nke").await;
+    let mut greedy = Client::connect(server.address()).await;
+    let value = "x".repeat(500_000);
+    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
+    assert_eq!(greedy.hear().await, "OK");
+    greedy.send("GET k\r\n".repeat(400)).await;
+    let mut other = Client::connect(server.address()).await;
+    for _ in 0..20 {
+        assert_eq!(other.ask("STRLEN k").await, "500000");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(server.kept() > 0, "what nobody reads is counted");
+    assert_eq!(half.hear().await, "-ERR the rest of the request took too long");
+    assert_eq!(half.hear().await, "closed");
+    tokio::time::sleep(patience * 3).await;
+    assert_eq!(server.kept(), 0);
+    assert_eq!(other.ask("PING").await, "PONG", "who only waits is left alone");
+    let strict = Settings { password: with_password("x").password, ..settings };
+    let guarded = listening(strict).await;
+    guarded.open(node);
+    let mut silent = Client::connect(guarded.address()).await;
+    assert_eq!(silent.hear().await, "-ERR no password was said in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_too_many_is_told_so() {
+    let (_node, server) = nodes(&["a"], Settings { connections: 2, ..settings() }).await.pop().expect("one");
+    let mut first = Client::connect(server.address()).await;
+    let mut second = Client::connect(server.address()).await;
+    assert_eq!(first.ask("PING").await, "PONG");
+    assert_eq!(second.ask("PING").await, "PONG");
+    let mut third = Client::connect(server.address()).await;
+    assert_eq!(third.hear().await, "-ERR max number of clients reached");
+    drop(second);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(Client::connect(server.address()).await.ask("PING").await, "PONG");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_node_serves_and_when_it_leaves_clients_are_told_what_they_know_how_to_take() {
+    let server = listening(settings()).await;
+    let mut client = Client::connect(server.address()).await;
+    assert_eq!(client.ask("GET k").await, "-LOADING this node is not in the ring yet");
+    assert!(client.ask("INFO persistence").await.contains("loading:1"));
+    let (node, _own) = nodes(&["a"], settings()).await.pop().expect("one");
+    server.open(node);
+    assert_eq!(client.ask("SET k v").await, "OK");
+    assert!(client.ask("INFO persistence").await.contains("loading:0"));
+    server.drain();
+    assert_eq!(client.ask("SET k w").await, "-READONLY this node leaves the ring: connect to another");
+    server.stop().await;
+    assert_eq!(client.hear().await, "closed");
+}
