@@ -280,6 +280,11 @@ impl Processes {
         kill_process(pid, signal).map_err(|error| ProcessError::System { what: "signal a node", error: error.into() })
     }
 
+    /// The numbers of the processes that run.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(|node| node.child.as_ref()?.id()).collect()
+    }
+
     /// SIGKILL, and nothing else: reaping is left to `reap`, so that several can be killed at one time.
     pub(crate) fn kill(&mut self, name: &str) -> Result<(), ProcessError> {
         self.signal(name, Signal::KILL)?;

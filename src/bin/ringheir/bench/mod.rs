@@ -13,6 +13,7 @@ mod memory;
 mod peer;
 mod promote;
 mod read;
+mod redis;
 mod replicate;
 mod reprotect;
 mod ring;
@@ -48,6 +49,8 @@ enum What {
     Forward(forward::Forward),
     /// Reads: leased ones at the primary, stale ones at the backup.
     Read(read::Read),
+    /// Sets over the Redis protocol, beside Redis with a replica.
+    Redis(redis::Redis),
     /// How long callers wait when a process is killed under load, again and again.
     Failover(failover::Failover),
     /// One of the other processes of a measurement.
@@ -66,6 +69,7 @@ impl Bench {
             What::Activate(activate) => activate.run(),
             What::Forward(forward) => forward.run(),
             What::Read(read) => read.run(),
+            What::Redis(redis) => redis.run(),
             What::Failover(failover) => failover.run(),
             What::Peer(peer) => peer.run(),
         }
