@@ -135,7 +135,9 @@ impl Client {
                 Reply::OK
             }
             Request::Hello(hello) => self.hello(hello, password),
-            Request::Auth(user, said) => self.auth(&user, &said, password).map_or_else(Into::into, |()| Reply::OK),
+            Request::Auth(user, said) => {
+                self.auth(user.as_deref(), &said, password).map_or_else(Into::into, |()| Reply::OK)
+            }
             Request::Quit => return Seen::Last(Reply::OK),
             Request::Reset => {
                 *self = Self::new(self.id, password);
@@ -228,7 +230,7 @@ impl Client {
 
     fn hello(&mut self, hello: Hello, password: Option<&Password>) -> Reply {
         if let Some((user, said)) = hello.auth
-            && let Err(wrong) = self.auth(&user, &said, password)
+            && let Err(wrong) = self.auth(Some(&user), &said, password)
         {
             return wrong.into();
         }
@@ -255,19 +257,18 @@ impl Client {
         ])
     }
 
-    fn auth(&mut self, user: &[u8], said: &[u8], password: Option<&Password>) -> Result<(), Wrong> {
+    fn auth(&mut self, user: Option<&[u8]>, said: &[u8], password: Option<&Password>) -> Result<(), Wrong> {
+        let is_user = user.is_none_or(|user| user == b"default");
         let Some(password) = password else {
-            return Err("ERR AUTH <password> called without any password configured for the default user. \
-                        Are you sure your configuration is correct?"
-                .into());
+            // Whoever names the one user there is may say what they like, as with Redis.
+            return if user.is_some() && is_user { Ok(()) } else { Err(no_password(user.is_some())) };
         };
         // The only user. Both are compared, so that nobody learns from the time which of them was wrong.
-        let is_user = user == b"default";
         if password.is(said) & is_user {
             self.is_known = true;
             return Ok(());
         }
-        Err("WRONGPASS invalid username-password pair or user is disabled.".into())
+        Err(WRONG_PASSWORD.into())
     }
 
     fn listen(&mut self, word: &'static str, channels: Vec<Bytes>) -> Seen {
@@ -304,6 +305,16 @@ impl Client {
         let count = i64::try_from(self.channels.len()).unwrap_or(i64::MAX);
         Reply::Push(vec![Reply::bytes(word), channel, Reply::Number(count)])
     }
+}
+
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// What they are told who say a password where there is none.
+fn no_password(named_another: bool) -> Wrong {
+    if named_another {
+        return WRONG_PASSWORD.into();
+    }
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?".into()
 }
 
 /// What a connection of RESP2 that listens may still ask.

@@ -126,6 +126,12 @@ pub(super) fn lower(word: &[u8]) -> String {
     String::from_utf8_lossy(&word[..word.len().min(WORD_MAX)]).to_ascii_lowercase()
 }
 
+/// What a client wrote, as far as it is worth repeating.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    const SHOWN: usize = 128;
+    String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned()
+}
+
 /// The command got more or fewer strings than it takes.
 pub(super) fn wrong_number(command: &str) -> Wrong {
     format!("ERR wrong number of arguments for '{command}' command").into()

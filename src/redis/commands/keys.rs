@@ -2,7 +2,7 @@
 
 use super::{
     super::keys::{Change, Look, Only},
-    arguments::{Arguments, NO_NUMBER, SYNTAX, Unit, Wrong, lower, number},
+    arguments::{Arguments, NO_NUMBER, SYNTAX, Unit, Wrong, lower, number, shown},
     request::{Do, Keyed, Request, Scanned, Tell},
 };
 
@@ -41,8 +41,8 @@ fn expires(arguments: &mut Arguments, unit: Unit) -> Result<Request, Wrong> {
     let (key, time) = (arguments.string()?, arguments.number()?);
     let span = arguments.any_span(time, unit)?;
     let mut only = Only::Always;
-    while let Some(word) = arguments.word() {
-        only = match (word.as_str(), only) {
+    while let Some(word) = arguments.maybe() {
+        only = match (lower(&word).as_str(), only) {
             ("nx", Only::Always | Only::Without) => Only::Without,
             ("xx", Only::Always | Only::With) => Only::With,
             // Who has an end that is to be later has one: the second condition is in the first.
@@ -56,7 +56,7 @@ fn expires(arguments: &mut Arguments, unit: Unit) -> Result<Request, Wrong> {
             ("nx", _) | ("xx" | "gt" | "lt", Only::Without) => {
                 return Err("ERR NX and XX, GT or LT options at the same time are not compatible".into());
             }
-            _ => return Err(format!("ERR Unsupported option {word}").into()),
+            _ => return Err(format!("ERR Unsupported option {}", shown(&word)).into()),
         };
     }
     Ok(Request::change(key, Change::Expire(span, only)))

@@ -18,7 +18,7 @@ pub(super) use self::{
     request::{Do, Hello, Keyed, Request, Scanned, Script, Tell},
 };
 use self::{
-    arguments::{Arguments, wrong_number},
+    arguments::{Arguments, shown, wrong_number},
     table::find,
 };
 
@@ -42,7 +42,6 @@ pub(super) fn read(strings: Vec<Bytes>) -> Result<Request, Wrong> {
 }
 
 fn unknown(strings: &[Bytes]) -> Wrong {
-    let shown = |bytes: &Bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
     let mut begins = String::new();
     for string in &strings[1..] {
         if begins.len() >= SHOWN {

@@ -99,8 +99,8 @@ pub(crate) enum Request {
     Select(u8),
     /// Who it is, and in which protocol.
     Hello(Hello),
-    /// User and password.
-    Auth(Bytes, Bytes),
+    /// User, if one was named, and password.
+    Auth(Option<Bytes>, Bytes),
     /// The connection is to be closed.
     Quit,
     /// As if it had just connected.

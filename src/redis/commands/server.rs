@@ -40,7 +40,7 @@ pub(super) fn select(arguments: &mut Arguments) -> Result<Request, Wrong> {
     match arguments.number() {
         Ok(number @ 0..DATABASES) => Ok(Request::Select(u8::try_from(number).expect("below 16"))),
         Ok(_) => Err("ERR DB index is out of range".into()),
-        Err(_) => Err("ERR invalid DB index".into()),
+        Err(wrong) => Err(wrong),
     }
 }
 
@@ -74,9 +74,9 @@ fn name(name: Bytes) -> Result<Bytes, Wrong> {
 
 pub(super) fn auth(arguments: &mut Arguments) -> Result<Request, Wrong> {
     let first = arguments.string()?;
-    let Some(second) = arguments.maybe() else { return Ok(Request::Auth(Bytes::from_static(b"default"), first)) };
+    let Some(second) = arguments.maybe() else { return Ok(Request::Auth(None, first)) };
     arguments.end()?;
-    Ok(Request::Auth(first, second))
+    Ok(Request::Auth(Some(first), second))
 }
 
 pub(super) fn quit(_: &mut Arguments) -> Result<Request, Wrong> {

@@ -2,6 +2,7 @@
 
 mod client;
 mod keys;
+mod like_redis;
 mod misuse;
 mod over_nodes;
 
