@@ -52,11 +52,6 @@ impl RedisServer {
         self.0.address()
     }
 
-    /// Clients are told `READONLY` from now on, so that they connect to another node.
-    pub fn drain(&self) {
-        self.0.drain();
-    }
-
     /// Takes no new connection, ends idle ones, and waits ten seconds at most for requests in progress. Call it before the node is
     /// stopped, so that they can still be answered.
     pub async fn stop(self) {

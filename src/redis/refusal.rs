@@ -8,7 +8,7 @@
 //! | `LOADING` | the node is starting | wait, and ask again |
 //! | `TRYAGAIN` | the key's node is being replaced | ask again |
 //! | `BUSY` | a bound is reached | ask again, later |
-//! | `READONLY` | the node leaves the ring | connect anew, to another |
+//! | `READONLY` | the node has stopped, its program has not | connect anew, to another |
 
 use super::{frames::Reply, keys::Complaint};
 use crate::error::{Error, ErrorKind};
@@ -42,9 +42,9 @@ pub(super) fn of(error: &Error) -> Result<Reply, Unknown> {
     })
 }
 
-/// The node leaves the ring.
+/// The node has stopped.
 pub(super) const READONLY: Reply =
-    Reply::Error(std::borrow::Cow::Borrowed("READONLY this node leaves the ring: connect to another"));
+    Reply::Error(std::borrow::Cow::Borrowed("READONLY this node has stopped: connect to another"));
 /// The node is not in the ring yet.
 pub(super) const LOADING: Reply = Reply::Error(std::borrow::Cow::Borrowed("LOADING this node is not in the ring yet"));
 

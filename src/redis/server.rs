@@ -94,11 +94,6 @@ impl<D: Door> Server<D> {
         self.shared.kept.load(Ordering::Relaxed)
     }
 
-    /// Clients are told `READONLY` from now on, so that they connect to another node.
-    pub(super) fn drain(&self) {
-        self.shared.leave();
-    }
-
     /// Takes no new connection, ends those that idle, and waits for requests in progress, at most for `Settings::farewell`.
     pub(super) async fn stop(mut self) {
         self.shared.stopping.send_replace(true);

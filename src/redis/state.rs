@@ -30,7 +30,6 @@ pub(super) struct Shared<D> {
     /// Drawn when it starts: clients tell by it whether they still speak with the same server.
     pub(super) run: u128,
     door: OnceLock<D>,
-    leaving: std::sync::atomic::AtomicBool,
     pub(super) since: Instant,
 }
 
@@ -50,7 +49,6 @@ impl<D: Door> Shared<D> {
             stopping: watch::Sender::new(false),
             run: uuid::Uuid::new_v4().as_u128(),
             door: OnceLock::new(),
-            leaving: std::sync::atomic::AtomicBool::new(false),
             since: Instant::now(),
         }
     }
@@ -58,11 +56,6 @@ impl<D: Door> Shared<D> {
     /// Serves this node from now on.
     pub(super) fn open(&self, door: D) {
         let _ = self.door.set(door);
-    }
-
-    /// From now on clients are told to go to another node.
-    pub(super) fn leave(&self) {
-        self.leaving.store(true, std::sync::atomic::Ordering::Release);
     }
 
     /// The node; `None` before it serves.
@@ -74,7 +67,6 @@ impl<D: Door> Shared<D> {
     pub(super) fn readiness(&self) -> Readiness {
         match self.door.get() {
             None => Readiness::Starting,
-            Some(_) if self.leaving.load(std::sync::atomic::Ordering::Acquire) => Readiness::Stopped,
             Some(door) => door.readiness(),
         }
     }

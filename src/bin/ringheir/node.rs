@@ -207,9 +207,6 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             if let Some(http) = &http {
                 http.drain();
             }
-            if let Some(redis) = &redis {
-                redis.drain();
-            }
             match how {
                 Told::Stop => ExitCode::SUCCESS,
                 Told::Drain => {

@@ -143,17 +143,17 @@ async fn one_connection_too_many_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_the_node_serves_and_when_it_leaves_clients_are_told_what_they_know_how_to_take() {
+async fn before_the_node_serves_and_when_it_has_stopped_clients_are_told_what_they_know_how_to_take() {
     let server = listening(settings()).await;
     let mut client = Client::connect(server.address()).await;
     assert_eq!(client.ask("GET k").await, "-LOADING this node is not in the ring yet");
     assert!(client.ask("INFO persistence").await.contains("loading:1"));
     let (node, _own) = nodes(&["a"], settings()).await.pop().expect("one");
-    server.open(node);
+    server.open(node.clone());
     assert_eq!(client.ask("SET k v").await, "OK");
     assert!(client.ask("INFO persistence").await.contains("loading:0"));
-    server.drain();
-    assert_eq!(client.ask("SET k w").await, "-READONLY this node leaves the ring: connect to another");
+    node.stop().await;
+    assert_eq!(client.ask("SET k w").await, "-READONLY this node has stopped: connect to another");
     server.stop().await;
     assert_eq!(client.hear().await, "closed");
 }
