@@ -253,3 +253,6 @@ impl HeartbeatMessage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use tokio::{
 use super::{Client, SURELY, one};
 
 /// Lines that change nothing about time, and whose answers no server may choose.
-const DIALOGUE: &str = include_str!("dialogue.txt");
+pub(super) const DIALOGUE: &str = include_str!("dialogue.txt");
 
 /// A Redis of its own, on a port that nobody has.
 async fn redis() -> (Child, std::net::SocketAddr) {

@@ -1,6 +1,7 @@
 //! The door from outside: real sockets before real nodes in one process.
 
 mod client;
+mod fuzz;
 mod keys;
 mod like_redis;
 mod misuse;
