@@ -15,6 +15,12 @@ foreach (explode(',', getenv('NODES')) as $node) {
 ini_set('session.save_handler', 'redis');
 ini_set('session.gc_maxlifetime', getenv('LIFETIME'));
 
+// phpredis throws what a node refuses, as one does that leaves the ring.
+set_exception_handler(function (Throwable $refused): never {
+    http_response_code(503);
+    exit(json_encode(['error' => $refused->getMessage()]));
+});
+
 function answer(int $status, array $what): never
 {
     // What is not stored is not acknowledged.
