@@ -1,0 +1,16 @@
+"""Django's own Redis cache, told by its options to connect to the first node that answers."""
+
+import os
+
+from django_site import serve
+from ring_connection import RingConnection
+
+NODES = os.environ["NODES"].split(",")
+
+serve(
+    {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": f"redis://{NODES[0]}/1",
+        "OPTIONS": {"connection_class": RingConnection, "nodes": NODES},
+    }
+)
