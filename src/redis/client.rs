@@ -125,6 +125,9 @@ impl Client {
     fn answer(&mut self, request: Request, password: Option<&Password>, readiness: Readiness) -> Seen {
         Seen::Answered(match request {
             Request::Answered(reply) => reply,
+            // Whoever looks by `PING` for a node to turn to is not to find this one.
+            Request::Ping(_) if readiness == Readiness::Starting => refusal::LOADING,
+            Request::Ping(_) if readiness == Readiness::Stopped => refusal::READONLY,
             Request::Ping(words) if !self.channels.is_empty() && self.protocol == Protocol::Two => {
                 Reply::List(vec![Reply::bytes("pong"), Reply::Bytes(words.unwrap_or_default())])
             }
@@ -139,6 +142,7 @@ impl Client {
                 self.auth(user.as_deref(), &said, password).map_or_else(Into::into, |()| Reply::OK)
             }
             Request::Quit => return Seen::Last(Reply::OK),
+            Request::Http => return Seen::Last(Reply::error("ERR this is the Redis protocol, and what came is HTTP")),
             Request::Reset => {
                 *self = Self::new(self.id, password);
                 Reply::Status("RESET")
@@ -321,6 +325,11 @@ fn no_password(named_another: bool) -> Wrong {
 const fn may_listen(request: &Request) -> bool {
     matches!(
         request,
-        Request::Subscribe { .. } | Request::Unsubscribe { .. } | Request::Ping(_) | Request::Quit | Request::Reset
+        Request::Subscribe { .. }
+            | Request::Unsubscribe { .. }
+            | Request::Ping(_)
+            | Request::Quit
+            | Request::Reset
+            | Request::Http
     )
 }

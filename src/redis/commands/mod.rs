@@ -31,6 +31,9 @@ const SHOWN: usize = 128;
 /// No such command, or not with these strings.
 pub(super) fn read(strings: Vec<Bytes>) -> Result<Request, Wrong> {
     let count = strings.len();
+    if is_http(&strings[0]) {
+        return Ok(Request::Http);
+    }
     let Some(spec) = strings.first().and_then(|name| find(name)) else { return Err(unknown(&strings)) };
     if !spec.takes(count) {
         return Err(wrong_number(spec.name));
@@ -39,6 +42,11 @@ pub(super) fn read(strings: Vec<Bytes>) -> Result<Request, Wrong> {
     rest.next();
     let mut arguments = Arguments::new(spec.name, rest);
     spec.read(&mut arguments)
+}
+
+/// A page in somebody's browser may have any server be sent lines of HTTP, and a request in its body. Redis knows them by the same words.
+fn is_http(first: &Bytes) -> bool {
+    first.eq_ignore_ascii_case(b"post") || first.eq_ignore_ascii_case(b"host:")
 }
 
 fn unknown(strings: &[Bytes]) -> Wrong {

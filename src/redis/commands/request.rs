@@ -103,6 +103,8 @@ pub(crate) enum Request {
     Auth(Option<Bytes>, Bytes),
     /// The connection is to be closed.
     Quit,
+    /// These are the words of HTTP: whatever follows was not meant for here, so nothing of it may be carried out.
+    Http,
     /// As if it had just connected.
     Reset,
     /// How the connection is called from now on.
@@ -189,12 +191,15 @@ impl Request {
 
     /// Whether a client that has not said its password may ask it.
     pub(crate) const fn is_for_strangers(&self) -> bool {
-        matches!(self, Self::Auth(..) | Self::Hello(_) | Self::Quit | Self::Reset)
+        matches!(self, Self::Auth(..) | Self::Hello(_) | Self::Quit | Self::Reset | Self::Http)
     }
 
     /// Whether it is carried out although a transaction is being gathered.
     pub(crate) const fn is_about_the_transaction(&self) -> bool {
-        matches!(self, Self::Multi | Self::Exec | Self::Discard | Self::Watch(_) | Self::Quit | Self::Reset)
+        matches!(
+            self,
+            Self::Multi | Self::Exec | Self::Discard | Self::Watch(_) | Self::Quit | Self::Reset | Self::Http
+        )
     }
 }
 

@@ -34,6 +34,22 @@ async fn what_is_no_request_is_told_so_and_closes_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_in_the_body_of_another_protocol_is_not_carried_out() {
+    let (_node, server, mut other) = one().await;
+    assert_eq!(other.ask("SET victim alive").await, "OK");
+    for head in ["POST / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: somewhere\r\n", "host: x\r\n"] {
+        let mut client = Client::connect(server.address()).await;
+        client.send(format!("{head}\r\n\r\nDEL victim\r\n")).await;
+        let mut last = client.hear().await;
+        while last != "closed" {
+            assert!(last.starts_with("-ERR"), "{last}");
+            last = client.hear().await;
+        }
+        assert_eq!(other.ask("GET victim").await, "\"alive\"", "{head}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_is_too_large_is_refused_and_the_connection_goes_on() {
     let (_node, _server, mut client) = one().await;
     let value = "x".repeat((1 << 20) + 1);
@@ -146,7 +162,9 @@ async fn one_connection_too_many_is_told_so() {
 async fn before_the_node_serves_and_when_it_has_stopped_clients_are_told_what_they_know_how_to_take() {
     let server = listening(settings()).await;
     let mut client = Client::connect(server.address()).await;
-    assert_eq!(client.ask("GET k").await, "-LOADING this node is not in the ring yet");
+    for line in ["GET k", "PING"] {
+        assert_eq!(client.ask(line).await, "-LOADING this node is not in the ring yet");
+    }
     assert!(client.ask("INFO persistence").await.contains("loading:1"));
     let (node, _own) = nodes(&["a"], settings()).await.pop().expect("one");
     server.open(node.clone());
