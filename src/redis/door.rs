@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Looked {
     /// What it says.
     pub(crate) said: Said,
-    /// 0: there is no key.
+    /// 0: there never was such a key. One that was deleted has the version of its end.
     pub(crate) version: u64,
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -22,6 +23,8 @@ use crate::config::Address;
 
 /// After a failed accept (too many open files, say) the next is tried this much later.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// A client that says nothing for so long is asked by the system whether it is there.
+const ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// What one connection too many is told.
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -150,6 +153,9 @@ async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
 async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64) {
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
+    // A client may idle for ever; one whose machine is gone must not.
+    let _ = sockopt::set_socket_keepalive(&stream, true);
+    let _ = sockopt::set_tcp_keepidle(&stream, ALIVE_AFTER);
     let stopping = shared.stopping.subscribe();
     Connection::new(shared, id).serve(stream, stopping).await;
 }

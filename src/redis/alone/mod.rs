@@ -15,7 +15,7 @@ use super::{
     door::Door,
     frames::Reply,
     id::id_of,
-    keys::Look,
+    keys::{Look, Said},
     refusal::{self, Unknown},
 };
 use crate::{error::Error, id::ArcId, session::SessionId};
@@ -119,7 +119,9 @@ async fn watch<D: Door>(
     for key in keys {
         let id = id_of(database, key)?;
         let looked = door.look(id.clone(), Look::Exists).await?;
-        watched.push((id, looked.version));
+        // A key that was deleted is remembered for a while, and its last version with it; it is absent all the same.
+        let version = if looked.said == Said::Number(0) { 0 } else { looked.version };
+        watched.push((id, version));
     }
     Ok(Reply::OK)
 }

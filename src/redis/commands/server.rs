@@ -7,7 +7,7 @@ use super::{
         frames::{Protocol, Reply},
         glob, wall_clock,
     },
-    arguments::{Arguments, Wrong, lower, wrong_number},
+    arguments::{Arguments, Wrong, lower, shown, wrong_number},
     request::{Hello, Request, Script},
     table::{self, COMMANDS, Spec},
 };
@@ -53,11 +53,11 @@ pub(super) fn hello(arguments: &mut Arguments) -> Result<Request, Wrong> {
         other if super::arguments::number(other).is_ok() => return Err("NOPROTO unsupported protocol version".into()),
         _ => return Err("ERR Protocol version is not an integer or out of range".into()),
     });
-    while let Some(word) = arguments.word() {
-        match word.as_str() {
+    while let Some(word) = arguments.maybe() {
+        match lower(&word).as_str() {
             "auth" => hello.auth = Some((arguments.string()?, arguments.string()?)),
             "setname" => hello.name = Some(name(arguments.string()?)?),
-            word => return Err(format!("ERR Syntax error in HELLO option '{word}'").into()),
+            _ => return Err(format!("ERR Syntax error in HELLO option '{}'", shown(&word)).into()),
         }
     }
     Ok(Request::Hello(hello))
@@ -88,8 +88,9 @@ pub(super) fn reset(_: &mut Arguments) -> Result<Request, Wrong> {
 }
 
 pub(super) fn client(arguments: &mut Arguments) -> Result<Request, Wrong> {
-    let word = arguments.word().unwrap_or_default();
-    Ok(match (word.as_str(), arguments.len()) {
+    const KNOWN: &[&str] = &["setname", "getname", "id", "info", "list", "setinfo", "no-evict", "no-touch"];
+    let word = arguments.string()?;
+    Ok(match (lower(&word).as_str(), arguments.len()) {
         ("setname", 1) => Request::SetName(name(arguments.string()?)?),
         ("getname", 0) => Request::GetName,
         ("id", 0) => Request::Id,
@@ -99,13 +100,17 @@ pub(super) fn client(arguments: &mut Arguments) -> Result<Request, Wrong> {
             other => return Err(format!("ERR Unrecognized option '{}'", other.unwrap_or_default()).into()),
         },
         ("no-evict" | "no-touch", 1) => Request::Answered(Reply::OK),
-        _ => return Err(unknown_sub("client", &word)),
+        _ => return Err(unknown_sub("client", &word, KNOWN)),
     })
 }
 
-fn unknown_sub(command: &str, sub: &str) -> Wrong {
-    let upper = command.to_uppercase();
-    format!("ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {upper} HELP.").into()
+/// A word behind a command that is none of its own, or one of its own with too much or too little behind it.
+fn unknown_sub(command: &str, word: &[u8], known: &[&str]) -> Wrong {
+    let name = lower(word);
+    if known.contains(&name.as_str()) {
+        return wrong_number(&format!("{command}|{name}"));
+    }
+    format!("ERR unknown subcommand '{}'. Try {} HELP.", shown(word), command.to_uppercase()).into()
 }
 
 pub(super) fn info(arguments: &mut Arguments) -> Result<Request, Wrong> {
@@ -123,8 +128,8 @@ pub(super) fn wait(arguments: &mut Arguments) -> Result<Request, Wrong> {
 }
 
 pub(super) fn config(arguments: &mut Arguments) -> Result<Request, Wrong> {
-    let word = arguments.word().unwrap_or_default();
-    match word.as_str() {
+    let word = arguments.string()?;
+    match lower(&word).as_str() {
         "get" if arguments.len() > 0 => {
             let patterns: Vec<_> = arguments.all().iter().map(|pattern| lower(pattern)).collect();
             let asked = |name: &str| patterns.iter().any(|pattern| glob::matches(pattern.as_bytes(), name.as_bytes()));
@@ -134,23 +139,23 @@ pub(super) fn config(arguments: &mut Arguments) -> Result<Request, Wrong> {
             )))
         }
         "set" => Err("ERR CONFIG SET is not offered: a node is configured by the cluster file".into()),
-        _ => Err(unknown_sub("config", &word)),
+        _ => Err(unknown_sub("config", &word, &["get"])),
     }
 }
 
 pub(super) fn command(arguments: &mut Arguments) -> Result<Request, Wrong> {
     let all = || COMMANDS.iter().map(|spec| spec.describe()).collect();
-    let Some(word) = arguments.word() else { return Ok(Request::Answered(Reply::List(all()))) };
+    let Some(word) = arguments.maybe() else { return Ok(Request::Answered(Reply::List(all()))) };
     let names = arguments.all();
     let named = || names.iter().map(|name| table::find(name));
-    let reply = match word.as_str() {
-        "count" => Reply::Number(i64::try_from(COMMANDS.len()).expect("some dozens")),
+    let reply = match lower(&word).as_str() {
+        "count" if names.is_empty() => Reply::Number(i64::try_from(COMMANDS.len()).expect("some dozens")),
         "list" => Reply::List(COMMANDS.iter().map(|spec| Reply::bytes(spec.name)).collect()),
         "info" if names.is_empty() => Reply::List(all()),
         "info" => Reply::List(named().map(|spec| spec.map_or(Reply::NoList, Spec::describe)).collect()),
         "docs" if names.is_empty() => Reply::Map(COMMANDS.iter().map(Spec::document).collect()),
         "docs" => Reply::Map(named().flatten().map(Spec::document).collect()),
-        _ => return Err(unknown_sub("command", &word)),
+        _ => return Err(unknown_sub("command", &word, &["count"])),
     };
     Ok(Request::Answered(reply))
 }
@@ -208,12 +213,12 @@ pub(super) fn evalsha(arguments: &mut Arguments) -> Result<Request, Wrong> {
 }
 
 pub(super) fn script(arguments: &mut Arguments) -> Result<Request, Wrong> {
-    let word = arguments.word().unwrap_or_default();
-    Ok(match (word.as_str(), arguments.len()) {
+    let word = arguments.string()?;
+    Ok(match (lower(&word).as_str(), arguments.len()) {
         ("load", 1) => Request::LoadScript(arguments.string()?),
         ("exists", 1..) => Request::KnownScripts(arguments.all()),
         ("flush", 0 | 1) => Request::FlushScripts,
-        _ => return Err(unknown_sub("script", &word)),
+        _ => return Err(unknown_sub("script", &word, &["load", "exists", "flush"])),
     })
 }
 

@@ -255,6 +255,10 @@ async fn a_transaction_is_one_commit_or_none() {
         assert_eq!(client.ask("EXEC").await, "nil", "{touched} is not as it was");
     }
     assert_eq!(client.ask("EXISTS {t}b").await, "0");
+    assert_eq!(client.ask("DEL {t}new").await, "1");
+    for (line, wanted) in [("WATCH {t}new", "OK"), ("MULTI", "OK"), ("SET {t}new again", "QUEUED"), ("EXEC", "[OK]")] {
+        assert_eq!(client.ask(line).await, wanted, "{line}: a key that is gone is absent");
+    }
     assert_eq!(client.ask("MULTI").await, "OK");
     assert_eq!(client.ask("SET {t}b yes").await, "QUEUED");
     assert_eq!(client.ask("EXEC").await, "[OK]", "what was watched before counts no more");
