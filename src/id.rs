@@ -3,9 +3,16 @@
 //! Each is a type of its own, so that no number is taken for another. Nothing here mints an id: incarnations, cluster
 //! uuids and client ids are drawn by the shell that owns randomness and passed in.
 
-use std::{fmt, str, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smallvec::SmallVec;
 
 /// The longest node name, in bytes; names are kept inline so that a `NodeId` is `Copy`.
 pub const NODE_NAME_MAX: usize = 31;
@@ -124,12 +131,26 @@ drawn_id! {
 }
 
 /// One process of a cluster: its configured name and the incarnation drawn when it started.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeId {
     /// The name in the cluster file.
     pub name: NodeName,
     /// Which start of that name.
     pub incarnation: Incarnation,
+}
+
+impl PartialEq for NodeId {
+    /// What two ids mostly differ in is looked at first.
+    fn eq(&self, other: &Self) -> bool {
+        self.incarnation == other.incarnation && self.name == other.name
+    }
+}
+
+impl Hash for NodeId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.incarnation.hash(state);
+    }
 }
 
 impl fmt::Display for NodeId {
@@ -201,9 +222,14 @@ impl fmt::Debug for CommitId {
     }
 }
 
-/// Kind and id of one session, in one shared allocation: `[kind length][kind][id]`. Ordered by kind, then id.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionKey(Arc<[u8]>);
+/// Kind and id of one session, in one shared allocation: `[kind length][kind][id]`, and their hash beside it. Ordered by the hash,
+/// then by what was hashed: an order that is the same on every node and means nothing, and that is mostly found without a look at the
+/// bytes.
+#[derive(Clone)]
+pub struct SessionKey {
+    hash: u64,
+    joined: Arc<[u8]>,
+}
 
 impl SessionKey {
     /// Joins a kind and an id; `None` if the kind is empty or over 64 bytes, or the id is empty or over 512 bytes.
@@ -212,11 +238,15 @@ impl SessionKey {
         if !Self::is_within_bounds(kind, id) {
             return None;
         }
-        let mut joined = Vec::with_capacity(1 + kind.len() + id.len());
+        let mut joined = SmallVec::<[u8; 128]>::with_capacity(1 + kind.len() + id.len());
         joined.push(u8::try_from(kind.len()).expect("at most KIND_MAX"));
         joined.extend_from_slice(kind.as_bytes());
         joined.extend_from_slice(id);
-        Some(Self(joined.into()))
+        Some(Self::of(joined.as_slice().into()))
+    }
+
+    fn of(joined: Arc<[u8]>) -> Self {
+        Self { hash: xxhash_rust::xxh3::xxh3_64(&joined), joined }
     }
 
     fn is_within_bounds(kind: &str, id: &[u8]) -> bool {
@@ -228,30 +258,37 @@ impl SessionKey {
     pub fn from_bytes(joined: &[u8]) -> Option<Self> {
         let (len, rest) = joined.split_first()?;
         let (kind, id) = rest.split_at_checked(usize::from(*len))?;
-        Self::is_within_bounds(str::from_utf8(kind).ok()?, id).then(|| Self(joined.into()))
+        Self::is_within_bounds(str::from_utf8(kind).ok()?, id).then(|| Self::of(joined.into()))
+    }
+
+    /// A key from the allocation of one; `None` if it is not of that kind. Whoever has the allocation took it out of a key.
+    pub(crate) fn of_whole(whole: &Arc<[u8]>, kind: &str) -> Option<Self> {
+        let (len, rest) = whole.split_first()?;
+        let is_of = usize::from(*len) == kind.len() && rest.starts_with(kind.as_bytes());
+        is_of.then(|| Self::of(Arc::clone(whole)))
     }
 
     /// The whole key as it travels.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.joined
     }
 
     /// The kind's name.
     #[must_use]
     pub fn kind(&self) -> &str {
-        str::from_utf8(&self.0[1..=usize::from(self.0[0])]).expect("a key is made from a str")
+        str::from_utf8(&self.joined[1..=usize::from(self.joined[0])]).expect("a key is made from a str")
     }
 
     /// The session's id within its kind.
     #[must_use]
     pub fn id(&self) -> &[u8] {
-        &self.0[1 + usize::from(self.0[0])..]
+        &self.joined[1 + usize::from(self.joined[0])..]
     }
 
     /// The allocation, and where in it the id begins.
     pub(crate) fn id_within(&self) -> (&Arc<[u8]>, usize) {
-        (&self.0, 1 + usize::from(self.0[0]))
+        (&self.joined, 1 + usize::from(self.joined[0]))
     }
 
     /// The arc this session falls on, of `arcs` in all. Frozen for the cluster's life: `xxh3-64` of the id, or of the
@@ -263,6 +300,33 @@ impl SessionKey {
     #[must_use]
     pub fn arc(&self, arcs: u16) -> ArcId {
         arc_of(self.id(), arcs)
+    }
+}
+
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (Arc::ptr_eq(&self.joined, &other.joined) || self.joined == other.joined)
+    }
+}
+
+impl Eq for SessionKey {}
+
+impl PartialOrd for SessionKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SessionKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.hash.cmp(&other.hash).then_with(|| self.joined.cmp(&other.joined))
+    }
+}
+
+impl Hash for SessionKey {
+    /// Of the bytes, not of the hash that it has: whoever chose ids with one hash must not slow a table down that draws its own.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.joined.hash(state);
     }
 }
 
@@ -295,7 +359,7 @@ impl fmt::Debug for SessionKey {
 
 impl Serialize for SessionKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        serializer.serialize_bytes(&self.joined)
     }
 }
 

@@ -298,6 +298,12 @@ impl Node {
         self.0.shared.tell_keeper(KeeperInput::Describe(member.clone()));
     }
 
+    /// The limit `value`, in bytes.
+    #[cfg(feature = "redis")]
+    pub(crate) fn value_max(&self) -> usize {
+        self.0.shared.settings.value_max
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared

@@ -110,7 +110,11 @@ const fn gone(stored: &Stored<'_>) -> Change {
 
 impl Payload<'_> {
     /// Runs each body. What one of several changed before a later one failed makes that failure one that touched the object.
-    fn each(self, value_max: usize, mut run: impl FnMut(&[u8]) -> Result<Blob, Fault>) -> Result<Blob, Fault> {
+    pub(super) fn each(
+        self,
+        value_max: usize,
+        mut run: impl FnMut(&[u8]) -> Result<Blob, Fault>,
+    ) -> Result<Blob, Fault> {
         let bodies = match self {
             Self::One(body) => return run(body),
             Self::Many(bodies) => bodies,

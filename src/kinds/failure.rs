@@ -44,6 +44,19 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Bytes of its words, about; those of a refusal and of a panic are few.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::NoSuchCommand { command: words }
+            | Self::Malformed { reason: words }
+            | Self::Undecodable { reason: words, .. }
+            | Self::Unencodable { reason: words }
+            | Self::Panicked { words } => words.len(),
+            Self::Refused(_) => 1_024,
+            Self::NoSuchSession | Self::AlreadyExists | Self::Conflict { .. } | Self::TooLarge { .. } => 0,
+        }
+    }
+
     /// What arrived could not be decoded.
     pub(super) fn of_input(fault: CodecFault) -> Self {
         match fault {

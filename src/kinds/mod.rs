@@ -15,6 +15,8 @@ mod failure;
 pub mod json;
 mod live;
 mod operation;
+#[cfg(feature = "redis")]
+mod plain;
 mod registry;
 #[cfg(feature = "sim")]
 mod spoken;
@@ -23,6 +25,8 @@ mod tests;
 mod typed;
 mod types;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::plain::{Becomes, Life, Plain};
 #[cfg(feature = "sim")]
 pub(crate) use self::spoken::Spoken;
 pub(crate) use self::{

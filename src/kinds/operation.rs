@@ -57,6 +57,18 @@ pub(crate) enum Op<'a> {
     Answer { question: &'a str, payload: &'a [u8] },
 }
 
+impl Op<'_> {
+    /// What it is called where people read.
+    pub(super) const fn name(&self) -> &str {
+        match self {
+            Self::Call { command, .. } => command,
+            Self::Answer { question, .. } => question,
+            Self::Create { .. } | Self::GetOrCreate { .. } => "(create)",
+            Self::Delete => "(delete)",
+        }
+    }
+}
+
 /// The body of a command, or of several of one name that are run one after the other, all or none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Payload<'a> {

@@ -48,6 +48,8 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn tell_end(&self, stored: Stored<'_>, id: &SessionId, why: End);
     /// Whether each live session gets an actor of its own.
     fn is_dedicated(&self) -> bool;
+    /// Whether its decoded objects are kept between two operations.
+    fn keeps_objects(&self) -> bool;
     /// Runs an operation on the primary.
     fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run;
     /// The whole state as it is stored, encoded, and the version of the type that encoded it.
@@ -100,20 +102,6 @@ impl<S: Session> TypedKind<S> {
     pub(super) fn context(stored: &Stored<'_>, occasion: &Occasion<'_>) -> Context<S> {
         let version = if stored.image.is_some() { occasion.version } else { 0 };
         Context::new(occasion.id.clone(), occasion.request, occasion.now, version, occasion.lifespan)
-    }
-
-    /// Runs user code. The object must outlive this call, so that a panic does not drop it while it unwinds.
-    fn guarded<T>(&self, what: &str, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-            let words = panic
-                .downcast_ref::<&str>()
-                .copied()
-                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-                .unwrap_or("(no text)");
-            tracing::error!(kind = S::KIND, command = what, message = words, "a session type's code panicked");
-            let words = cut(words.to_owned(), PANIC_MAX);
-            Err(touched(Failure::Panicked { words }))
-        })
     }
 
     /// The object these bytes stand for: the one in use, or else a new one made from them.
@@ -191,7 +179,7 @@ impl<S: Session> TypedKind<S> {
     /// The state as a new image, events and migrations in it.
     fn encoded_anew(&self, stored: Stored<'_>, occasion: &Occasion<'_>) -> Result<Blob, Failure> {
         let mut once = LiveSession::new();
-        let encoded = self.guarded("(state)", || {
+        let encoded = guarded(S::KIND, "(state)", || {
             let session = self.recall(&mut once, &stored, &mut Self::context(&stored, occasion)).map_err(touched)?;
             Ok(command::encode_image(session, occasion.value_max, false)?)
         });
@@ -226,6 +214,24 @@ impl<S: Session> TypedKind<S> {
     }
 }
 
+/// Runs the code of a type. What it works on must outlive this call, so that a panic does not drop it while it unwinds.
+pub(super) fn guarded<T>(
+    kind: &'static str,
+    command: &str,
+    run: impl FnOnce() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let words = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("(no text)");
+        tracing::error!(kind, command, message = words, "a session type's code panicked");
+        let words = cut(words.to_owned(), PANIC_MAX);
+        Err(touched(Failure::Panicked { words }))
+    })
+}
+
 /// An object from its encoded state, which that version of the type wrote.
 pub(crate) fn decode_image<S: Session>(image: &Blob, written_by: u32) -> Result<S, Failure> {
     let unreadable = |reason: String| Failure::Undecodable { theirs: written_by, ours: S::VERSION, reason };
@@ -248,7 +254,7 @@ pub(super) fn new_image<S: Session>(
 }
 
 /// The reply of an operation that every kind has.
-fn own_reply<T: serde::Serialize>(reply: &T) -> Blob {
+pub(super) fn own_reply<T: serde::Serialize>(reply: &T) -> Blob {
     codec::encode_named(reply, usize::MAX).expect("nothing and a bool can be encoded")
 }
 
@@ -283,7 +289,7 @@ impl<S: Session> Kind for TypedKind<S> {
 
     fn tell_end(&self, stored: Stored<'_>, id: &SessionId, why: End) {
         let Some(hook) = &self.when_ended else { return };
-        let told = self.guarded("(when ended)", || {
+        let told = guarded(S::KIND, "(when ended)", || {
             let mut once = LiveSession::new();
             let lifespan = Lifespan::FOR_EVER;
             let mut cx = Context::new(id.clone(), None, Moment::START, 0, lifespan);
@@ -302,14 +308,12 @@ impl<S: Session> Kind for TypedKind<S> {
         self.dedicated
     }
 
+    fn keeps_objects(&self) -> bool {
+        true
+    }
+
     fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run {
-        let what = match op {
-            Op::Call { command, .. } => command,
-            Op::Answer { question, .. } => question,
-            Op::Create { .. } | Op::GetOrCreate { .. } => "(create)",
-            Op::Delete => "(delete)",
-        };
-        let done = self.guarded(what, || self.attempt(live, &stored, op, occasion));
+        let done = guarded(S::KIND, op.name(), || self.attempt(live, &stored, op, occasion));
         let gone = matches!(done, Ok((Change::Deleted, ..)));
         let imagined =
             stored.image.is_none() && !matches!(done, Ok((Change::Image { .. } | Change::Events { .. }, ..)));
@@ -347,7 +351,7 @@ impl<S: Session> Kind for TypedKind<S> {
         occasion: &Occasion<'_>,
     ) -> Result<Blob, Failure> {
         let mut once = LiveSession::new();
-        self.guarded(question, || self.answer(&mut once, &stored, (question, payload), occasion))
+        guarded(S::KIND, question, || self.answer(&mut once, &stored, (question, payload), occasion))
             .map_err(|fault| fault.failure)
     }
 

@@ -5,6 +5,8 @@
 
 use std::{collections::btree_map::Entry, fmt, marker::PhantomData, time::Duration};
 
+#[cfg(feature = "redis")]
+use super::plain::{Plain, PlainKind};
 use super::{
     command::{self, Does},
     typed::{Kind, TypedKind},
@@ -73,6 +75,15 @@ impl Types {
         }
         self.kinds.push(Box::new(TypedKind::<S>::new()));
         Registration { types: self, session: PhantomData }
+    }
+
+    /// Adds a type whose sessions are bytes to everybody else.
+    #[cfg(feature = "redis")]
+    pub(crate) fn add_plain<P: Plain>(&mut self) {
+        if self.kinds.iter().any(|kind| kind.name() == P::KIND) {
+            self.clashes.push(Clash::Kind { kind: P::KIND });
+        }
+        self.kinds.push(Box::new(PlainKind::<P>::new()));
     }
 
     /// What stands against registering them; empty if nothing does, as far as can be known without the node.

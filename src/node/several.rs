@@ -1,6 +1,8 @@
-//! Sessions of one kind in numbers: commands to several of them at once, and which of them there are.
+//! Sessions of one kind in numbers: commands to several of them at once, calls to many beside each other, and which there are.
 
 use std::{sync::Arc, time::Duration};
+
+use smallvec::{SmallVec, smallvec};
 
 use super::Node;
 use crate::{
@@ -8,62 +10,126 @@ use crate::{
     error::{Error, ErrorKind},
     id::{ArcId, SessionKey},
     runtime::{
+        bundle::Bundle,
         clock,
         listing::Listed,
         message::{CallRequest, Operation, Part},
-        router,
+        router::{self, Routed},
     },
-    session::{Command, Session, SessionId, decode_reply, encode_command},
     wire::codec,
 };
 
 /// Commands of one name to one session, one after the other.
 #[derive(Debug)]
-pub(crate) struct Share<C> {
+pub(crate) struct Share {
     /// Which session.
-    pub(crate) id: SessionId,
-    /// The commands, at least one.
-    pub(crate) commands: Vec<C>,
+    pub(crate) key: SessionKey,
+    /// The commands' name.
+    pub(crate) command: &'static str,
+    /// Their bodies, at least one.
+    pub(crate) bodies: Vec<Blob>,
     /// Only if the session has this version; 0: only if there is none.
     pub(crate) expected: Option<u64>,
 }
 
+/// What one of many calls is to do, in bytes.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// A command: its name and body.
+    Call(&'static str, Blob),
+    /// Commands of one name in one commit.
+    Many(&'static str, Vec<Blob>),
+    /// A question.
+    Ask(&'static str, Blob),
+}
+
+impl From<What> for Operation {
+    fn from(what: What) -> Self {
+        match what {
+            What::Call(name, body) => Self::Call(name.into(), body),
+            What::Many(name, bodies) => Self::Many(name.into(), bodies),
+            What::Ask(name, body) => Self::Ask(name.into(), body),
+        }
+    }
+}
+
+/// The calls of one caller who makes many: those that are begun together are handed on together.
+pub(crate) struct Many(Bundle);
+
+impl Many {
+    /// Begins calls, each within so long, and gives the number of the first; those of the others follow. Each has its session, what
+    /// is done with it, and whether that may begin where every copy was lost.
+    pub(crate) fn begin(
+        &mut self,
+        calls: impl Iterator<Item = Result<(SessionKey, What, bool), Error>>,
+        within: Duration,
+    ) -> u64 {
+        let requests = calls.map(|call| {
+            let (key, what, creating) = call?;
+            Ok(CallRequest { creating, ..request(key, what.into()) })
+        });
+        self.0.begin(requests, clock::now() + within)
+    }
+
+    /// The numbers of calls that have ended since, at least one, and their encoded replies, one for each body; waits for that. If
+    /// the future is dropped nothing is lost.
+    pub(crate) async fn next(&mut self, mut each: impl FnMut(u64, Result<SmallVec<[Blob; 1]>, Error>)) {
+        let mut ended = Vec::new();
+        self.0.next(&mut ended).await;
+        for (number, ended) in ended {
+            each(number, ended.and_then(replies));
+        }
+    }
+}
+
+fn replies(Routed { reply, is_list, .. }: Routed) -> Result<SmallVec<[Blob; 1]>, Error> {
+    if is_list {
+        return codec::decode(&reply, usize::MAX).map_err(|_| ErrorKind::UnreadableReply.into());
+    }
+    Ok(smallvec![reply])
+}
+
 impl Node {
-    /// Runs commands on several sessions of one arc, each named once: all in one commit, or none of them. The replies stand in
-    /// the order of the shares. Types with actors of their own, whose ends are told, or that are not copied take no part, and the
+    /// For a caller who makes many calls.
+    pub(crate) fn many(&self) -> Many {
+        Many(Bundle::new(Arc::clone(&self.0.shared)))
+    }
+
+    /// One call, answered within so long: the encoded reply, and the version of the session.
+    ///
+    /// # Errors
+    /// As [`crate::SessionRef::call`].
+    pub(crate) async fn call_one(
+        &self,
+        (key, what, creating): (SessionKey, What, bool),
+        within: Duration,
+    ) -> Result<(Blob, u64), Error> {
+        let request = CallRequest { creating, ..request(key, what.into()) };
+        let answered = router::call(&self.0.shared, Arc::new(request), clock::now() + within).await?;
+        Ok((answered.reply, answered.version))
+    }
+
+    /// Runs commands on several sessions of one arc, each named once: all in one commit, or none of them. The encoded replies stand
+    /// in the order of the shares. Types with actors of their own, whose ends are told, or that are not copied take no part, and the
     /// commands leave no work behind.
     ///
     /// # Errors
     /// As [`crate::SessionRef::call`]; `Conflict` if one of them has another version than it is to have.
-    pub(crate) async fn call_together<S: Session, C: Command>(
-        &self,
-        shares: Vec<Share<C>>,
-        within: Duration,
-    ) -> Result<Vec<Vec<C::Reply>>, Error> {
+    pub(crate) async fn call_together(&self, shares: Vec<Share>, within: Duration) -> Result<Vec<Vec<Blob>>, Error> {
         let shared = &self.0.shared;
         let limit = shared.settings.value_max;
-        let mut left = limit;
-        let mut parts = Vec::with_capacity(shares.len());
-        for share in shares {
-            let mut bodies = Vec::with_capacity(share.commands.len());
-            for command in &share.commands {
-                let body = encode_command(command, limit)?;
-                left = left.checked_sub(body.len()).ok_or(ErrorKind::TooLarge { limit })?;
-                bodies.push(body);
-            }
-            let key = SessionKey::new(S::KIND, share.id.as_bytes()).ok_or(ErrorKind::InvalidSessionId)?;
-            parts.push(Part { key, command: C::NAME.into(), bodies, expected: share.expected });
+        let bytes: usize = shares.iter().flat_map(|share| &share.bodies).map(|body| body.len()).sum();
+        if bytes > limit {
+            return Err(ErrorKind::TooLarge { limit }.into());
         }
+        let part = |Share { key, command, bodies, expected }| Part { key, command: command.into(), bodies, expected };
+        let parts: Vec<Part> = shares.into_iter().map(part).collect();
         let Some(first) = parts.first() else { return Ok(Vec::new()) };
         let request = request(first.key.clone(), Operation::Together(parts));
         let answered = router::call(shared, Arc::new(request), clock::now() + within).await?;
         let unreadable = |_| Error::from(ErrorKind::UnreadableReply);
         let shares: Vec<Blob> = codec::decode(&answered.reply, usize::MAX).map_err(unreadable)?;
-        let replies = |share: &Blob| -> Result<Vec<C::Reply>, Error> {
-            let replies: Vec<Blob> = codec::decode(share, usize::MAX).map_err(unreadable)?;
-            replies.iter().map(|reply| decode_reply::<C>(reply)).collect()
-        };
-        shares.iter().map(replies).collect()
+        shares.iter().map(|share| codec::decode(share, usize::MAX).map_err(unreadable)).collect()
     }
 
     /// A page of the ids of one kind in one arc that begin with these bytes: about `max` from the place `from` on, 0 being the
@@ -71,16 +137,16 @@ impl Node {
     ///
     /// # Errors
     /// As [`crate::SessionRef::ask`].
-    pub(crate) async fn list<S: Session>(
+    pub(crate) async fn list(
         &self,
-        arc: ArcId,
+        (kind, arc): (&str, ArcId),
         prefix: &[u8],
         (from, max): (u64, u32),
         within: Duration,
     ) -> Result<Listed, Error> {
         let shared = &self.0.shared;
         let probe = shared.probe_of(arc).ok_or(ErrorKind::NotDone { retry_after: within, at: None })?;
-        let key = SessionKey::new(S::KIND, probe.to_string().as_bytes()).ok_or(ErrorKind::InvalidSessionId)?;
+        let key = SessionKey::new(kind, probe.to_string().as_bytes()).ok_or(ErrorKind::InvalidSessionId)?;
         let request = request(key, Operation::List(Blob::from(prefix), from, max));
         let answered = router::call(shared, Arc::new(request), clock::now() + within).await?;
         codec::decode(&answered.reply, usize::MAX).map_err(|_| ErrorKind::UnreadableReply.into())

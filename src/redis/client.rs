@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 
 use super::{
+    arcs::Arcs,
     commands::{Hello, Keyed, Request, Wrong},
     frames::{Protocol, Reply},
     refusal,
@@ -13,7 +14,7 @@ use crate::{Readiness, id::ArcId, session::SessionId};
 
 /// Requests that one transaction gathers.
 const GATHERED_MAX: usize = 4_096;
-/// Keys that one connection watches, channels it listens to, and arcs it remembers to have written in.
+/// Keys that one connection watches, and channels it listens to.
 const REMEMBERED_MAX: usize = 4_096;
 
 /// What a server is told to be, for clients that want to know how old it is. What is offered is what `COMMAND` tells.
@@ -39,7 +40,7 @@ pub(super) struct Client {
     /// Channels and patterns it listens to, each with what it is.
     channels: BTreeSet<(bool, Bytes)>,
     /// Arcs it has written in, for `WAIT`.
-    pub(super) written: BTreeSet<ArcId>,
+    pub(super) written: Arcs,
 }
 
 /// A transaction that is being gathered.
@@ -77,7 +78,7 @@ impl Client {
             transaction: None,
             watched: Vec::new(),
             channels: BTreeSet::new(),
-            written: BTreeSet::new(),
+            written: Arcs::default(),
         }
     }
 
@@ -88,9 +89,7 @@ impl Client {
 
     /// Remembers that it wrote in an arc.
     pub(super) fn wrote(&mut self, arc: ArcId) {
-        if self.written.len() < REMEMBERED_MAX {
-            self.written.insert(arc);
-        }
+        self.written.insert(arc);
     }
 
     /// Sees to a request as it was read, in the order of its coming.

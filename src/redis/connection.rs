@@ -7,15 +7,17 @@
 //! deadlock. What it keeps is bounded by `Settings`.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     future::Future,
-    pin::Pin,
+    io,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bytes::{Buf as _, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::watch,
@@ -26,14 +28,14 @@ use super::{
     alone::{Alone, Over, commit::split},
     client::{Client, Seen},
     commands::{self, Keyed, Request},
-    door::Door,
+    door::{Calls, Came, Door},
     frames::{Reply, Requests},
     id::{arc_of, id_of},
     info,
     line::{Line, Settled},
     refusal,
     state::Shared,
-    units::{Done, Round, Unit},
+    units::{Begun, Done, Unit, Way},
 };
 use crate::session::SessionId;
 
@@ -49,7 +51,7 @@ const FEW: usize = 16;
 type Under<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// One connection.
-pub(super) struct Connection<D> {
+pub(super) struct Connection<D: Door> {
     shared: Arc<Shared<D>>,
     client: Client,
     requests: Requests,
@@ -57,9 +59,18 @@ pub(super) struct Connection<D> {
     held: Option<Request>,
     line: Line,
     out: BytesMut,
-    under_way: FuturesUnordered<Under<Done>>,
-    /// Keys of what is under way.
-    busy: HashSet<SessionId>,
+    /// Calls to keys; there are none before the node serves.
+    calls: Option<D::Calls>,
+    /// What they are, by their numbers, from `first` on; nothing for those that have come.
+    begun: VecDeque<Option<Begun>>,
+    first: u64,
+    /// What is done one thing after the other.
+    in_turn: FuturesUnordered<Under<Done>>,
+    /// Keys of what is under way: of which round, and which of its units.
+    busy: HashMap<SessionId, (u64, usize)>,
+    /// Requests are begun in rounds: what of one round comes to one key is one unit.
+    round: u64,
+    came: Vec<(u64, Came)>,
     /// What needs the connection for itself, and its number in the line.
     alone: Option<(u64, Under<Over>)>,
     /// No more is read.
@@ -92,8 +103,13 @@ impl<D: Door> Connection<D> {
             held: None,
             line: Line::default(),
             out: BytesMut::new(),
-            under_way: FuturesUnordered::new(),
-            busy: HashSet::new(),
+            calls: None,
+            begun: VecDeque::new(),
+            first: 0,
+            in_turn: FuturesUnordered::new(),
+            busy: HashMap::new(),
+            round: 0,
+            came: Vec::new(),
             alone: None,
             closes: false,
             kept: 0,
@@ -104,9 +120,11 @@ impl<D: Door> Connection<D> {
     /// Serves it until one side has enough.
     pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         mut self,
-        mut stream: S,
+        stream: S,
         mut stopping: watch::Receiver<bool>,
     ) {
+        let (mut read, mut write) = tokio::io::split(stream);
+        let mut stopping = pin!(async move { stopping.wait_for(|stopping| *stopping).await.map(drop) });
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -114,23 +132,26 @@ impl<D: Door> Connection<D> {
             if self.line.settle(&mut self.out) == Settled::Closed {
                 break;
             }
+            // Mostly the client takes at once what there is.
+            if !self.out.is_empty()
+                && let Some(written) = write.write(&self.out).now_or_never()
+                && !self.wrote(written)
+            {
+                return;
+            }
             self.count();
             if self.closes && self.line.is_empty() {
                 break;
             }
             self.slow.whole |= self.requests.len() == 0 || !self.is_idle();
             let may_read = self.may_read();
-            let (mut read, mut write) = tokio::io::split(&mut stream);
             tokio::select! {
                 biased;
-                Some(done) = self.under_way.next(), if !self.under_way.is_empty() => self.done(done),
+                () = next(&mut self.calls, &mut self.came), if !self.begun.is_empty() => self.take_came(),
+                Some(done) = self.in_turn.next(), if !self.in_turn.is_empty() => self.done(done),
                 over = wait_for(&mut self.alone), if self.alone.is_some() => self.over(over),
-                written = write.write(&self.out), if !self.out.is_empty() => match written {
-                    Ok(written @ 1..) => {
-                        self.out.advance(written);
-                        self.slow.taken = true;
-                    }
-                    Ok(0) | Err(_) => return,
+                written = write.write(&self.out), if !self.out.is_empty() => if !self.wrote(written) {
+                    return;
                 },
                 arrived = read.read_buf(self.requests.buffer()), if may_read => match arrived {
                     Ok(1..) => {}
@@ -140,17 +161,29 @@ impl<D: Door> Connection<D> {
                     }
                     Err(_) => return,
                 },
-                _ = stopping.wait_for(|stopping| *stopping), if !self.closes => self.closes = true,
+                _ = &mut stopping, if !self.closes => self.closes = true,
                 _ = look.tick() => if self.is_too_slow() {
                     return;
                 },
             }
         }
         let said = tokio::time::timeout(self.shared.settings.stall, async {
-            stream.write_all(&self.out).await?;
-            stream.shutdown().await
+            write.write_all(&self.out).await?;
+            write.shutdown().await
         });
         let _ = said.await;
+    }
+
+    /// So much was written; whether the connection is still of use.
+    fn wrote(&mut self, written: io::Result<usize>) -> bool {
+        match written {
+            Ok(written @ 1..) => {
+                self.out.advance(written);
+                self.slow.taken = true;
+                true
+            }
+            Ok(0) | Err(_) => false,
+        }
     }
 
     /// Looks after what takes too long, once in each `LOOK`; whether the client is not even worth a word.
@@ -207,12 +240,13 @@ impl<D: Door> Connection<D> {
 
     /// Begins whatever may begin.
     fn begin(&mut self) {
-        let mut round = Round::default();
+        let mut units: Vec<Unit> = Vec::new();
+        self.round += 1;
         let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept;
         let most = if is_full { FEW } else { self.shared.settings.pipeline };
         while self.alone.is_none()
             && self.line.len() < self.shared.settings.pipeline
-            && self.under_way.len() + round.len() < most
+            && self.busy.len() < most
             && self.out.len() + self.line.bytes() < self.shared.settings.unread
         {
             let request = match self.held.take() {
@@ -222,13 +256,13 @@ impl<D: Door> Connection<D> {
                     None => break,
                 },
             };
-            if let Some(held) = self.take(request, &mut round) {
+            if let Some(held) = self.take(request, &mut units) {
                 self.held = Some(held);
                 break;
             }
         }
-        for unit in round.take() {
-            self.start(unit);
+        if !units.is_empty() {
+            self.start(units);
         }
     }
 
@@ -268,20 +302,20 @@ impl<D: Door> Connection<D> {
     }
 
     /// Takes a request up; gives it back if it must wait for what is under way.
-    fn take(&mut self, request: Request, round: &mut Round) -> Option<Request> {
+    fn take(&mut self, request: Request, units: &mut Vec<Unit>) -> Option<Request> {
         let protocol = self.client.protocol;
         let database = self.client.database;
         let keyed = match request {
             Request::Keyed(keyed @ (Keyed::One(..) | Keyed::Sum(..) | Keyed::Each(..))) => keyed,
             request => {
-                if !round.is_empty() || !self.under_way.is_empty() {
+                if !self.busy.is_empty() {
                     return Some(request);
                 }
                 self.take_alone(request);
                 return None;
             }
         };
-        let ids: Result<Vec<SessionId>, _> = keyed.keys().into_iter().map(|key| id_of(database, key)).collect();
+        let ids: Result<SmallVec<[SessionId; 1]>, _> = keyed.keys().map(|key| id_of(database, key)).collect();
         let ids = match ids {
             Ok(ids) => ids,
             Err(wrong) => {
@@ -289,13 +323,21 @@ impl<D: Door> Connection<D> {
                 return None;
             }
         };
-        if ids.iter().any(|id| self.busy.contains(id)) {
+        let round = self.round;
+        if ids.iter().any(|id| self.busy.get(id).is_some_and(|(of, _)| *of != round)) {
             return Some(Request::Keyed(keyed));
         }
         let (join, does) = split(keyed);
         let number = self.line.wait(protocol, join, does.len());
         for (part, ((_, does), id)) in does.into_iter().zip(ids).enumerate() {
-            round.add(id, does, (number, part));
+            match self.busy.entry(id) {
+                Entry::Occupied(there) => units[there.get().1].add(does, (number, part)),
+                Entry::Vacant(free) => {
+                    let unit = Unit::new(free.key().clone(), does, (number, part));
+                    free.insert((round, units.len()));
+                    units.push(unit);
+                }
+            }
         }
         None
     }
@@ -323,7 +365,7 @@ impl<D: Door> Connection<D> {
                 Alone::Commit { database, requests, watched: std::mem::take(&mut self.client.watched) }
             }
             Request::Wait { copies, millis } => {
-                Alone::Wait { arcs: self.client.written.iter().copied().collect(), copies, millis }
+                Alone::Wait { arcs: self.client.written.iter().collect(), copies, millis }
             }
             request => {
                 let reply = match request {
@@ -344,26 +386,54 @@ impl<D: Door> Connection<D> {
         self.alone = Some((number, Box::pin(alone.run(door))));
     }
 
-    fn start(&mut self, unit: Unit) {
+    fn start(&mut self, units: Vec<Unit>) {
+        // Nothing that needs the node is read before there is one.
         let Some(door) = self.shared.door() else { return };
-        if unit.changes() {
-            self.client.wrote(arc_of(unit.id(), door.arcs()));
+        let arcs = door.arcs();
+        let mut asked = Vec::with_capacity(units.len());
+        for unit in units {
+            if unit.changes() {
+                self.client.wrote(arc_of(unit.id(), arcs));
+            }
+            match unit.way() {
+                Way::Call(ask, begun) => {
+                    asked.push(ask);
+                    self.begun.push_back(Some(begun));
+                }
+                Way::InTurn(unit) => self.in_turn.push(Box::pin(unit.in_turn(door.clone()))),
+            }
         }
-        self.busy.insert(unit.id().clone());
-        self.under_way.push(Box::pin(unit.run(door)));
+        let calls = self.calls.get_or_insert_with(|| door.calls());
+        if !asked.is_empty() {
+            calls.begin(asked);
+        }
     }
 
-    fn done(&mut self, done: Done) {
-        self.take_done(done);
-        // Replies that have come meanwhile leave together.
-        while let Some(Some(done)) = self.under_way.next().now_or_never() {
-            self.take_done(done);
+    /// Calls have come.
+    fn take_came(&mut self) {
+        let mut all = std::mem::take(&mut self.came);
+        for (number, came) in all.drain(..) {
+            let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+            let Some(begun) = at.and_then(|at| self.begun.get_mut(at)?.take()) else { continue };
+            match begun.came(came) {
+                Ok(done) => self.done(done),
+                Err(unit) => {
+                    if let Some(door) = self.shared.door() {
+                        self.in_turn.push(Box::pin(unit.in_turn(door)));
+                    }
+                }
+            }
+        }
+        self.came = all;
+        while let Some(None) = self.begun.front() {
+            self.begun.pop_front();
+            self.first += 1;
         }
     }
 
-    fn take_done(&mut self, Done { id, came }: Done) {
+    fn done(&mut self, Done { id, told }: Done) {
         self.busy.remove(&id);
-        for (place, came) in came {
+        for (place, came) in told {
             self.line.came(place, came);
         }
     }
@@ -380,9 +450,16 @@ impl<D: Door> Connection<D> {
     }
 }
 
-impl<D> Drop for Connection<D> {
+impl<D: Door> Drop for Connection<D> {
     fn drop(&mut self) {
         self.shared.kept.fetch_sub(self.kept, Ordering::Relaxed);
+    }
+}
+
+async fn next(calls: &mut Option<impl Calls>, came: &mut Vec<(u64, Came)>) {
+    match calls {
+        Some(calls) => calls.next(came).await,
+        None => std::future::pending().await,
     }
 }
 

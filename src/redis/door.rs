@@ -5,6 +5,8 @@
 
 use std::future::Future;
 
+use smallvec::SmallVec;
+
 use super::keys::{Change, Look, Said};
 use crate::{
     Readiness,
@@ -33,6 +35,40 @@ pub(crate) struct Part {
     pub(crate) expected: Option<u64>,
 }
 
+/// What is asked of one key.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// To change.
+    Change(Change),
+    /// To change several times in one commit.
+    Changes(Vec<Change>),
+    /// A question.
+    Look(Look),
+}
+
+/// One of several calls that are begun together.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Which key.
+    pub(crate) id: SessionId,
+    /// What.
+    pub(crate) ask: Ask,
+    /// Whatever it was before does not matter, be it lost.
+    pub(crate) creates: bool,
+}
+
+/// What came of it: what the key says to each thing that it was asked.
+pub(crate) type Came = Result<SmallVec<[Said; 1]>, Error>;
+
+/// The calls of one connection.
+pub(crate) trait Calls: Send {
+    /// Begins calls to different keys, and gives the number of the first; those of the others follow.
+    fn begin(&mut self, asked: Vec<Asked>) -> u64;
+    /// What has come since it was asked the last time, at least of one call, in no order; waits for that. If the future is dropped
+    /// nothing is lost.
+    fn next(&mut self, came: &mut Vec<(u64, Came)>) -> impl Future<Output = ()> + Send;
+}
+
 /// A page of the ids of one arc.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -48,6 +84,11 @@ pub(crate) struct Page {
 ///
 /// No answer is later than the deadline that the node keeps for it.
 pub(crate) trait Door: Clone + Send + Sync + 'static {
+    /// Calls that are begun together.
+    type Calls: Calls;
+
+    /// The calls of one connection, none yet.
+    fn calls(&self) -> Self::Calls;
     /// Its configured name.
     fn name(&self) -> NodeName;
     /// Whether it serves.
@@ -63,8 +104,6 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn look(&self, id: SessionId, look: Look) -> impl Future<Output = Result<Looked, Error>> + Send;
     /// Changes a key. `creates`: whatever it was before does not matter, be it lost.
     fn change(&self, id: SessionId, change: Change, creates: bool) -> impl Future<Output = Result<Said, Error>> + Send;
-    /// Changes a key several times in one commit.
-    fn change_all(&self, id: SessionId, changes: Vec<Change>) -> impl Future<Output = Result<Vec<Said>, Error>> + Send;
     /// Changes several keys of one arc in one commit, each of them standing there once.
     fn together(&self, parts: Vec<Part>) -> impl Future<Output = Result<Vec<Vec<Said>>, Error>> + Send;
     /// A page of the ids in an arc that begin with these bytes, from a place on; of `max` 0 only their number.

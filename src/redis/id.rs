@@ -4,9 +4,12 @@
 //! arc: its id is `{database/key}_LOCK`, and of an id with braces only what is within them counts. Where the key has braces of
 //! its own these count for both already; a key with `}` and no tag is the one whose lock may lie elsewhere.
 
-use super::commands::Wrong;
+use smallvec::SmallVec;
+
+use super::{commands::Wrong, keys::Key};
 use crate::{
-    id::{ArcId, SESSION_ID_MAX},
+    id::{ArcId, SESSION_ID_MAX, SessionKey},
+    kinds::Plain as _,
     session::SessionId,
 };
 
@@ -18,7 +21,7 @@ const LOCK: &[u8] = b"_LOCK";
 /// The key is longer than an id may be, less the database.
 pub(super) fn id_of(database: u8, key: &[u8]) -> Result<SessionId, Wrong> {
     let prefix = prefix(database);
-    let mut id = Vec::with_capacity(prefix.len() + key.len() + 2);
+    let mut id = SmallVec::<[u8; 128]>::new();
     match lock_of(key) {
         Some((of, locks)) => {
             id.push(b'{');
@@ -33,7 +36,8 @@ pub(super) fn id_of(database: u8, key: &[u8]) -> Result<SessionId, Wrong> {
         }
     }
     let max = SESSION_ID_MAX - prefix.len() - 2;
-    SessionId::new(id).map_err(|_| format!("ERR a key has at most {max} bytes here").into())
+    let key = SessionKey::new(Key::KIND, &id).ok_or_else(|| format!("ERR a key has at most {max} bytes here"))?;
+    Ok(SessionId::of(&key))
 }
 
 /// The key that a lock is of, and what makes it one; a lock may have a lock.
@@ -61,11 +65,19 @@ pub(super) fn key_of(database: u8, id: &[u8]) -> Option<Vec<u8>> {
 /// With what the ids of a database begin: of keys, and of locks.
 pub(super) fn prefixes(database: u8) -> [Vec<u8>; 2] {
     let prefix = prefix(database);
-    [prefix.clone(), [&b"{"[..], &prefix].concat()]
+    [prefix.to_vec(), [&b"{"[..], &prefix].concat()]
 }
 
-fn prefix(database: u8) -> Vec<u8> {
-    format!("{database}/").into_bytes()
+fn prefix(database: u8) -> SmallVec<[u8; 4]> {
+    let mut prefix = SmallVec::new();
+    if database >= 100 {
+        prefix.push(b'0' + database / 100);
+    }
+    if database >= 10 {
+        prefix.push(b'0' + database / 10 % 10);
+    }
+    prefix.extend([b'0' + database % 10, b'/']);
+    prefix
 }
 
 /// The arc of an id.

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
     commands::Tell,
@@ -35,7 +36,7 @@ enum Slot {
     /// The reply, in the protocol that was spoken when it was asked for.
     Ready(Protocol, Reply),
     /// So many parts are still to come.
-    Waits { protocol: Protocol, join: Join, parts: Vec<Option<Result<Said, Reply>>>, missing: usize },
+    Waits { protocol: Protocol, join: Join, parts: SmallVec<[Option<Result<Said, Reply>>; 1]>, missing: usize },
     /// Nobody can tell: here the connection ends.
     Unknown,
     /// Here it ends, having said so.
@@ -91,7 +92,7 @@ impl Line {
     /// A request of so many parts, and its number.
     pub(super) fn wait(&mut self, protocol: Protocol, join: Join, parts: usize) -> u64 {
         let number = self.first + self.slots.len() as u64;
-        self.slots.push_back(Slot::Waits { protocol, join, parts: vec![None; parts], missing: parts });
+        self.slots.push_back(Slot::Waits { protocol, join, parts: smallvec![None; parts], missing: parts });
         number
     }
 

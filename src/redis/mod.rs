@@ -11,9 +11,11 @@
 //! An error reply means that nothing was done. Where nobody can tell, the connection is closed.
 
 mod alone;
+mod arcs;
 mod client;
 mod commands;
 mod connection;
+mod desk;
 mod door;
 mod frames;
 mod glob;

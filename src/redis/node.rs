@@ -1,24 +1,31 @@
-//! The Redis port of a `Node`: the door over `SessionRef`, and `RedisServer`, which is what a program starts.
+//! The Redis port of a `Node`: the door over the node's own calls, and `RedisServer`, which is what a program starts.
 
 use std::{net::SocketAddr, time::Duration};
 
+use serde::Serialize;
+use smallvec::SmallVec;
+
 use super::{
-    door::{Door, Looked, Page, Part},
-    keys::{Change, Key, Look, Said},
+    door::{Ask, Asked, Calls, Came, Door, Looked, Page, Part},
+    keys::{Change, Key, Look, Said, register, said, written},
     server::{RedisError, Server},
     settings::Settings,
 };
 use crate::{
-    CallOptions, Node, Readiness, Types,
+    Node, Readiness, Types,
+    blob::Blob,
     config::{ClusterFile, NodeConfig},
-    error::Error,
-    id::{ArcId, NodeName},
-    node::several::Share,
+    error::{Error, ErrorKind},
+    id::{ArcId, NodeName, SessionKey},
+    kinds::Plain as _,
+    node::several::{Many, Share, What},
     session::SessionId,
 };
 
 /// A call is answered within this, be it that the outcome is unknown.
 const WITHIN: Duration = Duration::from_secs(5);
+/// What each of several changes counts at least, in bytes.
+const BODY_LEAST: usize = 64;
 
 /// The Redis port of one node, on the `redis` address of its entry in the cluster file.
 ///
@@ -29,7 +36,7 @@ pub struct RedisServer(Server<Node>);
 impl RedisServer {
     /// Registers the session type that keys are. Every node of the cluster that has a part in them must know it.
     pub fn register(types: &mut Types) {
-        Key::register(types);
+        register(types);
     }
 
     /// Listens; until `open`, clients are told `LOADING`. `None`: the entry has no `redis`.
@@ -59,11 +66,24 @@ impl RedisServer {
     }
 }
 
-fn options() -> CallOptions {
-    CallOptions::new().deadline(WITHIN)
+/// What is asked, within the limit of what may travel at once.
+fn body(asked: &impl Serialize, limit: usize) -> Result<Blob, Error> {
+    let body = written(asked);
+    if body.len() > limit { Err(ErrorKind::TooLarge { limit }.into()) } else { Ok(body) }
+}
+
+fn key_of(id: &SessionId) -> Result<SessionKey, Error> {
+    id.key(Key::KIND).ok_or_else(|| ErrorKind::InvalidSessionId.into())
 }
 
 impl Door for Node {
+    type Calls = NodeCalls;
+
+    fn calls(&self) -> NodeCalls {
+        let limit = self.value_max();
+        NodeCalls { many: self.many(), limit }
+    }
+
     fn name(&self) -> NodeName {
         self.id().name
     }
@@ -86,28 +106,68 @@ impl Door for Node {
     }
 
     async fn look(&self, id: SessionId, look: Look) -> Result<Looked, Error> {
-        let answered = self.session::<Key>(id)?.ask_with(look, options()).await?;
-        Ok(Looked { said: answered.reply, version: answered.version })
+        let asked = What::Ask(Key::QUESTION, body(&look, self.value_max())?);
+        let (reply, version) = self.call_one((key_of(&id)?, asked, false), WITHIN).await?;
+        Ok(Looked { said: said(&reply)?, version })
     }
 
     async fn change(&self, id: SessionId, change: Change, creates: bool) -> Result<Said, Error> {
-        let options = if creates { options().creating() } else { options() };
-        Ok(self.session::<Key>(id)?.call_with(change, options).await?.reply)
-    }
-
-    async fn change_all(&self, id: SessionId, changes: Vec<Change>) -> Result<Vec<Said>, Error> {
-        Ok(self.session::<Key>(id)?.call_many_with(changes, options()).await?.reply)
+        let asked = What::Call(Key::COMMAND, body(&change, self.value_max())?);
+        let (reply, _) = self.call_one((key_of(&id)?, asked, creates), WITHIN).await?;
+        said(&reply)
     }
 
     async fn together(&self, parts: Vec<Part>) -> Result<Vec<Vec<Said>>, Error> {
-        let shares = parts.into_iter().map(|Part { id, changes, expected }| Share { id, commands: changes, expected });
-        self.call_together::<Key, Change>(shares.collect(), WITHIN).await
+        let limit = self.value_max();
+        let share = |Part { id, changes, expected }: Part| {
+            let bodies = changes.iter().map(|change| body(change, limit)).collect::<Result<_, _>>()?;
+            Ok(Share { key: key_of(&id)?, command: Key::COMMAND, bodies, expected })
+        };
+        let shares = parts.into_iter().map(share).collect::<Result<_, Error>>()?;
+        let replies = self.call_together(shares, WITHIN).await?;
+        replies.iter().map(|share| share.iter().map(|reply| said(reply)).collect()).collect()
     }
 
     async fn list(&self, arc: ArcId, prefix: Vec<u8>, from: u64, max: usize) -> Result<Page, Error> {
         let max = u32::try_from(max).unwrap_or(u32::MAX);
-        let listed = Self::list::<Key>(self, arc, &prefix, (from, max), WITHIN).await?;
+        let listed = Self::list(self, (Key::KIND, arc), &prefix, (from, max), WITHIN).await?;
         let ids = listed.ids.iter().map(|id| id.to_vec()).collect();
         Ok(Page { ids, next: listed.next, count: listed.count })
+    }
+}
+
+/// The calls of one connection, over the node's own bundle of them.
+pub(crate) struct NodeCalls {
+    many: Many,
+    limit: usize,
+}
+
+impl NodeCalls {
+    fn call(&self, Asked { id, ask, creates }: Asked) -> Result<(SessionKey, What, bool), Error> {
+        let limit = self.limit;
+        let what = match ask {
+            Ask::Change(change) => What::Call(Key::COMMAND, body(&change, limit)?),
+            Ask::Look(look) => What::Ask(Key::QUESTION, body(&look, limit)?),
+            Ask::Changes(changes) => {
+                let bodies = changes.iter().map(|change| body(change, limit)).collect::<Result<Vec<_>, _>>()?;
+                if bodies.iter().map(|body| body.len().max(BODY_LEAST)).sum::<usize>() > limit {
+                    return Err(ErrorKind::TooLarge { limit }.into());
+                }
+                What::Many(Key::COMMAND, bodies)
+            }
+        };
+        Ok((key_of(&id)?, what, creates))
+    }
+}
+
+impl Calls for NodeCalls {
+    fn begin(&mut self, asked: Vec<Asked>) -> u64 {
+        let calls: Vec<_> = asked.into_iter().map(|asked| self.call(asked)).collect();
+        self.many.begin(calls.into_iter(), WITHIN)
+    }
+
+    async fn next(&mut self, came: &mut Vec<(u64, Came)>) {
+        let all = |replies: SmallVec<[Blob; 1]>| -> Came { replies.iter().map(|reply| said(reply)).collect() };
+        self.many.next(|number, ended| came.push((number, ended.and_then(all)))).await;
     }
 }

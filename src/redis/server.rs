@@ -1,7 +1,7 @@
 //! `Server`: the listener of one node's Redis port and the connections it has.
 //!
 //! It starts before the node does: until it is opened, clients are told `LOADING`. It does not decide when the node is ready.
-//! The accepting task owns the connections: when it is dropped, all of them end. No failure of one reaches another.
+//! The accepting task owns the desks, and they the connections: when it is dropped, all of them end.
 
 use std::{
     fmt, io,
@@ -14,11 +14,12 @@ use rustix::net::sockopt;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{connection::Connection, door::Door, settings::Settings, state::Shared};
+use super::{connection::Connection, desk::Desk, door::Door, settings::Settings, state::Shared};
 use crate::config::Address;
 
 /// After a failed accept (too many open files, say) the next is tried this much later.
@@ -119,38 +120,38 @@ impl<D> fmt::Debug for Server<D> {
 }
 
 async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
-    let mut connections = JoinSet::new();
+    let mut open = JoinSet::new();
+    let threads = Handle::current().metrics().num_workers();
+    let desks: Vec<Desk> = (0..threads).map(|_| Desk::open(&shared, &mut open)).collect();
     let mut stopping = shared.stopping.subscribe();
     loop {
         let accepted = tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {
-                shared.open.store(connections.len(), Ordering::Relaxed);
-                continue;
-            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) if connections.len() < shared.settings.connections => {
-                let id = shared.next.fetch_add(1, Ordering::Relaxed);
-                connections.spawn(serve(stream, Arc::clone(&shared), id));
-                shared.open.store(connections.len(), Ordering::Relaxed);
-            }
-            Ok((stream, _)) => turn_away(stream),
+            Ok((stream, _)) => match desks.iter().min_by_key(|desk| desk.load()) {
+                Some(desk) if shared.open.load(Ordering::Relaxed) < shared.settings.connections => {
+                    shared.open.fetch_add(1, Ordering::Relaxed);
+                    desk.take(stream, shared.next.fetch_add(1, Ordering::Relaxed));
+                }
+                _ => turn_away(stream),
+            },
             Err(why) => {
                 tracing::warn!(%why, "no Redis client could be accepted");
                 sleep(ACCEPT_AGAIN).await;
             }
         }
     }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
+    drop((listener, desks));
+    let all = async { while open.join_next().await.is_some() {} };
     if timeout(shared.settings.farewell, all).await.is_err() {
         tracing::warn!("Redis clients were cut off: their requests took too long");
     }
 }
 
-async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64) {
+/// Serves one connection to its end.
+pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64) {
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
     // A client may idle for ever; one whose machine is gone must not.

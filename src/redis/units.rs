@@ -1,11 +1,11 @@
-//! A round of requests, gathered by key: all that comes to one key together is one commit.
+//! Units: all that comes to one key together, which is one commit.
 
-use std::collections::HashMap;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
     commands::Do,
-    door::Door,
-    keys::{Change, Old, Said, When},
+    door::{self, Ask, Asked, Door},
+    keys::{Change, Said},
     line::Came,
     refusal,
 };
@@ -21,8 +21,11 @@ pub(super) type Place = (u64, usize);
 #[derive(Debug)]
 pub(super) struct Unit {
     id: SessionId,
-    does: Vec<(Do, Place)>,
+    does: SmallVec<[(Do, Place); 1]>,
 }
+
+/// What is told of each thing that came to one key.
+pub(super) type Told = SmallVec<[(Place, Came); 1]>;
 
 /// What a unit came to.
 #[derive(Debug)]
@@ -30,45 +33,37 @@ pub(super) struct Done {
     /// Its key.
     pub(super) id: SessionId,
     /// What is told of each.
-    pub(super) came: Vec<(Place, Came)>,
+    pub(super) told: Told,
 }
 
-/// Units that are not begun, in the order of their first requests.
-#[derive(Debug, Default)]
-pub(super) struct Round {
-    units: Vec<Unit>,
-    by_id: HashMap<SessionId, usize>,
+/// A unit whose call is under way.
+#[derive(Debug)]
+pub(super) struct Begun {
+    id: SessionId,
+    /// What is to be told of it, and where it may have to be done one by one, what that is.
+    does: SmallVec<[(Option<Do>, Place); 1]>,
 }
 
-impl Round {
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.units.is_empty()
-    }
-
-    /// How many keys it has.
-    pub(super) fn len(&self) -> usize {
-        self.units.len()
-    }
-
-    /// One more thing to do.
-    pub(super) fn add(&mut self, id: SessionId, does: Do, place: Place) {
-        if let Some(at) = self.by_id.get(&id) {
-            self.units[*at].does.push((does, place));
-            return;
-        }
-        self.by_id.insert(id.clone(), self.units.len());
-        self.units.push(Unit { id, does: vec![(does, place)] });
-    }
-
-    /// All of it.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Unit> + use<> {
-        self.by_id.clear();
-        std::mem::take(&mut self.units).into_iter()
-    }
+/// How a unit is done.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// By one call.
+    Call(Asked, Begun),
+    /// One thing after the other.
+    InTurn(Unit),
 }
 
 impl Unit {
+    /// One thing to do.
+    pub(super) fn new(id: SessionId, does: Do, place: Place) -> Self {
+        Self { id, does: smallvec![(does, place)] }
+    }
+
+    /// One more thing to do.
+    pub(super) fn add(&mut self, does: Do, place: Place) {
+        self.does.push((does, place));
+    }
+
     /// The key.
     pub(super) const fn id(&self) -> &SessionId {
         &self.id
@@ -79,18 +74,56 @@ impl Unit {
         self.does.iter().any(|(does, _)| matches!(does, Do::Change(_)))
     }
 
-    /// Does it.
-    pub(super) async fn run<D: Door>(self, door: D) -> Done {
-        let Self { id, mut does } = self;
-        let came = if let [(_, place)] = does[..] {
-            let (what, _) = does.pop().expect("there is one");
-            vec![(place, came(one(&door, &id, what).await))]
-        } else if does.iter().all(|(does, _)| matches!(does, Do::Look(_))) {
-            in_turn(&door, &id, does).await
-        } else {
-            several(&door, &id, does).await
+    /// How it is done. Several changes are one commit; several questions change nothing, and need none.
+    pub(super) fn way(mut self) -> Way {
+        if self.does.len() == 1
+            && let Some((does, place)) = self.does.pop()
+        {
+            let (ask, creates) = match does {
+                Do::Look(look) => (Ask::Look(look), false),
+                Do::Change(change) => {
+                    let creates = change.is_plain_set();
+                    (Ask::Change(change), creates)
+                }
+            };
+            let begun = Begun { id: self.id.clone(), does: smallvec![(None, place)] };
+            return Way::Call(Asked { id: self.id, ask, creates }, begun);
+        }
+        if !self.changes() {
+            return Way::InTurn(self);
+        }
+        let changes = self.does.iter().map(|(does, _)| change_of(does.clone())).collect();
+        let asked = Asked { id: self.id.clone(), ask: Ask::Changes(changes), creates: false };
+        let does = self.does.into_iter().map(|(does, place)| (Some(does), place)).collect();
+        Way::Call(asked, Begun { id: self.id, does })
+    }
+
+    /// Does one thing after the other.
+    pub(super) async fn in_turn<D: Door>(self, door: D) -> Done {
+        let mut told = Told::new();
+        for (does, place) in self.does {
+            told.push((place, came(one(&door, &self.id, does).await)));
+        }
+        Done { id: self.id, told }
+    }
+}
+
+impl Begun {
+    /// What its call came to. What is too much for one commit is to be done one by one: nothing of it was done yet.
+    pub(super) fn came(self, came: door::Came) -> Result<Done, Unit> {
+        let Self { id, does } = self;
+        let told = match came {
+            Ok(said) => does.into_iter().zip(said).map(|((_, place), said)| (place, Ok(Ok(said)))).collect(),
+            Err(error) if matches!(error.kind(), ErrorKind::TooLarge { .. }) && does.len() > 1 => {
+                let does = does.into_iter().filter_map(|(does, place)| Some((does?, place)));
+                return Err(Unit { id, does: does.collect() });
+            }
+            Err(error) => {
+                let word = refusal::of(&error).map(Err);
+                does.into_iter().map(|(_, place)| (place, word.clone())).collect()
+            }
         };
-        Done { id, came }
+        Ok(Done { id, told })
     }
 }
 
@@ -98,27 +131,9 @@ async fn one<D: Door>(door: &D, id: &SessionId, does: Do) -> Result<Said, Error>
     match does {
         Do::Look(look) => Ok(door.look(id.clone(), look).await?.said),
         Do::Change(change) => {
-            let creates = matches!(change, Change::Set(_, When::Always, _, Old::Set));
+            let creates = change.is_plain_set();
             door.change(id.clone(), change, creates).await
         }
-    }
-}
-
-async fn in_turn<D: Door>(door: &D, id: &SessionId, does: Vec<(Do, Place)>) -> Vec<(Place, Came)> {
-    let mut all = Vec::with_capacity(does.len());
-    for (does, place) in does {
-        all.push((place, came(one(door, id, does).await)));
-    }
-    all
-}
-
-/// One commit of all of them. What is too much for one commit is done one by one: nothing of it was done yet.
-async fn several<D: Door>(door: &D, id: &SessionId, does: Vec<(Do, Place)>) -> Vec<(Place, Came)> {
-    let changes = does.iter().map(|(does, _)| change_of(does.clone())).collect();
-    match door.change_all(id.clone(), changes).await {
-        Ok(said) => does.into_iter().zip(said).map(|((_, place), said)| (place, Ok(Ok(said)))).collect(),
-        Err(error) if matches!(error.kind(), ErrorKind::TooLarge { .. }) => in_turn(door, id, does).await,
-        Err(error) => does.into_iter().map(|(_, place)| (place, refusal::of(&error).map(Err))).collect(),
     }
 }
 

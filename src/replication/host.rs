@@ -11,7 +11,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -19,7 +18,9 @@ use std::{
 use super::{
     ArcMessage, Durability, Effect, FrameHead, Grants, LinkReceiver, LinkSender, Primary, Replica, ReplicationSettings,
     StaleCopies, Surroundings, Token,
+    by_arc::ByArc,
     commit::Changes,
+    few::Few,
     lifetime::{Lapse, Use},
     replica::Change,
     settings::Around,
@@ -93,16 +94,17 @@ pub struct Host {
     workers: u16,
     window_bytes: usize,
     goals: Vec<Target>,
-    replicas: BTreeMap<ArcId, Replica>,
+    replicas: ByArc<Replica>,
     stale: StaleCopies,
     restless: BTreeSet<ArcId>,
     swept: Option<ArcId>,
-    senders: BTreeMap<LinkName, LinkSender<Arc<Vec<ArcMessage>>>>,
+    senders: Few<LinkName, LinkSender<Arc<Vec<ArcMessage>>>>,
     refused: BTreeSet<LinkName>,
     receivers: BTreeMap<LinkName, LinkReceiver>,
     /// Frames that came before their turn, or before the view they speak of, by number.
     parked: BTreeMap<LinkName, BTreeMap<u64, Frame>>,
-    outbox: BTreeMap<LinkName, Outgoing>,
+    /// What has gathered since the last flush; the places of what is flushed stay.
+    outbox: Few<LinkName, Outgoing>,
 }
 
 impl Host {
@@ -127,15 +129,15 @@ impl Host {
             workers,
             window_bytes,
             goals: Vec::new(),
-            replicas: BTreeMap::new(),
+            replicas: ByArc::default(),
             stale: StaleCopies::default(),
             restless: BTreeSet::new(),
             swept: None,
-            senders: BTreeMap::new(),
+            senders: Few::default(),
             refused: BTreeSet::new(),
             receivers: BTreeMap::new(),
             parked: BTreeMap::new(),
-            outbox: BTreeMap::new(),
+            outbox: Few::default(),
         }
     }
 
@@ -147,13 +149,13 @@ impl Host {
 
     /// The arcs it has a part in.
     pub fn replicas(&self) -> impl Iterator<Item = (ArcId, &Replica)> {
-        self.replicas.iter().map(|(arc, replica)| (*arc, replica))
+        self.replicas.iter()
     }
 
     /// One arc, if it has a part in it.
     #[must_use]
     pub fn replica(&self, arc: ArcId) -> Option<&Replica> {
-        self.replicas.get(&arc)
+        self.replicas.get(arc)
     }
 
     /// Copies that are in sync no longer.
@@ -181,7 +183,7 @@ impl Host {
     /// # Errors
     /// Why it cannot be served here now.
     pub fn serve(&self, arc: ArcId, now: Moment) -> Result<&Primary, NotHere> {
-        let Some(Replica::Primary(primary)) = self.replicas.get(&arc) else { return Err(self.elsewhere(arc)) };
+        let Some(Replica::Primary(primary)) = self.replicas.get(arc) else { return Err(self.elsewhere(arc)) };
         if !primary.is_serving() {
             return Err(NotHere::Starting);
         }
@@ -218,7 +220,7 @@ impl Host {
         now: Moment,
         out: &mut Vec<Effect>,
     ) -> CommitNumber {
-        let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
+        let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) else {
             panic!("a commit is appended where serve allowed it")
         };
         let from = out.len();
@@ -232,13 +234,13 @@ impl Host {
     /// commit. Expected every ten milliseconds or so.
     pub fn over(&mut self, max: usize, now: Moment) -> Vec<(ArcId, SessionKey, Lapse)> {
         let mut over = Vec::new();
-        for (arc, replica) in &mut self.replicas {
+        for (arc, replica) in self.replicas.iter_mut() {
             if over.len() >= max {
                 break;
             }
             if let Replica::Primary(primary) = replica {
                 let ended = primary.over(max - over.len(), &around!(self, now));
-                over.extend(ended.into_iter().map(|(key, lapse)| (*arc, key, lapse)));
+                over.extend(ended.into_iter().map(|(key, lapse)| (arc, key, lapse)));
             }
         }
         over
@@ -247,13 +249,13 @@ impl Host {
     /// A session of an arc that `serve` gave was used by a command that changes nothing; what the copies have to know before
     /// its user is answered.
     pub fn used(&mut self, arc: ArcId, key: &SessionKey, now: Moment) -> Use {
-        let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else { return Use::default() };
+        let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) else { return Use::default() };
         primary.used(key, now)
     }
 
     /// Lets the reply of a read leave when it may. `depends_on` is the newest commit its value shows.
     pub fn answer(&mut self, arc: ArcId, depends_on: CommitNumber, token: Token, now: Moment, out: &mut Vec<Effect>) {
-        let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
+        let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) else {
             out.push(Effect::Fail(token, super::Broken::Deposed));
             return;
         };
@@ -295,7 +297,7 @@ impl Host {
                 jumped,
                 around: Around { settings: &self.settings, surroundings: &self.surroundings, now },
             };
-            let held = match self.replicas.remove(&turn.arc) {
+            let held = match self.replicas.remove(turn.arc) {
                 Some(Replica::Backup(backup)) if matches!(turn.after, Part::CatchingUp | Part::Away) => {
                     self.stale.keep(turn.arc, backup, old.number, &self.settings, now);
                     None
@@ -311,11 +313,11 @@ impl Host {
                 self.replicas.insert(turn.arc, replica);
             }
         }
-        for (arc, replica) in &mut self.replicas {
+        for (arc, replica) in self.replicas.iter_mut() {
             if let Replica::Primary(primary) = replica {
                 primary.aim(self.goals[usize::from(arc.0)].clone());
                 primary.advance(&around!(self, now), out);
-                self.restless.insert(*arc);
+                self.restless.insert(arc);
             }
         }
         self.stale.review(&view);
@@ -366,7 +368,7 @@ impl Host {
         let mut hand_backs = self.hand_back_places();
         let arcs: Vec<ArcId> = self.restless.iter().copied().collect();
         for arc in arcs {
-            let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) else {
+            let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) else {
                 self.restless.remove(&arc);
                 continue;
             };
@@ -390,8 +392,8 @@ impl Host {
     /// sessions; expected some times a second.
     pub fn sweep(&mut self, now: Moment, max: usize) {
         let mut left = max;
-        let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
-        for (arc, replica) in self.replicas.range_mut((from, Bound::Unbounded)) {
+        let from = self.swept.take().map_or(ArcId(0), ArcId::next);
+        for (arc, replica) in self.replicas.range_mut(from..) {
             let looked = match replica {
                 Replica::Primary(primary) => primary.sweep(&self.settings, now, SWEPT_OF_ONE),
                 Replica::Backup(backup) => backup.sweep(&self.settings.replies, now, SWEPT_OF_ONE),
@@ -399,7 +401,7 @@ impl Host {
             };
             left = left.saturating_sub(looked + 1);
             if left == 0 {
-                self.swept = Some(*arc);
+                self.swept = Some(arc);
                 break;
             }
         }
@@ -408,7 +410,7 @@ impl Host {
     fn advance_restless(&mut self, now: Moment, out: &mut Vec<Effect>) {
         let from = out.len();
         for arc in &self.restless {
-            if let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) {
+            if let Some(Replica::Primary(primary)) = self.replicas.get_mut(*arc) {
                 primary.advance(&around!(self, now), out);
             }
         }
@@ -418,7 +420,7 @@ impl Host {
     fn chunk_credit(&self) -> BTreeMap<NodeId, usize> {
         let mut in_flight: BTreeMap<NodeId, usize> = BTreeMap::new();
         for arc in &self.restless {
-            if let Some((to, flying)) = self.replicas.get(arc).and_then(Replica::as_primary).and_then(Primary::feeding)
+            if let Some((to, flying)) = self.replicas.get(*arc).and_then(Replica::as_primary).and_then(Primary::feeding)
             {
                 *in_flight.entry(to).or_default() += flying;
             }
@@ -429,7 +431,7 @@ impl Host {
 
     /// How many more arcs may be handed over at once: each of them answers nothing for some milliseconds.
     fn hand_back_places(&self) -> usize {
-        let primaries = self.restless.iter().filter_map(|arc| self.replicas.get(arc)?.as_primary());
+        let primaries = self.restless.iter().filter_map(|arc| self.replicas.get(*arc)?.as_primary());
         self.settings.hand_backs_max.saturating_sub(primaries.filter(|p| p.is_handing_over()).count())
     }
 

@@ -5,9 +5,11 @@
 //! serde format.
 
 mod backup;
+mod by_arc;
 mod catch_up;
 mod commit;
 mod effect;
+mod few;
 mod host;
 mod lease;
 mod lifetime;

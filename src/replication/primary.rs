@@ -18,6 +18,7 @@ use super::{
     catch_up::CatchUp,
     commit::{Changes, Commit},
     effect::{Broken, Effect, Token},
+    few::Few,
     lifetime::{Lapse, Use},
     message::{ArcContent, ArcMessage, Received},
     rules::Rule,
@@ -81,10 +82,12 @@ pub struct Primary {
     committed: CommitNumber,
     /// How far the backups were told that the history is committed.
     told: CommitNumber,
+    /// Whether no commit went out since `tick` looked.
+    is_quiet: bool,
     in_sync: Vec<NodeId>,
-    acked: BTreeMap<NodeId, CommitNumber>,
+    acked: Few<NodeId, CommitNumber>,
     /// Since when a backup has been owing an acknowledgement without sending any.
-    owing: BTreeMap<NodeId, Moment>,
+    owing: Few<NodeId, Moment>,
     shunned: BTreeMap<NodeId, Moment>,
     goal: Target,
     wish: Option<Wish>,
@@ -130,8 +133,9 @@ impl Primary {
             last: start,
             committed: base,
             told: base,
+            is_quiet: true,
             in_sync: entry.in_sync.clone(),
-            acked: BTreeMap::new(),
+            acked: Few::default(),
             owing: entry.in_sync.iter().map(|b| (*b, around.now)).collect(),
             shunned: BTreeMap::new(),
             goal,
@@ -303,10 +307,11 @@ impl Primary {
         let copied = Commit::for_backups(&commit);
         for at in 0..self.in_sync.len() {
             let backup = self.in_sync[at];
-            self.owing.entry(backup).or_insert(around.now);
+            self.owing.get_or_insert_with(backup, || around.now);
             self.send(backup, ArcContent::Commit(Arc::clone(&copied)), out);
         }
         self.send_live(&copied, around.now, out);
+        (self.told, self.is_quiet) = (self.committed, false);
         match durability {
             // What the backups never get they cannot vouch for.
             Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => {
@@ -330,7 +335,7 @@ impl Primary {
             let (to, arrived) = (catch_up.to, catch_up.arrived());
             self.send(to, ArcContent::Commit(Arc::clone(commit)), out);
             if arrived {
-                self.owing.entry(to).or_insert(now);
+                self.owing.get_or_insert_with(to, || now);
             }
             return;
         }
@@ -369,7 +374,7 @@ impl Primary {
                 let counts =
                     self.in_sync.contains(&from) || self.catch_up.as_ref().is_some_and(|c| c.to == from && c.arrived());
                 if counts {
-                    let acked = self.acked.entry(from).or_default();
+                    let acked = self.acked.get_or_insert_with(from, CommitNumber::default);
                     *acked = number.max(*acked);
                     if *acked >= self.last {
                         self.owing.remove(&from);

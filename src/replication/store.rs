@@ -117,11 +117,6 @@ impl Store {
         self.records.iter()
     }
 
-    /// Records from this key on, in key order.
-    pub fn iter_from(&self, first: &SessionKey) -> impl Iterator<Item = (&SessionKey, &Record)> {
-        self.records.range(first..)
-    }
-
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.records.clear();

@@ -13,36 +13,51 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use tokio::sync::oneshot;
 
+use super::{
+    answers::{Answer, Answers, Came},
+    drawn::ByDrawn,
+    message::ForwardedReply,
+};
 use crate::{
     id::{ArcId, ClientId, NodeId, RequestId, SessionKey},
     membership::View,
-    runtime::message::{CallOutcome, ForwardedReply},
 };
 
 struct Attempt {
     to: NodeId,
     arc: ArcId,
-    answer: oneshot::Sender<Came>,
+    answer: WayBack,
 }
 
-/// How an attempt ended.
-pub(super) enum Came {
-    Outcome(CallOutcome),
-    /// The node that had it was lost, or the arc moved on without it: whether it was executed, nobody knows.
-    NodeLost,
-    Moved,
+/// Where the end of an attempt is told.
+enum WayBack {
+    /// To the caller of this one.
+    One(oneshot::Sender<Came>),
+    /// To whoever made several together.
+    Gathered(Answer),
+}
+
+impl WayBack {
+    fn give(self, came: Came, wake: &mut Vec<Arc<Answers>>) {
+        match self {
+            Self::One(answer) => {
+                let _ = answer.send(came);
+            }
+            Self::Gathered(answer) => wake.extend(answer.give(came)),
+        }
+    }
 }
 
 #[derive(Default)]
 struct Table {
-    attempts: HashMap<u64, Attempt>,
+    attempts: HashMap<u64, Attempt, ByDrawn>,
     /// Sequences of this node's own requests that have no answer yet, by session.
     unanswered: HashMap<SessionKey, Unanswered>,
 }
@@ -178,6 +193,17 @@ impl Calls {
         Begun::Waits(Turn { calls: self, key: key.clone(), number })
     }
 
+    /// Draws identities for new requests of this node, in their order; `None` for one that has to wait for its turn.
+    pub(super) fn begin_all<'k>(&self, keys: impl Iterator<Item = &'k SessionKey>, drawn: &mut Vec<Option<RequestId>>) {
+        let mut table = self.table();
+        let window = self.window();
+        drawn.extend(keys.map(|key| {
+            let unanswered = table.unanswered.entry(key.clone()).or_default();
+            let is_room = unanswered.waiting.is_empty() && unanswered.len() < window;
+            is_room.then(|| self.draw(unanswered))
+        }));
+    }
+
     /// Under the lock: a later number that were entered first would call the earlier one answered.
     fn draw(&self, unanswered: &mut Unanswered) -> RequestId {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
@@ -186,7 +212,16 @@ impl Calls {
 
     /// A request of this node was answered, or will not be asked again.
     pub(super) fn end(&self, key: &SessionKey, sequence: u64) {
+        self.end_in(&mut self.table(), key, sequence);
+    }
+
+    /// The same of several.
+    pub(super) fn end_all<'k>(&self, ended: impl Iterator<Item = (&'k SessionKey, u64)>) {
         let mut table = self.table();
+        ended.for_each(|(key, sequence)| self.end_in(&mut table, key, sequence));
+    }
+
+    fn end_in(&self, table: &mut Table, key: &SessionKey, sequence: u64) {
         let Some(unanswered) = table.unanswered.get_mut(key) else { return };
         unanswered.settle(sequence);
         let window = self.window();
@@ -231,39 +266,73 @@ impl Calls {
         if table.attempts.len() >= self.calls_max {
             return None;
         }
-        table.attempts.insert(call, Attempt { to, arc, answer });
+        table.attempts.insert(call, Attempt { to, arc, answer: WayBack::One(answer) });
         Some((call, answered))
     }
 
-    pub(super) fn leave(&self, call: u64) {
-        self.table().attempts.remove(&call);
+    /// Enters attempts that go to one node together, under numbers that follow each other: the first of them. `None`: there is
+    /// no room for all of them, and none was entered.
+    pub(super) fn enter_all(
+        &self,
+        to: NodeId,
+        attempts: impl ExactSizeIterator<Item = (ArcId, u64)>,
+        answers: &Arc<Answers>,
+    ) -> Option<u64> {
+        let first = self.next.fetch_add(attempts.len() as u64, Ordering::Relaxed);
+        let mut table = self.table();
+        if table.attempts.len() + attempts.len() > self.calls_max {
+            return None;
+        }
+        for (call, (arc, number)) in (first..).zip(attempts) {
+            let answer = WayBack::Gathered(Answer::new(answers, number));
+            table.attempts.insert(call, Attempt { to, arc, answer });
+        }
+        Some(first)
     }
 
-    /// A node answers an attempt.
-    pub(crate) fn handle_reply(&self, from: NodeId, reply: ForwardedReply) {
-        let mut table = self.table();
-        if table.attempts.get(&reply.call).is_some_and(|a| a.to == from)
-            && let Some(attempt) = table.attempts.remove(&reply.call)
+    pub(super) fn leave(&self, call: u64) {
+        let left = self.table().attempts.remove(&call);
+        drop(left);
+    }
+
+    /// A node answers attempts.
+    pub(crate) fn handle_replies(&self, from: NodeId, replies: Vec<ForwardedReply>) {
+        let mut wake = Vec::new();
         {
-            let _ = attempt.answer.send(Came::Outcome(reply.outcome));
+            let mut table = self.table();
+            for ForwardedReply { call, outcome } in replies {
+                if table.attempts.get(&call).is_some_and(|a| a.to == from)
+                    && let Some(attempt) = table.attempts.remove(&call)
+                {
+                    attempt.answer.give(Came::Outcome(outcome), &mut wake);
+                }
+            }
         }
+        wake.iter().for_each(|answers| answers.wake());
     }
 
     /// The link to a node was lost, and with it what it was asked.
     pub(crate) fn handle_lost(&self, node: NodeId) {
-        let mut table = self.table();
-        for (_, attempt) in table.attempts.extract_if(|_, a| a.to == node) {
-            let _ = attempt.answer.send(Came::NodeLost);
-        }
+        self.break_off(|attempt| (attempt.to == node).then_some(Came::NodeLost));
     }
 
     /// A view moved arcs: who was asked as their primary may never answer.
     pub(crate) fn handle_view(&self, view: &View) {
-        let mut table = self.table();
-        for (_, attempt) in table.attempts.extract_if(|_, a| view.arc(a.arc).is_none_or(|e| e.primary != a.to)) {
-            let came = if view.is_member(attempt.to) { Came::Moved } else { Came::NodeLost };
-            let _ = attempt.answer.send(came);
+        self.break_off(|attempt| {
+            let is_moved = view.arc(attempt.arc).is_none_or(|e| e.primary != attempt.to);
+            is_moved.then(|| if view.is_member(attempt.to) { Came::Moved } else { Came::NodeLost })
+        });
+    }
+
+    /// Ends attempts that will not be answered, as `how` says.
+    fn break_off(&self, how: impl Fn(&Attempt) -> Option<Came>) {
+        let mut wake = Vec::new();
+        for (_, attempt) in self.table().attempts.extract_if(|_, attempt| how(attempt).is_some()) {
+            if let Some(came) = how(&attempt) {
+                attempt.answer.give(came, &mut wake);
+            }
         }
+        wake.iter().for_each(|answers| answers.wake());
     }
 }
 

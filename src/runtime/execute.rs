@@ -125,7 +125,7 @@ fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, no
             let id = SessionId::of(&request.key);
             let occasion = occasion_of(&state.shared, &*kind, &id, request, record, now);
             let stored = stored_of(record);
-            state.live.with(arc, &request.key, now, |live| perform(&*kind, live, stored, request, &occasion))
+            state.live.lend(&*kind, (arc, &request.key), now, |live| perform(&*kind, live, stored, request, &occasion))
         }
     };
     conclude(state, host, arc, &kind, call, (run, standing), now);

@@ -14,7 +14,7 @@ use crate::{
     event::EventKind,
     id::{ArcId, NodeId, ViewNumber},
     replication::{Broken, Effect, Frame},
-    transport::{Class, Lane},
+    transport::Class,
 };
 
 impl WorkerState {
@@ -35,11 +35,11 @@ impl WorkerState {
                         ack.stamp = ViewNumber::default();
                     }
                     drop(granting);
-                    self.send_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
+                    let _ = self.shared.send_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
                 }
                 Effect::Release(token) => {
                     if let Some(waiting) = self.waiting.remove(&token) {
-                        waiting.reply_to.give(waiting.outcome);
+                        self.outgoing.give(waiting.reply_to, waiting.outcome);
                         if let Some(after) = waiting.after {
                             After::begin(*after, &self.shared);
                         }
@@ -47,7 +47,7 @@ impl WorkerState {
                 }
                 Effect::Fail(token, Broken::Deposed) => {
                     if let Some(waiting) = self.waiting.remove(&token) {
-                        waiting.reply_to.give(CallOutcome::Unknown);
+                        self.outgoing.give(waiting.reply_to, CallOutcome::Unknown);
                     }
                 }
                 Effect::Wish(wish) => wishes.push(*wish),
@@ -65,6 +65,7 @@ impl WorkerState {
             }
         }
         self.effects = effects;
+        self.outgoing.leave(&self.shared);
         if !wishes.is_empty() {
             self.shared.tell_keeper(KeeperInput::Wishes(wishes));
         }
@@ -83,17 +84,6 @@ impl WorkerState {
     fn send_frame(&self, to: NodeId, frame: Frame) {
         // Chunks share their stream's numbers with commits, so they share its class: held back, they would hold commits up.
         // Their credit, a few chunks for each peer, bounds how long a commit waits behind them.
-        self.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
-    }
-
-    /// Sends on the data lane. What cannot be sent now is in the link's window and is sent again.
-    fn send_data(&self, to: NodeId, class: Class, message: &DataMessage) {
-        let Some(transport) = self.shared.transport.get() else { return };
-        match message.encode(self.shared.settings.message_max) {
-            Ok(bytes) => {
-                let _ = transport.send(to, Lane::Data, class, bytes);
-            }
-            Err(fault) => tracing::error!(%to, %fault, "a frame could not be encoded; its backup will be dropped"),
-        }
+        let _ = self.shared.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
     }
 }

@@ -6,20 +6,33 @@
 use std::sync::Arc;
 
 use super::{
-    message::{CallOutcome, ControlMessage, ForwardedReply},
+    message::{CallOutcome, DataMessage, ForwardedReply},
     shared::Shared,
 };
 use crate::{id::NodeId, transport::Class};
 
 /// To whom, and what it calls the call.
 pub(crate) struct Forwarded {
-    /// Taken by the answer.
-    way: Option<(Arc<Shared>, NodeId, u64)>,
+    shared: Arc<Shared>,
+    to: NodeId,
+    call: u64,
+    is_answered: bool,
 }
 
 impl Forwarded {
     pub(super) fn new(shared: &Arc<Shared>, to: NodeId, call: u64) -> Self {
-        Self { way: Some((Arc::clone(shared), to, call)) }
+        Self { shared: Arc::clone(shared), to, call, is_answered: false }
+    }
+
+    /// Who sent it.
+    pub(super) const fn to(&self) -> NodeId {
+        self.to
+    }
+
+    /// Its name there, for whoever answers it with others.
+    pub(super) fn answered(mut self) -> u64 {
+        self.is_answered = true;
+        self.call
     }
 
     /// Sends the outcome. If it cannot be sent, its caller asks again with the same identity.
@@ -28,9 +41,9 @@ impl Forwarded {
     }
 
     fn send(&mut self, outcome: CallOutcome) {
-        if let Some((shared, to, call)) = self.way.take() {
-            let reply = ControlMessage::Reply(ForwardedReply { call, outcome });
-            let _ = shared.send_control(to, Class::Reply, &reply);
+        if !std::mem::replace(&mut self.is_answered, true) {
+            let reply = ForwardedReply { call: self.call, outcome };
+            let _ = self.shared.send_data(self.to, Class::Reply, &DataMessage::Replies(vec![reply]));
         }
     }
 }

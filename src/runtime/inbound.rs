@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::{
     forwarded::Forwarded,
+    inbox::Call,
     monitor::Orders,
     router::BUSY_FOR,
     shared::Shared,
@@ -46,7 +47,7 @@ impl Gateway {
         Arc::new(Self { shared: Arc::downgrade(shared), orders, locks: Mutex::default() })
     }
 
-    fn handle_data(shared: &Shared, from: NodeId, message: &[u8]) {
+    fn handle_data(shared: &Arc<Shared>, from: NodeId, message: &[u8]) {
         match DataMessage::decode(message, shared.settings.message_max) {
             Ok(Some(DataMessage::Frame(frame))) => {
                 shared.tell_worker(ArcId(frame.stream), WorkerInput::Frame(from, frame));
@@ -54,27 +55,32 @@ impl Gateway {
             Ok(Some(DataMessage::Ack(stream, ack))) => {
                 shared.tell_worker(ArcId(stream), WorkerInput::Ack(from, stream, ack));
             }
+            Ok(Some(DataMessage::Calls(calls))) => Self::handle_calls(shared, from, calls),
+            Ok(Some(DataMessage::Replies(replies))) => shared.calls.handle_replies(from, replies),
             Ok(None) => {}
             Err(fault) => tracing::warn!(%from, %fault, "a data message could not be read"),
+        }
+    }
+
+    fn handle_calls(shared: &Arc<Shared>, from: NodeId, calls: Vec<ForwardedCall>) {
+        let way_back = |call| ReplyTo::There(Forwarded::new(shared, from, call));
+        let arcs = shared.view.load().as_ref().map(|view| view.shape.arcs);
+        let Some(arcs) = arcs else {
+            calls.into_iter().for_each(|forwarded| way_back(forwarded.call).give(CallOutcome::Starting));
+            return;
+        };
+        let with_arc =
+            |ForwardedCall { call, request }| (request.key.arc(arcs), Call { request, reply_to: way_back(call) });
+        let mut calls: Vec<(ArcId, Call)> = calls.into_iter().map(with_arc).collect();
+        let bound = Bound::Calls { limit: shared.settings.calls_max };
+        for refused in shared.call_workers(&mut calls) {
+            refused.reply_to.give(CallOutcome::Busy(bound, BUSY_FOR));
         }
     }
 
     fn handle_control(shared: &Arc<Shared>, from: NodeId, message: &[u8]) {
         match ControlMessage::decode(message, shared.settings.message_max) {
             Ok(Some(ControlMessage::Keeper(message))) => shared.tell_keeper(KeeperInput::Message(from, message)),
-            Ok(Some(ControlMessage::Call(forwarded))) => {
-                let ForwardedCall { call, request } = forwarded;
-                let reply_to = ReplyTo::There(Forwarded::new(shared, from, call));
-                let Some(arc) = shared.arc_of(&request.key) else {
-                    reply_to.give(CallOutcome::Starting);
-                    return;
-                };
-                if let Err(reply_to) = shared.call_worker(arc, request, reply_to) {
-                    let bound = Bound::Calls { limit: shared.settings.calls_max };
-                    reply_to.give(CallOutcome::Busy(bound, BUSY_FOR));
-                }
-            }
-            Ok(Some(ControlMessage::Reply(reply))) => shared.calls.handle_reply(from, reply),
             Ok(None) => {}
             Err(fault) => tracing::warn!(%from, %fault, "a control message could not be read"),
         }

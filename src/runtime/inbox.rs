@@ -63,6 +63,24 @@ impl Inbox {
         Ok(if std::mem::replace(&mut queue.signalled, true) { Put::Behind } else { Put::First })
     }
 
+    /// Puts calls in; those for which there is no room are added to `refused`. `None`: there were none.
+    pub(crate) fn put_all(&self, calls: impl Iterator<Item = Call>, refused: &mut Vec<Call>) -> Option<Put> {
+        let mut calls = calls.peekable();
+        calls.peek()?;
+        let mut queue = self.queue();
+        if queue.closed {
+            drop(queue);
+            calls.for_each(drop);
+            return Some(Put::Behind);
+        }
+        let room = self.max.saturating_sub(queue.calls.len());
+        queue.calls.extend(calls.by_ref().take(room));
+        let is_signalled = queue.calls.is_empty() || std::mem::replace(&mut queue.signalled, true);
+        drop(queue);
+        refused.extend(calls);
+        Some(if is_signalled { Put::Behind } else { Put::First })
+    }
+
     /// Takes the next calls; true if more are left, for which the worker signals itself.
     pub(crate) fn take(&self, batch: &mut VecDeque<Call>) -> bool {
         let mut queue = self.queue();

@@ -3,8 +3,6 @@
 //! A page goes on at a place between ids, not at an id: ids stand in the order of their hashes. So a cursor is one number, any
 //! node takes it, and a session that is there from the first page to the last is told once, whatever comes and goes meanwhile.
 
-use std::ops::ControlFlow;
-
 use serde::{Deserialize, Serialize};
 
 use super::{execute::wait, inbox::Call, message::CallOutcome, worker::WorkerState};
@@ -12,7 +10,7 @@ use crate::{
     blob::Blob,
     id::{ArcId, SessionKey},
     moment::Moment,
-    replication::{Host, Store},
+    replication::{Host, Record, Store},
     wire::codec,
 };
 
@@ -51,22 +49,18 @@ pub(super) fn run(
 fn list(store: &Store, kind: &str, prefix: &[u8], from: u64, max: usize, now: Moment) -> Listed {
     let mut listed = Listed::default();
     let mut found: Vec<(u64, &[u8])> = Vec::new();
-    // No id is empty: the first of all is this one.
-    let Some(first) = SessionKey::new(kind, if prefix.is_empty() { &[0] } else { prefix }) else { return listed };
-    let _ = store.iter_from(&first).try_for_each(|(key, record)| {
-        if key.kind() != kind || !key.id().starts_with(prefix) {
-            return ControlFlow::Break(());
+    // All of the arc are looked at: they stand in an order of their own. Whoever asks after a session's end finds none, whether it was
+    // ended yet or not.
+    let is_told = |(key, record): &(&SessionKey, &Record)| {
+        key.id().starts_with(prefix) && key.kind() == kind && record.exists() && record.lapse(now).is_none()
+    };
+    for (key, _) in store.iter().filter(is_told) {
+        listed.count += 1;
+        let place = place_of(key.id());
+        if max > 0 && place >= from {
+            found.push((place, key.id()));
         }
-        // Whoever asks after a session's end finds none, whether it was ended yet or not.
-        if record.exists() && record.lapse(now).is_none() {
-            listed.count += 1;
-            let place = place_of(key.id());
-            if max > 0 && place >= from {
-                found.push((place, key.id()));
-            }
-        }
-        ControlFlow::Continue(())
-    });
+    }
     if found.len() > max && max > 0 {
         found.select_nth_unstable(max - 1);
     }

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     id::{ArcId, SessionKey},
-    kinds::LiveSession,
+    kinds::{Kind, LiveSession},
     moment::Moment,
 };
 
@@ -54,14 +54,18 @@ impl LiveCache {
         }
     }
 
-    /// Lends a session's object, or the empty place of one, to `run`.
-    pub(crate) fn with<T>(
+    /// Lends a session's object to `run`, or the empty place of one, which is kept if its kind keeps objects.
+    pub(crate) fn lend<T>(
         &mut self,
-        arc: ArcId,
-        key: &SessionKey,
+        kind: &dyn Kind,
+        (arc, key): (ArcId, &SessionKey),
         now: Moment,
         run: impl FnOnce(&mut LiveSession) -> T,
     ) -> T {
+        if kind.keeps_objects() { self.with(arc, key, now, run) } else { run(&mut LiveSession::new()) }
+    }
+
+    fn with<T>(&mut self, arc: ArcId, key: &SessionKey, now: Moment, run: impl FnOnce(&mut LiveSession) -> T) -> T {
         let sessions = self.arcs.entry(arc).or_default();
         if sessions.len() >= OBJECTS_MAX && !sessions.contains_key(key) {
             let mut place = 0;

@@ -1,12 +1,12 @@
 //! What nodes say to each other as bytes: one leading byte for the kind of message, then its body.
 //!
-//! Bodies are compact arrays, for both ends version them together. A message of an unknown kind is skipped, so that a newer
+//! Bodies have no names in them, for both ends version them together. A message of an unknown kind is skipped, so that a newer
 //! node may say more. Nothing here acts on what it decodes.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     blob::Blob,
@@ -25,6 +25,10 @@ pub(crate) enum DataMessage {
     Frame(Frame),
     /// Their acknowledgement, and of which stream.
     Ack(u16, LinkAck),
+    /// Calls for sessions whose primary the receiver is thought to be, at least one.
+    Calls(Vec<ForwardedCall>),
+    /// Outcomes of such.
+    Replies(Vec<ForwardedReply>),
 }
 
 /// On the control lane.
@@ -32,10 +36,6 @@ pub(crate) enum DataMessage {
 pub(crate) enum ControlMessage {
     /// Between view keepers.
     Keeper(KeeperMessage),
-    /// A call for a session whose primary the receiver is thought to be.
-    Call(ForwardedCall),
-    /// Its outcome.
-    Reply(ForwardedReply),
 }
 
 /// On the heartbeat socket.
@@ -53,7 +53,13 @@ pub(crate) struct ForwardedCall {
     /// Names it at the sender.
     pub(crate) call: u64,
     /// What to do.
+    #[serde(deserialize_with = "shared")]
     pub(crate) request: Arc<CallRequest>,
+}
+
+/// Serde's own way to an `Arc` is a box first and a copy then.
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<CallRequest>, D::Error> {
+    CallRequest::deserialize(deserializer).map(Arc::new)
 }
 
 /// What came of it.
@@ -129,6 +135,11 @@ impl Operation {
         matches!(self, Self::Ask(..) | Self::Watch(..) | Self::List(..))
     }
 
+    /// Whether its reply is a list of encoded replies.
+    pub(crate) const fn is_list(&self) -> bool {
+        matches!(self, Self::Many(..))
+    }
+
     /// What it is called where people read.
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -180,11 +191,40 @@ pub(crate) enum CallOutcome {
     NoSuchKind,
 }
 
+impl CallOutcome {
+    /// Bytes of what it carries, about.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Done(reply, _) => reply.len(),
+            Self::Failed(failure) => failure.size(),
+            _ => 0,
+        }
+    }
+}
+
+impl CallRequest {
+    /// Bytes of what it carries, about.
+    pub(crate) fn size(&self) -> usize {
+        let many = |bodies: &[Blob]| bodies.iter().map(|body| body.len() + 8).sum::<usize>();
+        let operation = match &self.operation {
+            Operation::Call(name, body) | Operation::Ask(name, body) => name.len() + body.len(),
+            Operation::Many(name, bodies) => name.len() + many(bodies),
+            Operation::Create(state) | Operation::GetOrCreate(state) => state.as_ref().map_or(0, |state| state.len()),
+            Operation::Together(parts) => {
+                parts.iter().map(|part| part.key.as_bytes().len() + part.command.len() + many(&part.bodies)).sum()
+            }
+            Operation::List(prefix, ..) => prefix.len(),
+            Operation::Delete | Operation::Watch(..) => 0,
+        };
+        self.key.as_bytes().len() + operation
+    }
+}
+
 const FRAME: u8 = 1;
 const ACK: u8 = 2;
+const CALLS: u8 = 3;
+const REPLIES: u8 = 4;
 const KEEPER: u8 = 10;
-const CALL: u8 = 11;
-const REPLY: u8 = 12;
 const PING: u8 = 20;
 const PONG: u8 = 21;
 
@@ -192,8 +232,10 @@ impl DataMessage {
     /// As bytes.
     pub(crate) fn encode(&self, max: usize) -> Result<Bytes, CodecFault> {
         match self {
-            Self::Frame(frame) => codec::encode_message(FRAME, frame, max),
-            Self::Ack(stream, ack) => codec::encode_message(ACK, &(stream, ack), max),
+            Self::Frame(frame) => codec::encode_dense(FRAME, frame, max),
+            Self::Ack(stream, ack) => codec::encode_dense(ACK, &(stream, ack), max),
+            Self::Calls(calls) => codec::encode_dense(CALLS, calls, max),
+            Self::Replies(replies) => codec::encode_dense(REPLIES, replies, max),
         }
     }
 
@@ -201,11 +243,13 @@ impl DataMessage {
     pub(crate) fn decode(bytes: &[u8], max: usize) -> Result<Option<Self>, CodecFault> {
         let Some((kind, body)) = bytes.split_first() else { return Ok(None) };
         Ok(match *kind {
-            FRAME => Some(Self::Frame(codec::decode_message(body, max)?)),
+            FRAME => Some(Self::Frame(codec::decode_dense(body, max)?)),
             ACK => {
-                let (stream, ack) = codec::decode_message(body, max)?;
+                let (stream, ack) = codec::decode_dense(body, max)?;
                 Some(Self::Ack(stream, ack))
             }
+            CALLS => Some(Self::Calls(codec::decode_dense(body, max)?)),
+            REPLIES => Some(Self::Replies(codec::decode_dense(body, max)?)),
             _ => None,
         })
     }
@@ -216,8 +260,6 @@ impl ControlMessage {
     pub(crate) fn encode(&self, max: usize) -> Result<Bytes, CodecFault> {
         match self {
             Self::Keeper(message) => codec::encode_message(KEEPER, message, max),
-            Self::Call(call) => codec::encode_message(CALL, call, max),
-            Self::Reply(reply) => codec::encode_message(REPLY, reply, max),
         }
     }
 
@@ -226,8 +268,6 @@ impl ControlMessage {
         let Some((kind, body)) = bytes.split_first() else { return Ok(None) };
         Ok(match *kind {
             KEEPER => Some(Self::Keeper(codec::decode_message(body, max)?)),
-            CALL => Some(Self::Call(codec::decode_message(body, max)?)),
-            REPLY => Some(Self::Reply(codec::decode_message(body, max)?)),
             _ => None,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!               callers (any task)                     peers
-//!                    │ router::call                      │ transport
+//!                    │ router::call, Bundle              │ transport
 //!                    ▼                                   ▼
 //!   supervisor ─► worker 0..n ◄────────────────── inbound::Gateway (readers' tasks)
 //!        │           │  Host (pure), live sessions       │
@@ -15,10 +15,13 @@
 //!
 //! The restart strategies are in `supervisor`. No decision that a pure room could take is taken here.
 
+mod answers;
+pub(crate) mod bundle;
 pub(crate) mod calls;
 pub(crate) mod chance;
 pub(crate) mod clock;
 mod dedicated;
+mod drawn;
 mod ending;
 mod execute;
 mod following;
@@ -29,6 +32,7 @@ pub(crate) mod listing;
 mod live_cache;
 pub(crate) mod message;
 pub(crate) mod monitor;
+mod outgoing;
 pub(crate) mod reporting;
 pub(crate) mod router;
 pub(crate) mod shared;

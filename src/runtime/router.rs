@@ -1,7 +1,7 @@
 //! The router: carries one call to the session's primary, wherever that is, and brings back one honest answer.
 //!
 //! It runs in the caller's own task. Each attempt goes to the primary of the newest view this node knows: to a worker here, or
-//! over the control lane. An attempt whose node was lost, or whose arc moved, is made again under the same identity, so it is
+//! over the data lane. An attempt whose node was lost, or whose arc moved, is made again under the same identity, so it is
 //! applied once. What is under way, and the numbers of this node's own requests, are kept in `Calls`.
 //!
 //! Once anything of a command was handed on, the only negative answer is "outcome unknown" (G4).
@@ -10,19 +10,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time};
 
-use super::{
-    calls::{Begun, Came},
-    chance, clock,
-    shared::Shared,
-    worker::ReplyTo,
-};
+use super::{answers::Came, calls::Begun, chance, clock, shared::Shared, worker::ReplyTo};
 use crate::{
     blob::Blob,
     error::{Bound, Error, ErrorKind},
     id::{ArcId, NodeId, RequestId, SessionKey, ViewNumber},
     kinds::Failure,
+    membership::View,
     moment::Moment,
-    runtime::message::{CallOutcome, CallRequest, ControlMessage, ForwardedCall, Operation},
+    runtime::message::{CallOutcome, CallRequest, DataMessage, ForwardedCall, Operation},
     transport::{Class, NotSent},
     wire::codec::cut,
 };
@@ -46,20 +42,53 @@ pub(crate) struct Routed {
     pub(crate) reply: Blob,
     pub(crate) version: u64,
     pub(crate) node: NodeId,
+    /// Whether the reply is a list of encoded replies.
+    pub(crate) is_list: bool,
 }
 
 /// Carries a call until it is answered or `deadline` has come.
-pub(crate) async fn call(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment) -> Result<Routed, Error> {
+pub(crate) async fn call(shared: &Arc<Shared>, request: Arc<CallRequest>, deadline: Moment) -> Result<Routed, Error> {
     if request.request.is_some() || request.operation.is_question() {
-        return carry(shared, request, deadline).await;
+        return carry(shared, request, deadline, None).await;
     }
+    numbered(shared, request, deadline, None, None).await
+}
+
+/// Goes on with a call that was begun with others: `number` is what it was given here, if it needed one, and `first` what its
+/// first attempt came to, if one was made.
+pub(super) async fn go_on(
+    shared: &Arc<Shared>,
+    request: Arc<CallRequest>,
+    deadline: Moment,
+    number: Option<Number>,
+    first: Option<(Aim, Tried)>,
+) -> Result<Routed, Error> {
+    match number {
+        Some(number) => numbered(shared, request, deadline, Some(number), first).await,
+        None => carry(shared, request, deadline, first).await,
+    }
+}
+
+/// Carries a call under an identity of this node's own, one that it has or is given.
+async fn numbered(
+    shared: &Arc<Shared>,
+    mut request: Arc<CallRequest>,
+    deadline: Moment,
+    mut has: Option<Number>,
+    mut first: Option<(Aim, Tried)>,
+) -> Result<Routed, Error> {
     let mut rest = LOOK_AGAIN;
     loop {
-        let id = number(shared, &request.key, deadline).await?;
-        Arc::make_mut(&mut request).request = Some(id);
         let answered = {
-            let _guard = EndOnDrop { shared, key: &request.key, sequence: id.sequence };
-            carry(shared, Arc::clone(&request), deadline).await
+            let _number = match has.take() {
+                Some(number) => number,
+                None => {
+                    let id = number(shared, &request.key, deadline).await?;
+                    Arc::make_mut(&mut request).request = Some(id);
+                    Number { shared: Arc::clone(shared), key: request.key.clone(), sequence: id.sequence }
+                }
+            };
+            carry(shared, Arc::clone(&request), deadline, first.take()).await
         };
         let Err(refused) = &answered else { return answered };
         let ErrorKind::Busy { bound: Bound::RepliesPerClient { limit }, .. } = *refused.kind() else { return answered };
@@ -85,24 +114,29 @@ async fn number(shared: &Shared, key: &SessionKey, deadline: Moment) -> Result<R
     came.ok().flatten().ok_or_else(|| busy(Bound::RepliesPerClient { limit: shared.calls.window() }))
 }
 
-fn busy(bound: Bound) -> Error {
+pub(super) fn busy(bound: Bound) -> Error {
     ErrorKind::Busy { bound, retry_after: BUSY_FOR }.into()
 }
 
-/// Ends the numbering of a request however its caller leaves, also when the future is dropped.
-struct EndOnDrop<'a> {
-    shared: &'a Shared,
-    key: &'a SessionKey,
-    sequence: u64,
+/// The number of a request, which ends however its caller leaves, also when the future is dropped.
+pub(super) struct Number {
+    pub(super) shared: Arc<Shared>,
+    pub(super) key: SessionKey,
+    pub(super) sequence: u64,
 }
 
-impl Drop for EndOnDrop<'_> {
+impl Drop for Number {
     fn drop(&mut self) {
-        self.shared.calls.end(self.key, self.sequence);
+        self.shared.calls.end(&self.key, self.sequence);
     }
 }
 
-async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment) -> Result<Routed, Error> {
+async fn carry(
+    shared: &Shared,
+    mut request: Arc<CallRequest>,
+    deadline: Moment,
+    mut first: Option<(Aim, Tried)>,
+) -> Result<Routed, Error> {
     let is_question = request.operation.is_question();
     // Whether any attempt may have been executed without an answer.
     let mut in_doubt = false;
@@ -118,11 +152,18 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
         if left.is_zero() {
             return Err(if in_doubt { ErrorKind::OutcomeUnknown } else { last }.into());
         }
-        let Some(Aim { arc, primary, is_member, seen }) = aim(shared, &request.key, told.take()) else {
-            time::sleep(LOOK_AGAIN.min(left)).await;
-            continue;
+        let (Aim { primary, is_member, seen, .. }, tried) = match first.take() {
+            Some(first) => first,
+            None => {
+                let Some(aim) = aim(shared, &request.key, told.take()) else {
+                    time::sleep(LOOK_AGAIN.min(left)).await;
+                    continue;
+                };
+                let tried = attempt(shared, &request, aim.primary, aim.arc, left).await;
+                (aim, tried)
+            }
         };
-        let came = match attempt(shared, &request, primary, arc, left).await {
+        let came = match tried {
             Tried::Came(came) => came,
             Tried::NotSent => {
                 // Nothing of it left this node.
@@ -145,7 +186,10 @@ async fn carry(shared: &Shared, mut request: Arc<CallRequest>, deadline: Moment)
         };
         match came {
             Came::Outcome(outcome) => match outcome {
-                CallOutcome::Done(reply, version) => return Ok(Routed { reply, version, node: primary }),
+                CallOutcome::Done(reply, version) => {
+                    let is_list = request.operation.is_list();
+                    return Ok(Routed { reply, version, node: primary, is_list });
+                }
                 CallOutcome::Failed(failure) => return Err(failed(failure, &request.key, &request.operation)),
                 CallOutcome::Elsewhere(other, at) => {
                     hops += 1;
@@ -227,25 +271,34 @@ pub(crate) fn failed(failure: Failure, key: &SessionKey, operation: &Operation) 
 }
 
 /// Whom to ask, as of the newest view.
-struct Aim {
-    arc: ArcId,
-    primary: NodeId,
-    is_member: bool,
-    seen: ViewNumber,
+#[derive(Clone, Copy)]
+pub(super) struct Aim {
+    pub(super) arc: ArcId,
+    pub(super) primary: NodeId,
+    pub(super) is_member: bool,
+    pub(super) seen: ViewNumber,
 }
 
 /// `told`, by a node with a newer view, goes before this view's own primary, also if this view does not know it yet. `None`
 /// without a view. It borrows the view for a moment only: every caller would count the same counter up and down.
 fn aim(shared: &Shared, key: &SessionKey, told: Option<NodeId>) -> Option<Aim> {
     let view = shared.view.load();
-    let view = view.as_ref()?;
-    let arc = key.arc(view.shape.arcs);
-    let entry = view.arc(arc).expect("an arc of the view's own shape");
-    let primary = told.unwrap_or(entry.primary);
-    Some(Aim { arc, primary, is_member: told.is_some() || view.is_member(primary), seen: view.number })
+    let mut aim = aim_in(view.as_ref()?, key);
+    if let Some(told) = told {
+        (aim.primary, aim.is_member) = (told, true);
+    }
+    Some(aim)
 }
 
-enum Tried {
+/// Whom to ask, as of this view.
+pub(super) fn aim_in(view: &View, key: &SessionKey) -> Aim {
+    let arc = key.arc(view.shape.arcs);
+    let primary = view.arc(arc).expect("an arc of the view's own shape").primary;
+    Aim { arc, primary, is_member: view.is_member(primary), seen: view.number }
+}
+
+/// What an attempt came to.
+pub(super) enum Tried {
     Came(Came),
     NotSent,
     NoRoom(Bound),
@@ -269,8 +322,8 @@ async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, a
     let Some((call, answered)) = shared.calls.enter(primary, arc) else {
         return Tried::NoRoom(Bound::Calls { limit: shared.settings.calls_max });
     };
-    let forwarded = ControlMessage::Call(ForwardedCall { call, request: Arc::clone(request) });
-    match shared.send_control(primary, Class::Forwarded, &forwarded) {
+    let forwarded = DataMessage::Calls(vec![ForwardedCall { call, request: Arc::clone(request) }]);
+    match shared.send_data(primary, Class::Forwarded, &forwarded) {
         Ok(()) => {}
         Err(not_sent) => {
             shared.calls.leave(call);

@@ -33,7 +33,7 @@ use crate::{
     membership::{Outlook, View},
     moment::Moment,
     replication::{Grants, Host, ReplicationSettings},
-    runtime::message::{CallRequest, ControlMessage},
+    runtime::message::{CallRequest, ControlMessage, DataMessage},
     transport::{Class, Lane, NotSent, Refusal, Transport},
 };
 
@@ -200,6 +200,24 @@ impl Shared {
         Ok(())
     }
 
+    /// Hands calls to their workers, those of one worker together.
+    ///
+    /// # Errors
+    /// Those for which there was no room.
+    pub(crate) fn call_workers(&self, calls: &mut Vec<(ArcId, Call)>) -> Vec<Call> {
+        let mut refused = Vec::new();
+        for (number, inbox) in self.inboxes.iter().enumerate() {
+            let mine = calls.extract_if(.., |(arc, _)| self.worker_number(*arc) == number);
+            if inbox.put_all(mine.map(|(_, call)| call), &mut refused) == Some(Put::First)
+                && let Some(worker) = self.workers.load().get(number)
+            {
+                // A worker that cannot be told now is being started again, and then looks.
+                let _ = worker.cast(WorkerInput::Calls);
+            }
+        }
+        refused
+    }
+
     /// Hands something to every worker.
     pub(crate) fn tell_workers(&self, input: impl Fn() -> WorkerInput) {
         for worker in self.workers.load().iter() {
@@ -230,6 +248,19 @@ impl Shared {
             Ok(bytes) => transport.send(to, Lane::Control, class, bytes),
             Err(fault) => {
                 tracing::error!(%to, %fault, "a control message could not be encoded");
+                Err(NotSent::TooLong)
+            }
+        }
+    }
+
+    /// Sends on the data lane. What of a link's stream cannot be sent now is in its window, and is sent again; of all else whoever
+    /// needs it sees to that.
+    pub(crate) fn send_data(&self, to: NodeId, class: Class, message: &DataMessage) -> Result<(), NotSent> {
+        let Some(transport) = self.transport.get() else { return Err(NotSent::NoPeer) };
+        match message.encode(self.settings.message_max) {
+            Ok(bytes) => transport.send(to, Lane::Data, class, bytes),
+            Err(fault) => {
+                tracing::error!(%to, %fault, "a data message could not be encoded");
                 Err(NotSent::TooLong)
             }
         }

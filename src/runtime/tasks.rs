@@ -99,7 +99,7 @@ async fn see_through(shared: Arc<Shared>, key: SessionKey, task: Task, place: Pl
     drop(place);
 }
 
-async fn bring(shared: &Shared, key: &SessionKey, operation: Operation) -> Result<(), String> {
+async fn bring(shared: &Arc<Shared>, key: &SessionKey, operation: Operation) -> Result<(), String> {
     let deadline: Moment = clock::now() + BRING_WITHIN;
     let request = Arc::new(CallRequest {
         key: key.clone(),

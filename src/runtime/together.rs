@@ -115,7 +115,7 @@ fn one(
         Occasion { expected: part.expected, ..occasion_of(&state.shared, &*kind, &id, request, record, now) };
     let op = Op::Call { command: &part.command, payload: Payload::Many(&part.bodies), may_create: true };
     let Run { change, tasks, life, outcome } =
-        state.live.with(arc, &part.key, now, |live| kind.run(live, stored_of(record), op, &occasion));
+        state.live.lend(&*kind, (arc, &part.key), now, |live| kind.run(live, stored_of(record), op, &occasion));
     let reply = outcome.map_err(CallOutcome::Failed)?;
     if !tasks.is_empty() {
         let reason = "a command of several sessions leaves no work behind".to_owned();

@@ -10,7 +10,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
@@ -19,12 +18,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use super::{
+    answers::{Answer, Came},
     clock,
     dedicated::{self, Dedicated, Finished},
+    drawn::ByDrawn,
     ending, execute,
     forwarded::Forwarded,
     inbox::Call,
     live_cache::LiveCache,
+    outgoing::Outgoing,
     reporting::{self, StaleArc},
     shared::Shared,
     tasks::After,
@@ -96,6 +98,8 @@ impl ractor::Message for WorkerInput {}
 pub(crate) enum ReplyTo {
     /// To a caller in this process.
     Here(oneshot::Sender<CallOutcome>),
+    /// To one who made several calls together.
+    Gathered(Answer),
     /// To another node's router.
     There(Forwarded),
     /// To nobody: no caller asked for it.
@@ -108,6 +112,11 @@ impl ReplyTo {
         match self {
             Self::Here(answer) => {
                 let _ = answer.send(outcome);
+            }
+            Self::Gathered(answer) => {
+                if let Some(caller) = answer.give(Came::Outcome(outcome)) {
+                    caller.wake();
+                }
             }
             Self::There(forwarded) => forwarded.answer(outcome),
             Self::Nobody => {}
@@ -142,26 +151,6 @@ pub(super) struct Waiting {
     pub(super) after: Option<Box<After>>,
 }
 
-/// Hashes tokens, which are drawn one after the other by this node itself: spreading them is all there is to do.
-#[derive(Default)]
-pub(super) struct TokenHasher(u64);
-
-impl Hasher for TokenHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, token: u64) {
-        self.0 = (self.0 ^ token).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type ByToken = BuildHasherDefault<TokenHasher>;
-
 /// What a worker keeps between messages; all of it can be made again.
 pub(crate) struct WorkerState {
     pub(super) shared: Arc<Shared>,
@@ -171,9 +160,11 @@ pub(crate) struct WorkerState {
     pub(super) live: LiveCache,
     pub(super) dedicated: Dedicated,
     pub(super) watchers: Watchers,
-    pub(super) waiting: HashMap<Token, Waiting, ByToken>,
+    pub(super) waiting: HashMap<Token, Waiting, ByDrawn>,
     pub(super) next_token: u64,
     pub(super) effects: Vec<Effect>,
+    /// What is for other nodes, and callers that have something to take: seen to when all of it is there.
+    pub(super) outgoing: Outgoing,
     batch: VecDeque<Call>,
     early: Vec<(NodeId, Frame)>,
     flush_sent: bool,
@@ -210,6 +201,7 @@ impl Actor for Worker {
             // Tokens of a worker that was started again must not be taken for those of the one before it.
             next_token: clock::now().as_nanos(),
             effects: Vec::new(),
+            outgoing: Outgoing::default(),
             batch: VecDeque::new(),
             early: Vec::new(),
             flush_sent: false,

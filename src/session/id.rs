@@ -45,6 +45,12 @@ impl SessionId {
         Self { shared: Arc::clone(shared), start }
     }
 
+    /// The key of the session of that kind; without copying the id, if it was taken out of such a key.
+    pub(crate) fn key(&self, kind: &str) -> Option<SessionKey> {
+        let shared = (self.start > 0).then(|| SessionKey::of_whole(&self.shared, kind)).flatten();
+        shared.or_else(|| SessionKey::new(kind, self.as_bytes()))
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -1,7 +1,7 @@
-//! Values to MessagePack and back, within a size and a depth. Beside it only `handshake` names rmp-serde, for four small frames.
+//! Values to bytes and back, within a size and a depth. Beside it only `handshake` names rmp-serde, for four small frames.
 //!
-//! Stored states, events, commands and replies are encoded as named maps, so that they outlive added and removed fields;
-//! messages between nodes as arrays. Decoding never trusts what it reads: size and nesting of a user's value are checked,
+//! Stored states, events, commands and replies are encoded as named maps in MessagePack, so that they outlive added and removed
+//! fields; messages between nodes as arrays, and those of the data lane in postcard, which has no names or marks at all. Decoding never trusts what it reads: size and nesting of a user's value are checked,
 //! without recursion, before rmp-serde sees a byte (why, see `nesting`); a message's type bounds its nesting by itself.
 //! It knows nothing of sessions.
 //!
@@ -117,8 +117,9 @@ impl Drop for Sink {
     }
 }
 
-impl io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Sink {
+    /// Takes what is written, or keeps why not.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ()> {
         let fault = if self.bytes.len() + bytes.len() > self.max {
             Some(CodecFault::TooLarge { limit: self.max })
         } else {
@@ -126,9 +127,16 @@ impl io::Write for Sink {
         };
         if let Some(fault) = fault {
             self.fault.get_or_insert(fault);
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(());
         }
         self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.take(bytes).map_err(|()| io::ErrorKind::InvalidData)?;
         Ok(bytes.len())
     }
 
@@ -159,6 +167,46 @@ pub(crate) fn decode_message<T: DeserializeOwned>(body: &[u8], max: usize) -> Re
         return Err(CodecFault::TooLarge { limit: max });
     }
     rmp_serde::from_slice(body).map_err(|fault: decode::Error| mismatch(&fault))
+}
+
+/// Encodes without any names or marks, behind one byte that says what it is: for the many small messages of the data lane, where
+/// a field more is another kind of message. `T` as for [`encode_message`].
+pub(crate) fn encode_dense<T: Serialize + ?Sized>(kind: u8, body: &T, max: usize) -> Result<Bytes, CodecFault> {
+    let mut sink = Sink::new(max.saturating_add(1), None);
+    sink.bytes.push(kind);
+    let encoded = postcard::serialize_with_flavor(body, Dense(&mut sink));
+    if let Some(fault) = sink.fault.take() {
+        return Err(fault);
+    }
+    encoded.map_err(|fault| mismatch(&fault))?;
+    Ok(Bytes::copy_from_slice(&sink.bytes))
+}
+
+/// Decodes the body of what [`encode_dense`] gave. Bytes behind the value are passed over.
+pub(crate) fn decode_dense<T: DeserializeOwned>(body: &[u8], max: usize) -> Result<T, CodecFault> {
+    if body.len() > max {
+        return Err(CodecFault::TooLarge { limit: max });
+    }
+    postcard::from_bytes(body).map_err(|fault| mismatch(&fault))
+}
+
+/// Writes into a sink as postcard wants it.
+struct Dense<'s>(&'s mut Sink);
+
+impl postcard::ser_flavors::Flavor for Dense<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.take(bytes).map_err(|()| postcard::Error::SerializeBufferFull)
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Decodes what [`encode_named`] gave, or bytes of whoever.

@@ -1,9 +1,13 @@
 //! What every session type may count on, wherever its sessions are hosted: on their worker, or each on an actor of its own.
 //! Each case here runs over both.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Poll,
 };
 
 use tokio::task::JoinSet;
@@ -211,9 +215,10 @@ async fn commands_run_one_after_the_other_in_the_order_they_came(hosting: Hostin
     let mut appending = JoinSet::new();
     for line in lines.clone() {
         let log = log.clone();
-        appending.spawn(async move { log.call(Append(line)).await.expect("done") });
-        // Each is on its way before the next.
-        time::sleep(Duration::from_micros(300)).await;
+        let mut call = Box::pin(async move { log.call(Append(line)).await.expect("done") });
+        // Each is on its way before the next: what was polled once has been handed to the worker.
+        assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending(), "a backup has to have it first");
+        appending.spawn(call);
     }
     let mut places = appending.join_all().await;
     places.sort_unstable();

@@ -10,7 +10,7 @@ use crate::{
     membership::test_views::founded,
     moment::Moment,
     runtime::{
-        message::{CallOutcome, CallRequest, ControlMessage, ForwardedReply, Operation},
+        message::{CallOutcome, CallRequest, DataMessage, ForwardedReply, Operation},
         router,
     },
     transport::{Class, Lane, NotSent, Peer, Transport},
@@ -69,11 +69,12 @@ struct Quarrel {
 impl Transport for Quarrel {
     fn send(&self, to: NodeId, _: Lane, _: Class, message: Bytes) -> Result<(), NotSent> {
         let shared = self.router.upgrade().ok_or(NotSent::NoPeer)?;
-        let Ok(Some(ControlMessage::Call(call))) = ControlMessage::decode(&message, usize::MAX) else { return Ok(()) };
+        let Ok(Some(DataMessage::Calls(calls))) = DataMessage::decode(&message, usize::MAX) else { return Ok(()) };
+        let [call] = &calls[..] else { panic!("one call is sent by itself") };
         self.asked.lock().expect("no panic").push(clock::now());
         let other = self.between[usize::from(to == self.between[0])];
         let outcome = CallOutcome::Elsewhere(other, ViewNumber(99));
-        shared.calls.handle_reply(to, ForwardedReply { call: call.call, outcome });
+        shared.calls.handle_replies(to, vec![ForwardedReply { call: call.call, outcome }]);
         Ok(())
     }
 
@@ -129,7 +130,8 @@ struct Losses {
 impl Transport for Losses {
     fn send(&self, to: NodeId, _: Lane, _: Class, message: Bytes) -> Result<(), NotSent> {
         let shared = self.router.upgrade().ok_or(NotSent::NoPeer)?;
-        let Ok(Some(ControlMessage::Call(call))) = ControlMessage::decode(&message, usize::MAX) else { return Ok(()) };
+        let Ok(Some(DataMessage::Calls(calls))) = DataMessage::decode(&message, usize::MAX) else { return Ok(()) };
+        let [call] = &calls[..] else { panic!("one call is sent by itself") };
         {
             let (mut told, mut full_for) =
                 (self.told.lock().expect("no panic"), self.full_for.lock().expect("no panic"));
@@ -142,7 +144,7 @@ impl Transport for Losses {
         let mut view = View::clone(&shared.newest_view().expect("there is one"));
         if view.members.len() <= self.survivors {
             let outcome = CallOutcome::Done(Blob::default(), 1);
-            shared.calls.handle_reply(to, ForwardedReply { call: call.call, outcome });
+            shared.calls.handle_replies(to, vec![ForwardedReply { call: call.call, outcome }]);
             return Ok(());
         }
         view.number = view.number.next();

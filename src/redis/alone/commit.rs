@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::future;
+use smallvec::{SmallVec, smallvec};
 
 use super::Stop;
 use crate::{
@@ -91,16 +92,16 @@ impl Commit {
 }
 
 /// A request's single things, and how they are one reply.
-pub(in crate::redis) fn split(request: Keyed) -> (Join, Vec<(Bytes, Do)>) {
+pub(in crate::redis) fn split(request: Keyed) -> (Join, SmallVec<[(Bytes, Do); 1]>) {
     match request {
-        Keyed::One(key, does, tell) => (Join::One(tell), vec![(key, does)]),
+        Keyed::One(key, does, tell) => (Join::One(tell), smallvec![(key, does)]),
         Keyed::Sum(keys, does) => (Join::Sum, keys.into_iter().map(|key| (key, does.clone())).collect()),
         Keyed::Each(keys, look) => (Join::List, keys.into_iter().map(|key| (key, Do::Look(look.clone()))).collect()),
         Keyed::SetAll(pairs) => {
             (Join::Done, pairs.into_iter().map(|(key, value)| (key, Do::Change(set(value)))).collect())
         }
         // Seen to by itself; never part of anything.
-        Keyed::Rename(..) => (Join::Done, Vec::new()),
+        Keyed::Rename(..) => (Join::Done, SmallVec::new()),
     }
 }
 

@@ -205,13 +205,14 @@ impl Request {
 
 impl Keyed {
     /// The keys it concerns.
-    pub(crate) fn keys(&self) -> Vec<&Bytes> {
-        match self {
-            Self::One(key, ..) => vec![key],
-            Self::Sum(keys, _) | Self::Each(keys, _) => keys.iter().collect(),
-            Self::SetAll(pairs) => pairs.iter().map(|(key, _)| key).collect(),
-            Self::Rename(from, to) => vec![from, to],
-        }
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        let (few, many, pairs) = match self {
+            Self::One(key, ..) => ([Some(key), None], &[][..], &[][..]),
+            Self::Sum(keys, _) | Self::Each(keys, _) => ([None, None], &keys[..], &[][..]),
+            Self::SetAll(pairs) => ([None, None], &[][..], &pairs[..]),
+            Self::Rename(from, to) => ([Some(from), Some(to)], &[][..], &[][..]),
+        };
+        few.into_iter().flatten().chain(many).chain(pairs.iter().map(|(key, _)| key))
     }
 }
 

@@ -4,19 +4,16 @@ use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{Complaint, Key, Look, Only, Said, Span, Value, number, span::millis};
-use crate::{Command, Context, Handle, Refused};
+use crate::kinds::Life;
 
 /// When a value is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum When {
     /// Whatever there is.
-    #[serde(rename = "a")]
     Always,
     /// Where there is no key.
-    #[serde(rename = "n")]
     Absent,
     /// Where there is one.
-    #[serde(rename = "x")]
     Present,
 }
 
@@ -24,13 +21,10 @@ pub(crate) enum When {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Old {
     /// Whether it was set: done, or nothing.
-    #[serde(rename = "s")]
     Set,
     /// The same as a number, 1 or 0.
-    #[serde(rename = "f")]
     Flag,
     /// The string that was there.
-    #[serde(rename = "v")]
     Value,
 }
 
@@ -38,77 +32,59 @@ pub(crate) enum Old {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {
     /// Sets a string.
-    #[serde(rename = "s")]
     Set(Bytes, When, Span, Old),
     /// Makes it what another was, its time included.
-    #[serde(rename = "w")]
     Become(Value, Span),
     /// Appends to the string and tells its length.
-    #[serde(rename = "p")]
     Append(Bytes),
     /// Adds to the number and tells it.
-    #[serde(rename = "i")]
     Add(i64),
     /// Tells the string, and sets how long the key lives.
-    #[serde(rename = "g")]
     TextAnd(Span),
     /// Tells the string, and deletes the key.
-    #[serde(rename = "t")]
     Take,
     /// Deletes it; whether there was one.
-    #[serde(rename = "d")]
     Delete,
     /// Deletes it if its string is this; whether it was.
-    #[serde(rename = "c")]
     DeleteIf(Bytes),
     /// Sets its end; whether that was done.
-    #[serde(rename = "x")]
     Expire(Span, Only),
     /// Takes its end away; whether there was one.
-    #[serde(rename = "f")]
     Persist,
     /// Sets fields; how many are new. Or that it was done.
-    #[serde(rename = "hs")]
     SetFields(Vec<(Bytes, Bytes)>, bool),
     /// Sets a field if there is none; whether it was set.
-    #[serde(rename = "hn")]
     SetFieldIfAbsent(Bytes, Bytes),
     /// Deletes fields; how many there were.
-    #[serde(rename = "hd")]
     DeleteFields(Vec<Bytes>),
     /// Adds to the number in a field and tells it.
-    #[serde(rename = "hi")]
     AddToField(Bytes, i64),
     /// A question in the midst of commands.
-    #[serde(rename = "?")]
     Look(Look),
 }
 
-impl Command for Change {
-    const NAME: &'static str = "change";
-    type Reply = Said;
-}
-
-impl Handle<Change> for Key {
-    fn handle(&mut self, change: Change, cx: &mut Context<Self>) -> Result<Said, Refused> {
-        let existed = self.value.is_some();
-        if !existed {
-            // What was there before, within one call too, has taken its time with it.
-            cx.never_expire();
-        }
-        let said = self.change(change, cx).into();
-        if matches!(&self.value, Some(Value::Hash(hash)) if hash.is_empty()) {
-            self.value = None;
-        }
-        if self.value.is_none() {
-            cx.end();
-        }
-        Ok(said)
+impl Change {
+    /// Whether it sets a string whatever there is, and tells nothing of what was.
+    pub(crate) const fn is_plain_set(&self) -> bool {
+        matches!(self, Self::Set(_, When::Always, _, Old::Set))
     }
 }
 
 impl Key {
-    fn change(&mut self, change: Change, cx: &mut Context<Self>) -> Result<Said, Complaint> {
+    /// Does it. Where nothing is left of the value there is no key.
+    pub(super) fn handle(&mut self, change: Change, life: &mut Life) -> Said {
+        if self.value.is_none() {
+            // What was there before, within one call too, has taken its time with it.
+            life.never_expire();
+        }
+        let said = self.change(change, life).into();
+        if matches!(&self.value, Some(Value::Hash(hash)) if hash.is_empty()) {
+            self.value = None;
+        }
+        said
+    }
+
+    fn change(&mut self, change: Change, life: &mut Life) -> Result<Said, Complaint> {
         let flag = |is: bool| Said::Number(i64::from(is));
         Ok(match change {
             Change::Set(text, when, span, old) => {
@@ -119,7 +95,7 @@ impl Key {
                     When::Present => self.value.is_some(),
                 };
                 if sets {
-                    self.become_(Value::Text(text), span, cx);
+                    self.become_(Value::Text(text), span, life);
                 }
                 match old {
                     Old::Value => before,
@@ -129,7 +105,7 @@ impl Key {
                 }
             }
             Change::Become(value, span) => {
-                self.become_(value, span, cx);
+                self.become_(value, span, life);
                 Said::Done
             }
             Change::Append(more) => {
@@ -153,7 +129,7 @@ impl Key {
             Change::TextAnd(span) => {
                 let text = Said::bytes(self.text()?);
                 if self.value.is_some() {
-                    self.live_for(span, cx);
+                    self.live_for(span, life);
                 }
                 text
             }
@@ -171,16 +147,16 @@ impl Key {
                 flag(is_it)
             }
             Change::Expire(span, only) => {
-                let takes = self.value.is_some() && only.holds(span, cx.expires_in().map(millis));
+                let takes = self.value.is_some() && only.holds(span, life.expires_in().map(millis));
                 if takes {
-                    self.live_for(span, cx);
+                    self.live_for(span, life);
                 }
                 flag(takes)
             }
             Change::Persist => {
-                let ends = self.value.is_some() && cx.expires_in().is_some();
+                let ends = self.value.is_some() && life.expires_in().is_some();
                 if ends {
-                    cx.never_expire();
+                    life.never_expire();
                 }
                 flag(ends)
             }
@@ -214,19 +190,19 @@ impl Key {
                 self.hash_mut()?.insert(field, number::spell(sum));
                 Said::Number(sum)
             }
-            Change::Look(look) => self.look(&look, cx.expires_in()),
+            Change::Look(look) => self.look(&look, life.expires_in()),
         })
     }
 
-    fn become_(&mut self, value: Value, span: Span, cx: &mut Context<Self>) {
+    fn become_(&mut self, value: Value, span: Span, life: &mut Life) {
         self.value = Some(value);
-        self.live_for(span, cx);
+        self.live_for(span, life);
     }
 
-    fn live_for(&mut self, span: Span, cx: &mut Context<Self>) {
+    fn live_for(&mut self, span: Span, life: &mut Life) {
         if span == Span::Over {
             self.value = None;
         }
-        span.set(cx);
+        span.set(life);
     }
 }

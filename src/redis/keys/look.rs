@@ -6,71 +6,40 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Complaint, Key, Said, Value, span::millis};
-use crate::{Answer, Command, Lifespan};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Look {
     /// The string.
-    #[serde(rename = "g")]
     Text,
     /// The string, nothing where the value is another.
-    #[serde(rename = "a")]
     TextIfAny,
     /// How long the string is.
-    #[serde(rename = "l")]
     Length,
     /// 1 if there is a key, else 0.
-    #[serde(rename = "e")]
     Exists,
     /// The type.
-    #[serde(rename = "t")]
     Type,
     /// What is left of its time, in milliseconds; -1: it does not end; -2: there is no key.
-    #[serde(rename = "x")]
     Left,
     /// All of it.
-    #[serde(rename = "w")]
     Whole,
     /// One field of a hash.
-    #[serde(rename = "f")]
     Field(Bytes),
     /// Several.
-    #[serde(rename = "m")]
     Fields(Vec<Bytes>),
     /// All with their values.
-    #[serde(rename = "h")]
     Pairs,
     /// All fields.
-    #[serde(rename = "k")]
     Names,
     /// All values.
-    #[serde(rename = "v")]
     Values,
     /// How many fields.
-    #[serde(rename = "n")]
     Size,
     /// 1 if there is such a field, else 0.
-    #[serde(rename = "i")]
     HasField(Bytes),
     /// How many bytes a field's value has.
-    #[serde(rename = "z")]
     FieldLength(Bytes),
-}
-
-impl Command for Look {
-    const NAME: &'static str = "look";
-    type Reply = Said;
-}
-
-impl Answer<Look> for Key {
-    fn answer(&self, look: Look) -> Said {
-        self.look(&look, None)
-    }
-
-    fn answer_with_lifespan(&self, look: Look, lifespan: Lifespan) -> Said {
-        self.look(&look, lifespan.ends_in)
-    }
 }
 
 impl Key {

@@ -6,6 +6,7 @@
 //!
 //! Invariant: a key without a value is no session. A hash without fields is none either.
 
+mod bytes;
 mod change;
 mod look;
 mod number;
@@ -14,6 +15,7 @@ mod span;
 mod value;
 
 pub(super) use self::{
+    bytes::{register, said, written},
     change::{Change, Old, When},
     look::Look,
     said::{Complaint, Said, TypeName},

@@ -9,31 +9,22 @@ use super::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Said {
     /// It was done, and there is nothing to tell.
-    #[serde(rename = "o")]
     Done,
     /// There is nothing, or nothing was done.
-    #[serde(rename = "0")]
     Nothing,
     /// A number.
-    #[serde(rename = "i")]
     Number(i64),
     /// Bytes.
-    #[serde(rename = "b")]
     Bytes(Bytes),
     /// One for each that was asked for.
-    #[serde(rename = "l")]
     List(Vec<Option<Bytes>>),
     /// Fields with their values.
-    #[serde(rename = "m")]
     Pairs(Vec<(Bytes, Bytes)>),
     /// The type of the value; `None`: there is no key.
-    #[serde(rename = "t")]
     Type(Option<TypeName>),
     /// All of it, with what is left of its time in milliseconds, if it ends.
-    #[serde(rename = "w")]
     Whole(Option<Value>, Option<u64>),
     /// It was not done.
-    #[serde(rename = "e")]
     No(Complaint),
 }
 
@@ -41,10 +32,8 @@ pub(crate) enum Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TypeName {
     /// A string.
-    #[serde(rename = "s")]
     Text,
     /// A hash.
-    #[serde(rename = "h")]
     Hash,
 }
 
@@ -62,16 +51,12 @@ impl TypeName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Complaint {
     /// The value is of another type.
-    #[serde(rename = "t")]
     WrongType,
     /// The string is no whole number of 64 bits.
-    #[serde(rename = "n")]
     NotANumber,
     /// A hash's field is none.
-    #[serde(rename = "f")]
     FieldNotANumber,
     /// The number would leave the range.
-    #[serde(rename = "o")]
     Overflow,
 }
 

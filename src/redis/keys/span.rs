@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Key;
-use crate::Context;
+use crate::kinds::Life;
 
 /// The longest time, in milliseconds: beyond it is for as long as anybody will ask, some 292 million years in nanoseconds would
 /// not fit where moments are kept.
@@ -15,16 +14,12 @@ const LEFT_MAX: u64 = 100 * 365 * 86_400_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Span {
     /// As before.
-    #[serde(rename = "k")]
     Kept,
     /// Until it is deleted.
-    #[serde(rename = "f")]
     ForEver,
     /// So many milliseconds, used or not.
-    #[serde(rename = "m")]
     Millis(u64),
     /// It is over: the time that was asked for lies behind.
-    #[serde(rename = "o")]
     Over,
 }
 
@@ -32,22 +27,16 @@ pub(crate) enum Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Only {
     /// Under none.
-    #[serde(rename = "a")]
     Always,
     /// If there is none yet.
-    #[serde(rename = "n")]
     Without,
     /// If there is one.
-    #[serde(rename = "x")]
     With,
     /// If it is later.
-    #[serde(rename = "g")]
     Later,
     /// If it is sooner; no end is later than every other.
-    #[serde(rename = "l")]
     Sooner,
     /// If there is one and it is sooner.
-    #[serde(rename = "lx")]
     SoonerWith,
 }
 
@@ -61,13 +50,12 @@ impl Span {
         }
     }
 
-    /// Makes it so.
-    pub(super) fn set(self, cx: &mut Context<Key>) {
+    /// Makes it so; of what is over, the value goes, and its time with it.
+    pub(super) const fn set(self, life: &mut Life) {
         match self {
-            Self::Kept => {}
-            Self::ForEver => cx.never_expire(),
-            Self::Millis(left) => cx.expire_in(Duration::from_millis(left)),
-            Self::Over => cx.end(),
+            Self::Kept | Self::Over => {}
+            Self::ForEver => life.never_expire(),
+            Self::Millis(left) => life.expire_in(Duration::from_millis(left)),
         }
     }
 }

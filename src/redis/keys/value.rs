@@ -6,16 +6,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Complaint, TypeName};
-use crate::{Session, SessionId, Types};
 
 /// What a key holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Value {
     /// A string.
-    #[serde(rename = "s")]
     Text(Bytes),
     /// A hash. In the order of its fields, so that every node tells it alike.
-    #[serde(rename = "h")]
     Hash(BTreeMap<Bytes, Bytes>),
 }
 
@@ -29,26 +26,12 @@ impl Value {
 }
 
 /// One key; without a value for as long as a command looks at a key that does not exist.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Default)]
 pub(crate) struct Key {
     pub(super) value: Option<Value>,
 }
 
-impl Session for Key {
-    const KIND: &'static str = "redis";
-
-    fn absent(_: &SessionId) -> Option<Self> {
-        Some(Self::default())
-    }
-}
-
 impl Key {
-    /// Registers the kind with all its commands.
-    pub(crate) fn register(types: &mut Types) {
-        types.add::<Self>().handles::<super::Change>().answers::<super::Look>();
-    }
-
     /// The string; `None`: there is no key.
     pub(super) const fn text(&self) -> Result<Option<&Bytes>, Complaint> {
         match &self.value {

@@ -58,7 +58,7 @@ impl Host {
     /// Whether something waits for `flush`.
     #[must_use]
     pub fn has_outbox(&self) -> bool {
-        !self.outbox.is_empty()
+        self.outbox.values().any(|outgoing| !outgoing.frames.is_empty())
     }
 
     /// Which of the links to `peer` carries an arc.
@@ -78,7 +78,7 @@ impl Host {
         for effect in out.extract_if(from.., |effect| matches!(effect, Effect::ToBackup { .. })) {
             if let Effect::ToBackup { to, message } = effect {
                 let link = (to, self.stream(to, message.arc));
-                self.outbox.entry(link).or_default().push(message, self.settings.frame_bytes);
+                self.outbox.get_or_insert_with(link, Outgoing::default).push(message, self.settings.frame_bytes);
             }
         }
     }
@@ -86,12 +86,15 @@ impl Host {
     /// Sends what the outbox holds: one frame a link, or several where one would be too large.
     pub fn flush(&mut self, now: Moment, out: &mut Vec<Effect>) {
         let view = self.surroundings.view.number;
-        for ((peer, stream), outgoing) in std::mem::take(&mut self.outbox) {
-            let sender = self
-                .senders
-                .entry((peer, stream))
-                .or_insert_with(|| LinkSender::new(now.as_nanos().max(1), self.window_bytes));
-            for (messages, bytes) in outgoing.frames {
+        let window_bytes = self.window_bytes;
+        for (link, outgoing) in self.outbox.iter_mut() {
+            let (peer, stream) = *link;
+            if outgoing.frames.is_empty() {
+                continue;
+            }
+            let sender =
+                self.senders.get_or_insert_with(*link, || LinkSender::new(now.as_nanos().max(1), window_bytes));
+            for (messages, bytes) in std::mem::take(outgoing).frames {
                 let messages = Arc::new(messages);
                 let head = sender.push(Arc::clone(&messages), bytes, view, now);
                 out.push(Effect::Frame { to: peer, frame: Frame { stream, head, messages } });
@@ -194,7 +197,7 @@ impl Host {
         if entry.is_none_or(|e| e.primary != from || e.since != message.since) {
             return !self.settings.rules.hold(Rule::Fencing);
         }
-        match self.replicas.get(&message.arc) {
+        match self.replicas.get(message.arc) {
             Some(Replica::Backup(_)) => true,
             Some(Replica::Learner(learner)) => {
                 matches!(message.content, ArcContent::Chunk(_)) || learner.follows(message.since)
@@ -211,7 +214,7 @@ impl Host {
         }
         let (limits, rules) = (self.settings.replies, self.settings.rules);
         let ArcMessage { arc, since, committed, content } = message;
-        let stored = match self.replicas.get_mut(&arc) {
+        let stored = match self.replicas.get_mut(arc) {
             Some(Replica::Backup(backup)) => {
                 let stored = match content {
                     ArcContent::Commit(commit) => backup.handle_commit(commit, rules),
@@ -284,7 +287,7 @@ impl Host {
         if chunks_arrived {
             let mut credit = self.chunk_credit().get(&from).copied().unwrap_or(0);
             for arc in &self.restless {
-                if let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc)
+                if let Some(Replica::Primary(primary)) = self.replicas.get_mut(*arc)
                     && primary.feeding().is_some_and(|(to, _)| to == from)
                 {
                     primary.feed(&mut credit, &around!(self, now), out);
@@ -303,7 +306,7 @@ impl Host {
         now: Moment,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(Replica::Primary(primary)) = self.replicas.get_mut(&arc) {
+        if let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) {
             primary.handle_receipt(from, since, received, &around!(self, now), out);
         }
     }

@@ -41,7 +41,8 @@ impl Primary {
         if !self.is_serving() {
             return;
         }
-        if self.told < self.committed {
+        // While commits go out, each tells what was committed before it. What is left is told once none went out between two looks.
+        if std::mem::replace(&mut self.is_quiet, true) && self.told < self.committed {
             self.told = self.committed;
             let arrived = self.catch_up.as_ref().filter(|c| c.end().is_some()).map(|c| c.to);
             for backup in self.in_sync.clone().into_iter().chain(arrived) {

@@ -21,7 +21,7 @@ fn key() -> SessionKey {
     SessionKey::new("cart", b"{u}7").expect("short")
 }
 
-fn request(operation: Operation) -> ControlMessage {
+fn request(operation: Operation) -> DataMessage {
     let request = RequestId { client: ClientId(9), sequence: 3, first_unanswered: 2 };
     let life = Some(Lifespan { ends_in: Some(Duration::from_secs(5)), idle: None });
     let request = CallRequest {
@@ -34,7 +34,7 @@ fn request(operation: Operation) -> ControlMessage {
         attempts: 1,
         creating: true,
     };
-    ControlMessage::Call(ForwardedCall { call: 11, request: Arc::new(request) })
+    DataMessage::Calls(vec![ForwardedCall { call: 11, request: Arc::new(request) }])
 }
 
 fn frame_of(content: ArcContent) -> DataMessage {
@@ -55,7 +55,7 @@ fn commit(body: Body) -> Arc<Commit> {
 fn samples() -> Vec<Bytes> {
     let body = || Blob::from("a body of some bytes");
     let part = Part { key: key(), command: "add".into(), bodies: vec![body(), body()], expected: None };
-    let control = [
+    let calls = [
         request(Operation::Call("add".into(), body())),
         request(Operation::Many("add".into(), vec![body(), Blob::default()])),
         request(Operation::Ask("count".into(), body())),
@@ -64,12 +64,11 @@ fn samples() -> Vec<Bytes> {
         request(Operation::Watch(3, 500)),
         request(Operation::Together(vec![part])),
         request(Operation::List(Blob::from("0/"), 1 << 40, 10)),
-        ControlMessage::Reply(ForwardedReply { call: 11, outcome: CallOutcome::Done(body(), 4) }),
-        ControlMessage::Reply(ForwardedReply { call: 12, outcome: CallOutcome::Elsewhere(node(), ViewNumber(3)) }),
-        ControlMessage::Reply(ForwardedReply {
-            call: 13,
-            outcome: CallOutcome::Failed(Failure::Conflict { current: 8 }),
-        }),
+        DataMessage::Replies(vec![
+            ForwardedReply { call: 11, outcome: CallOutcome::Done(body(), 4) },
+            ForwardedReply { call: 12, outcome: CallOutcome::Elsewhere(node(), ViewNumber(3)) },
+            ForwardedReply { call: 13, outcome: CallOutcome::Failed(Failure::Conflict { current: 8 }) },
+        ]),
     ];
     let events: Events = [body(), body()].into_iter().collect();
     let data = [
@@ -81,9 +80,7 @@ fn samples() -> Vec<Bytes> {
         }),
         frame_of(ArcContent::Committed),
     ];
-    let control = control.iter().map(|message| message.encode(MAX));
-    let data = data.iter().map(|message| message.encode(MAX));
-    control.chain(data).map(|bytes| bytes.expect("small")).collect()
+    calls.iter().chain(&data).map(|message| message.encode(MAX)).map(|bytes| bytes.expect("small")).collect()
 }
 
 /// Reads it as every kind of message; what can be read is written as it was meant.

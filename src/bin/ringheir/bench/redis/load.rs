@@ -68,8 +68,13 @@ impl Load {
         for (n, stream) in streams.into_iter().enumerate() {
             let (tally, sets, refused) = (Arc::clone(&tally), Arc::clone(&sets), Arc::clone(&refused));
             connections.spawn(async move {
-                let mut connection =
-                    Connection { load: self, stream, random: 0x9e37_79b9 ^ n as u64, read: Vec::new() };
+                let mut connection = Connection {
+                    load: self,
+                    stream,
+                    random: 0x9e37_79b9 ^ n as u64,
+                    written: (n as u64) << 40,
+                    read: Vec::new(),
+                };
                 while clock.now() < until {
                     let asked = clock.now();
                     let bad = timeout(SURELY, connection.group()).await.map_err(|_| "no reply".to_owned())??;
@@ -93,6 +98,8 @@ struct Connection {
     load: Load,
     stream: TcpStream,
     random: u64,
+    /// Values it has written.
+    written: u64,
     read: Vec<u8>,
 }
 
@@ -108,7 +115,12 @@ impl Connection {
             self.random ^= self.random << 17;
             let key = format!("key:{:012}", self.random % u64::from(self.load.keys));
             group.extend_from_slice(format!("*3\r\n$3\r\nSET\r\n$16\r\n{key}\r\n${bytes}\r\n").as_bytes());
-            group.resize(group.len() + bytes, b'x');
+            // No value is like the one before it: who keeps it has to.
+            self.written += 1;
+            let value = format!("{:016x}", self.written);
+            let end = group.len() + bytes;
+            group.extend_from_slice(&value.as_bytes()[..bytes.min(value.len())]);
+            group.resize(end, b'x');
             group.extend_from_slice(b"\r\n");
         }
         if self.load.waits {

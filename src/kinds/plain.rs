@@ -1,0 +1,242 @@
+//! `PlainKind<P>`: sessions whose state, commands and replies are bytes in a form of their own.
+//!
+//! Where the code of a type reads and writes its bytes itself, nothing has to be decoded before a command or encoded after it, and
+//! no object is kept. It is for types of this crate: what is said of users' types, that their states outlive added and removed
+//! fields and nest no deeper than is safe, such a type has to see to by itself.
+//!
+//! Invariants as for `TypedKind`: a failure and a panic change no stored byte; the type's code runs only inside `guarded`.
+
+use std::{any::Any, marker::PhantomData, time::Duration};
+
+use super::{
+    Change, Failure, Kind, LiveSession, Occasion, Op, Payload, Run, Stored,
+    command::Fault,
+    typed::{Done, guarded, own_reply},
+};
+use crate::{
+    blob::Blob,
+    replication::{Durability, Lifespan},
+    session::{End, SessionId},
+};
+
+/// A type of this form.
+pub(crate) trait Plain: Send + Sync + 'static {
+    /// As `Session::KIND`.
+    const KIND: &'static str;
+    /// As `Session::VERSION`. There is no way to read an older one.
+    const VERSION: u32 = 1;
+    /// The name of its commands.
+    const COMMAND: &'static str;
+    /// The name of its questions.
+    const QUESTION: &'static str;
+
+    /// Runs a command where this is stored: what is to be stored then, and the reply.
+    ///
+    /// # Errors
+    /// If the command, or what is stored, cannot be read.
+    fn command(stored: Option<&Blob>, body: &[u8], life: &mut Life) -> Result<(Becomes, Blob), Failure>;
+
+    /// Answers a question where this is stored and so much is left of its time.
+    ///
+    /// # Errors
+    /// If the question, or what is stored, cannot be read.
+    fn question(stored: Option<&Blob>, body: &[u8], left: Lifespan) -> Result<Blob, Failure>;
+}
+
+/// What a command makes of what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Becomes {
+    /// It is as it was.
+    Same,
+    /// It is this.
+    State(Blob),
+    /// There is none any more.
+    Gone,
+}
+
+/// How long the session lives, as a command finds it and leaves it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    span: Lifespan,
+    is_set: bool,
+}
+
+impl Life {
+    /// As a command finds it.
+    pub(crate) const fn of(span: Lifespan) -> Self {
+        Self { span, is_set: false }
+    }
+
+    /// How long it has left; `None`: no end is set. What was set is in it.
+    pub(crate) const fn expires_in(&self) -> Option<Duration> {
+        self.span.ends_in
+    }
+
+    /// Sets its end.
+    pub(crate) const fn expire_in(&mut self, left: Duration) {
+        self.span.ends_in = Some(left);
+        self.is_set = true;
+    }
+
+    /// Only a deletion ends it from now on.
+    pub(crate) const fn never_expire(&mut self) {
+        self.span = Lifespan::FOR_EVER;
+        self.is_set = true;
+    }
+}
+
+/// See the module.
+pub(super) struct PlainKind<P>(PhantomData<fn(P)>);
+
+impl<P: Plain> PlainKind<P> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// What is stored, if this version can read it.
+    fn readable<'s>(stored: &Stored<'s>) -> Result<Option<&'s Blob>, Failure> {
+        if stored.image.is_some() && (stored.state_version != P::VERSION || !stored.events.is_empty()) {
+            let reason = "another version of the type wrote it".to_owned();
+            return Err(Failure::Undecodable { theirs: stored.state_version, ours: P::VERSION, reason });
+        }
+        Ok(stored.image)
+    }
+
+    fn call(stored: &Stored<'_>, command: &str, payload: Payload<'_>, occasion: &Occasion<'_>) -> Result<Done, Fault> {
+        if command != P::COMMAND {
+            return Err(Failure::NoSuchCommand { command: command.to_owned() }.into());
+        }
+        let before = Self::readable(stored)?;
+        let mut now = before.cloned();
+        let mut life = Life::of(occasion.lifespan);
+        let limit = occasion.value_max;
+        let reply = payload.each(limit, |body| {
+            if body.len() > limit {
+                return Err(Failure::TooLarge { limit }.into());
+            }
+            let (becomes, reply) = P::command(now.as_ref(), body, &mut life)?;
+            match becomes {
+                Becomes::Same => {}
+                Becomes::State(state) if state.len() > limit => return Err(Failure::TooLarge { limit }.into()),
+                Becomes::State(state) => now = Some(state),
+                Becomes::Gone => now = None,
+            }
+            Ok(reply)
+        })?;
+        let change = match (before, now) {
+            (None, None) => Change::None,
+            (Some(_), None) => Change::Deleted,
+            (Some(before), Some(now)) if *before == now => Change::None,
+            (_, Some(bytes)) => Change::Image { bytes, state_version: P::VERSION },
+        };
+        let life = (life.is_set && !matches!(change, Change::Deleted)).then_some(life.span);
+        Ok((change, reply, life))
+    }
+
+    fn answer(stored: &Stored<'_>, question: &str, body: &[u8], left: Lifespan) -> Result<Blob, Failure> {
+        if question != P::QUESTION {
+            return Err(Failure::NoSuchCommand { command: question.to_owned() });
+        }
+        P::question(Self::readable(stored)?, body, left)
+    }
+
+    fn attempt(stored: &Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Result<Done, Fault> {
+        let exists = stored.image.is_some();
+        let current = if exists { occasion.version } else { 0 };
+        if occasion.expected.is_some_and(|expected| expected != current) {
+            return Err(Failure::Conflict { current }.into());
+        }
+        match op {
+            Op::Call { command, payload, may_create } if exists || may_create => {
+                Self::call(stored, command, payload, occasion)
+            }
+            Op::Call { .. } => Err(Failure::NoSuchSession.into()),
+            Op::Create { .. } if exists => Err(Failure::AlreadyExists.into()),
+            Op::GetOrCreate { .. } if exists => Ok((Change::None, own_reply(&false), None)),
+            Op::Create { initial: Some(state) } | Op::GetOrCreate { initial: Some(state) } => {
+                let reply = if matches!(op, Op::Create { .. }) { own_reply(&()) } else { own_reply(&true) };
+                Ok((Change::Image { bytes: state.into(), state_version: P::VERSION }, reply, None))
+            }
+            // It has no first state of its own: a command makes one.
+            Op::Create { initial: None } | Op::GetOrCreate { initial: None } => Err(Failure::NoSuchSession.into()),
+            Op::Delete => Ok((if exists { Change::Deleted } else { Change::None }, own_reply(&exists), None)),
+            Op::Answer { question, payload } => {
+                let left = if exists { occasion.lifespan } else { Lifespan::FOR_EVER };
+                Ok((Change::None, Self::answer(stored, question, payload, left)?, None))
+            }
+        }
+    }
+}
+
+impl<P: Plain> Kind for PlainKind<P> {
+    fn name(&self) -> &'static str {
+        P::KIND
+    }
+
+    fn version(&self) -> u32 {
+        P::VERSION
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Sync
+    }
+
+    fn is_copied(&self) -> bool {
+        true
+    }
+
+    fn unreplicated(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn lifespan(&self) -> Lifespan {
+        Lifespan::FOR_EVER
+    }
+
+    fn hears_ends(&self) -> bool {
+        false
+    }
+
+    fn tell_end(&self, _: Stored<'_>, _: &SessionId, _: End) {}
+
+    fn is_dedicated(&self) -> bool {
+        false
+    }
+
+    fn keeps_objects(&self) -> bool {
+        false
+    }
+
+    fn run(&self, _: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run {
+        match guarded(P::KIND, op.name(), || Self::attempt(&stored, op, occasion)) {
+            Ok((change, reply, life)) => Run { change, tasks: Vec::new(), life, outcome: Ok(reply) },
+            Err(Fault { failure, .. }) => {
+                Run { change: Change::None, tasks: Vec::new(), life: None, outcome: Err(failure) }
+            }
+        }
+    }
+
+    fn state(&self, stored: Stored<'_>, _: &Occasion<'_>) -> Result<(u32, Blob), Failure> {
+        let image = stored.image.ok_or(Failure::NoSuchSession)?;
+        Ok((stored.state_version, image.clone()))
+    }
+
+    fn present_state(&self, stored: Stored<'_>, _: &Occasion<'_>) -> Result<Blob, Failure> {
+        Self::readable(&stored)?.cloned().ok_or(Failure::NoSuchSession)
+    }
+
+    fn answer_stored(
+        &self,
+        stored: Stored<'_>,
+        question: &str,
+        payload: &[u8],
+        _: &Occasion<'_>,
+    ) -> Result<Blob, Failure> {
+        let answered = guarded(P::KIND, question, || Ok(Self::answer(&stored, question, payload, Lifespan::FOR_EVER)?));
+        answered.map_err(|fault| fault.failure)
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
