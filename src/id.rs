@@ -262,6 +262,7 @@ impl SessionKey {
     }
 
     /// A key from the allocation of one; `None` if it is not of that kind. Whoever has the allocation took it out of a key.
+    #[cfg(feature = "redis")]
     pub(crate) fn of_whole(whole: &Arc<[u8]>, kind: &str) -> Option<Self> {
         let (len, rest) = whole.split_first()?;
         let is_of = usize::from(*len) == kind.len() && rest.starts_with(kind.as_bytes());

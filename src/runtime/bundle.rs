@@ -106,6 +106,10 @@ impl Bundle {
 
     fn begin_all(&mut self, requests: Vec<(u64, CallRequest)>, deadline: Moment) {
         let shared = Arc::clone(&self.shared);
+        if shared.is_stopped() {
+            let stopped = |(number, _)| (number, Err(ErrorKind::Stopped.into()));
+            return self.ended.extend(requests.into_iter().map(stopped));
+        }
         let view = shared.view.load();
         let Some(view) = view.as_deref() else {
             for (number, request) in requests {

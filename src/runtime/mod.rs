@@ -16,6 +16,7 @@
 //! The restart strategies are in `supervisor`. No decision that a pure room could take is taken here.
 
 mod answers;
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "so far only the Redis port makes many calls at once"))]
 pub(crate) mod bundle;
 pub(crate) mod calls;
 pub(crate) mod chance;

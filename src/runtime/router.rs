@@ -43,6 +43,7 @@ pub(crate) struct Routed {
     pub(crate) version: u64,
     pub(crate) node: NodeId,
     /// Whether the reply is a list of encoded replies.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "a caller of one knows what it called"))]
     pub(crate) is_list: bool,
 }
 
@@ -139,7 +140,7 @@ async fn carry(
 ) -> Result<Routed, Error> {
     let is_question = request.operation.is_question();
     // Whether any attempt may have been executed without an answer.
-    let mut in_doubt = false;
+    let mut in_doubt = !is_question && first.as_ref().is_some_and(|(_, tried)| tried.may_be_done());
     let mut hops = 0;
     let mut lost_with = 0;
     let mut told: Option<NodeId> = None;
@@ -304,6 +305,13 @@ pub(super) enum Tried {
     NoRoom(Bound),
     TooLong,
     TimeOut,
+}
+
+impl Tried {
+    /// Whether the call may have been executed and nobody here knows.
+    const fn may_be_done(&self) -> bool {
+        matches!(self, Self::TimeOut | Self::Came(Came::NodeLost | Came::Moved | Came::Outcome(CallOutcome::Unknown)))
+    }
 }
 
 async fn attempt(shared: &Shared, request: &Arc<CallRequest>, primary: NodeId, arc: ArcId, left: Duration) -> Tried {

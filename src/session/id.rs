@@ -46,6 +46,7 @@ impl SessionId {
     }
 
     /// The key of the session of that kind; without copying the id, if it was taken out of such a key.
+    #[cfg(feature = "redis")]
     pub(crate) fn key(&self, kind: &str) -> Option<SessionKey> {
         let shared = (self.start > 0).then(|| SessionKey::of_whole(&self.shared, kind)).flatten();
         shared.or_else(|| SessionKey::new(kind, self.as_bytes()))

@@ -1,6 +1,8 @@
 //! Whole nodes over the memory transport: what a user of the library counts on. A file a subject; here is what they share:
 //! two session types, a ring, and its loss.
 
+#[cfg(feature = "redis")]
+mod bundling;
 mod crowding;
 mod dedicated;
 mod draining;
