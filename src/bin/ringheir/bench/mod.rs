@@ -56,6 +56,9 @@ enum What {
     /// One of the other processes of a measurement.
     #[command(hide = true)]
     Peer(peer::Peer),
+    /// Another.
+    #[command(hide = true)]
+    Bare(redis::bare::Bare),
 }
 
 impl Bench {
@@ -72,6 +75,7 @@ impl Bench {
             What::Redis(redis) => redis.run(),
             What::Failover(failover) => failover.run(),
             What::Peer(peer) => peer.run(),
+            What::Bare(bare) => bare.run(),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! The callers are one program and the same for all: connections that each write a group of `SET`s, read its replies, and write the
 //! next. With Redis, once as they are (`plain`: acknowledged when the primary alone has them) and once with `WAIT 1` behind each
 //! group, which is what ringheir's `OK` says by itself. All run on this machine, callers included, so a rate is that of all of
-//! them on its cores.
+//! them on its cores. Where one connection waits for one set, two processes that do nothing but pass it on stand beside them.
 
+pub(super) mod bare;
 mod load;
 mod servers;
 
@@ -14,6 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::{
+    bare::BarePair,
     load::{Load, Point},
     servers::{Pair, RedisPair, RingPair},
 };
@@ -55,8 +57,9 @@ struct Row {
     per_s: f64,
     p50_us: u64,
     p99_us: u64,
-    /// Processor time of both servers, for each set.
+    /// Processor time of both servers, for each set, and in all.
     server_cpu_us: f64,
+    server_cpu_s: f64,
     refused: u64,
 }
 
@@ -89,6 +92,11 @@ impl Redis {
             self.of("redis + wait", &redis, &points, true, &mut rows).await?;
             self.of("redis plain", &redis, &points, false, &mut rows).await?;
         }
+        let alone: Vec<Point> =
+            points.into_iter().filter(|point| (point.connections, point.pipeline) == (1, 1)).collect();
+        if !alone.is_empty() {
+            self.of("bare", &BarePair::start().await?, &alone, false, &mut rows).await?;
+        }
         Ok(rows)
     }
 
@@ -115,6 +123,7 @@ impl Redis {
                 p50_us: told.waits.value_at_quantile(0.5),
                 p99_us: told.waits.value_at_quantile(0.99),
                 server_cpu_us: cpu.as_micros() as f64 / told.sets.max(1) as f64,
+                server_cpu_s: cpu.as_secs_f64(),
                 refused: told.refused,
             };
             progress(format_args!(
@@ -131,15 +140,15 @@ impl Redis {
             "redis: SET over the Redis protocol, two servers each, {} keys; a wait is that of one group",
             self.keys
         );
-        println!("  bytes connections group  server          sets/s   p50 us   p99 us  server us a set");
+        println!("  bytes connections group  server          sets/s   p50 us   p99 us  server us a set  server cpu s");
         let mut sorted: Vec<&Row> = rows.iter().collect();
         sorted.sort_by_key(|row| (row.point.bytes, row.point.pipeline, row.point.connections));
-        for Row { server, point, per_s, p50_us, p99_us, server_cpu_us, refused } in sorted {
+        for Row { server, point, per_s, p50_us, p99_us, server_cpu_us, server_cpu_s, refused } in sorted {
             let Point { connections, pipeline, bytes } = point;
             let refused = if *refused > 0 { format!("  {refused} refused") } else { String::new() };
             println!(
                 "  {bytes:>5} {connections:>11} {pipeline:>5}  {server:<13} {per_s:>8.0} {p50_us:>8} {p99_us:>8} \
-                 {server_cpu_us:>16.1}{refused}"
+                 {server_cpu_us:>16.1} {server_cpu_s:>13.2}{refused}"
             );
         }
         if self.json {

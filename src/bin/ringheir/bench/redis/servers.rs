@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Whatever starts is up within this.
-const UP_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server and what copies it.
 pub(super) trait Pair {
@@ -97,7 +97,7 @@ impl RedisPair {
     #[expect(clippy::disallowed_methods, reason = "it draws its folder and its ports")]
     pub(super) async fn start(program: &Path) -> Result<Self, String> {
         let draw = Uuid::new_v4().as_u128();
-        let ports = free_ports(2, (draw % 65_536) as u16).ok_or("no free ports")?;
+        let ports = free_two()?;
         let folder = std::env::temp_dir().join(format!("ringheir-bench-{:016x}", draw >> 64));
         std::fs::create_dir(&folder).map_err(|why| why.to_string())?;
         let mut pair = Self { port: ports[0], children: Vec::new(), folder };
@@ -137,6 +137,14 @@ impl Drop for RedisPair {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Two ports that are free now.
+#[expect(clippy::disallowed_methods, reason = "it draws where to look")]
+pub(super) fn free_two() -> Result<[u16; 2], String> {
+    let draw = Uuid::new_v4().as_u128();
+    let ports = free_ports(2, (draw % 65_536) as u16).ok_or("no free ports")?;
+    Ok([ports[0], ports[1]])
 }
 
 /// Says something, and what comes back within a while.
