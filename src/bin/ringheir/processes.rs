@@ -28,6 +28,8 @@ use crate::ports::{PORT_FIRST, PORT_LAST, free_ports};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// What nodes write to their folder before anything has happened, in bytes, and some more.
 const ROOM_NEEDED: usize = 1 << 20;
+/// Every node is given so many.
+const PORTS: usize = 4;
 /// How much of a node's log is shown when it fails.
 const LOG_SHOWN: usize = 12;
 
@@ -107,6 +109,8 @@ pub(crate) struct Place {
     pub(crate) cluster: u16,
     /// Where it serves HTTP.
     pub(crate) http: u16,
+    /// Where it serves the Redis protocol, if its file says so.
+    pub(crate) redis: u16,
     /// One more, for a node that does not listen where it is dialled.
     #[cfg(feature = "sim")]
     pub(crate) bind: u16,
@@ -164,15 +168,16 @@ impl Processes {
             .and_then(|()| fs::remove_file(&probe))
             .map_err(|error| ProcessError::Folder { folder: processes.folder.clone(), error })?;
         DirBuilder::new().mode(0o700).create(processes.run_dir()).map_err(system("make a run folder"))?;
-        let ports = free_ports(names.len() * 3, (draw % 65_536) as u16).ok_or(ProcessError::NoPorts)?;
+        let ports = free_ports(names.len() * PORTS, (draw % 65_536) as u16).ok_or(ProcessError::NoPorts)?;
         let place = |(name, ports): (&String, &[u16])| Place {
             name: name.clone(),
             cluster: ports[0],
             http: ports[1],
+            redis: ports[2],
             #[cfg(feature = "sim")]
-            bind: ports[2],
+            bind: ports[3],
         };
-        let places: Vec<Place> = names.iter().zip(ports.chunks(3)).map(place).collect();
+        let places: Vec<Place> = names.iter().zip(ports.chunks(PORTS)).map(place).collect();
         fs::write(processes.config(), file(&places)).map_err(system("write the cluster file"))?;
         let run_dir = processes.run_dir().to_string_lossy().into_owned();
         let usual = || vec!["--run-dir".to_owned(), run_dir.clone()];

@@ -44,7 +44,7 @@ impl RingPair {
         let file = |places: &[Place]| {
             let mut file =
                 "[cluster]\nname = \"bench-redis\"\nsecret = \"bench\"\nagreement = \"majority_or_proof\"\n".to_owned();
-            for Place { name, cluster, http: redis, .. } in places {
+            for Place { name, cluster, redis, .. } in places {
                 file += &format!(
                     "[[node]]\nname = {name:?}\ncluster = \"127.0.0.1:{cluster}\"\nredis = \"127.0.0.1:{redis}\"\n"
                 );
@@ -78,7 +78,7 @@ impl RingPair {
 
 impl Pair for RingPair {
     fn addresses(&self) -> Vec<String> {
-        self.processes.places().map(|place| format!("127.0.0.1:{}", place.http)).collect()
+        self.processes.places().map(|place| format!("127.0.0.1:{}", place.redis)).collect()
     }
 
     fn cpu(&self) -> Duration {

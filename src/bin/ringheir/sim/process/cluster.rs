@@ -399,7 +399,7 @@ fn cluster_file(plan: &ClusterPlan, places: &[Place], draw: u128) -> String {
         "[cluster]\nname = \"sim\"\nsecret = \"{secret:016x}\"\narcs = {arcs}\nbackups = {backups}\nspread = {spread}\npin = \"{pin}\"\n\
          agreement = \"{agreement}\"\nvoters_max = {voters_max}\non_startup_timeout = \"wait\"\n"
     );
-    for (NodePlan { role, zone, .. }, Place { name, cluster, http, bind }) in plan.nodes.iter().zip(places) {
+    for (NodePlan { role, zone, .. }, Place { name, cluster, http, bind, .. }) in plan.nodes.iter().zip(places) {
         let role = match role {
             Role::Host => "host",
             Role::BackupOnly => "backup_only",
