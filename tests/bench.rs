@@ -1,5 +1,5 @@
 //! `ringheir bench`, each measurement for a moment: it ends well, and its last line is the object that it promises. No figure
-//! is judged here.
+//! is judged here but those that must be nothing.
 #![cfg(feature = "cli")]
 
 use std::process::Command;
@@ -64,6 +64,56 @@ fn a_killed_process_is_measured_from_the_signal() {
     has_numbers(&failover["unavailable_ms"], &["p50", "p99", "max"]);
     has_numbers(&failover["promoted_ms"], &["p50", "max"]);
     assert_eq!(failover["unavailable_ms"]["count"], 4, "each session of the killed process");
+}
+
+/// The rows of `bench redis-kill`, each with all its fields.
+#[cfg(feature = "sim")]
+fn killed_under_writes(arguments: &[&str]) -> Vec<Value> {
+    let told = bench("redis-kill", arguments);
+    let rows = told["rows"].as_array().expect("rows").clone();
+    for row in &rows {
+        assert!(row["server"].is_string() && row["refusals"].is_object(), "{row}");
+        for kill in row["kills"].as_array().expect("kills").iter().chain([row]) {
+            has_numbers(kill, &["acknowledged", "lost", "applied_twice", "refused", "unknown"]);
+            has_numbers(&kill["pause_ms"], &["p50", "max"]);
+            has_numbers(&kill["of_node_ms"], &["p50", "max"]);
+            for others in ["of_keys_ms", "of_copies_ms", "of_others_ms"] {
+                assert!(kill[others].is_object(), "{others} in {kill}");
+            }
+            assert!(kill["acknowledged"].as_u64() > Some(100), "there was no load: {kill}");
+        }
+        has_numbers(&row["kills"][0], &["writes_per_s"]);
+    }
+    rows
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_ring_whose_node_is_killed_with_its_link_under_redis_writes_loses_nothing_and_applies_nothing_twice() {
+    for arguments in [&["--pipeline", "16"][..], &["--silent"]] {
+        let few = ["--kills", "1", "--connections", "24", "--seconds", "1"];
+        let rows = killed_under_writes(&[&few[..], arguments].concat());
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!((&rows[0]["server"], rows[0]["lost"].as_u64()), (&Value::from("ringheir"), Some(0)), "{rows:?}");
+        assert_eq!(rows[0]["applied_twice"], 0, "{rows:?}");
+        assert!(rows[0]["of_keys_ms"]["max"].is_number(), "others had keys there: {rows:?}");
+        assert!(rows[0]["unknown"].as_u64() > Some(0), "writes were under way at the kill: {rows:?}");
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn redis_with_sentinels_is_killed_beside_the_ring_in_the_same_way() {
+    let few = ["--kills", "1", "--connections", "8", "--seconds", "1", "--redis-server", "redis-server"];
+    let rows = killed_under_writes(&few);
+    let servers: Vec<_> = rows.iter().map(|row| (row["server"].as_str(), row["down_after_ms"].as_u64())).collect();
+    let redis = |name| (Some(name), Some(1_000));
+    assert_eq!(servers, [(Some("ringheir"), None), redis("redis plain"), redis("redis + wait")]);
+    // Sentinels that hear nothing for a second have not chosen another before it is over.
+    for row in &rows[1..] {
+        assert!(row["pause_ms"]["p50"].as_f64() > Some(1_000.0), "{row}");
+        assert_eq!(row["applied_twice"], 0, "{row}");
+    }
 }
 
 #[test]

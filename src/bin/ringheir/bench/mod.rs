@@ -14,6 +14,8 @@ mod peer;
 mod promote;
 mod read;
 mod redis;
+#[cfg(feature = "sim")]
+mod redis_kill;
 mod replicate;
 mod reprotect;
 mod ring;
@@ -51,6 +53,9 @@ enum What {
     Read(read::Read),
     /// Sets over the Redis protocol, beside Redis with a replica.
     Redis(redis::Redis),
+    /// The kill of a primary under writes over the Redis protocol, beside Redis with sentinels.
+    #[cfg(feature = "sim")]
+    RedisKill(redis_kill::RedisKill),
     /// How long callers wait when a process is killed under load, again and again.
     Failover(failover::Failover),
     /// One of the other processes of a measurement.
@@ -73,6 +78,8 @@ impl Bench {
             What::Forward(forward) => forward.run(),
             What::Read(read) => read.run(),
             What::Redis(redis) => redis.run(),
+            #[cfg(feature = "sim")]
+            What::RedisKill(redis_kill) => redis_kill.run(),
             What::Failover(failover) => failover.run(),
             What::Peer(peer) => peer.run(),
             What::Bare(bare) => bare.run(),
