@@ -168,9 +168,20 @@ impl fmt::Debug for NodeId {
 macro_rules! counted_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(pub $inner);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let number = <$inner>::deserialize(deserializer)?;
+                // No count comes so far: it is garbage, and whoever went on counting from it would soon come to the end of numbers.
+                if number > <$inner>::MAX / 2 {
+                    return Err(de::Error::custom("a number that no count comes to"));
+                }
+                Ok(Self(number))
+            }
+        }
 
         impl $name {
             /// The one after this.
@@ -427,6 +438,20 @@ mod tests {
             crate::wire::codec::decode_message::<NodeId>(&bytes[1..], 64).expect("it reads what it wrote"),
             node
         );
+    }
+
+    #[test]
+    fn a_number_that_no_count_comes_to_is_refused_where_it_is_read() {
+        let read = |number| {
+            let bytes = crate::wire::codec::encode_message(9, &CommitNumber(number), 16).expect("small");
+            crate::wire::codec::decode_message::<CommitNumber>(&bytes[1..], 16)
+        };
+        for number in [0, 1 << 40, u64::MAX / 2] {
+            assert_eq!(read(number), Ok(CommitNumber(number)));
+        }
+        for number in [u64::MAX / 2 + 1, u64::MAX] {
+            assert!(read(number).is_err(), "{number}: it would be followed by another");
+        }
     }
 
     #[test]

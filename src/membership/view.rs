@@ -313,7 +313,7 @@ impl View {
 
     /// Every arc with its entry.
     pub fn entries(&self) -> impl Iterator<Item = (ArcId, &Arc<ArcEntry>)> {
-        (0u16..).map(ArcId).zip(&self.arcs)
+        (0..=u16::MAX).map(ArcId).zip(&self.arcs)
     }
 
     /// What an arc is, as far as this view can tell.

@@ -110,7 +110,7 @@ impl Backup {
     /// Takes a promoted primary's start: everything above `base` becomes equal to its tail.
     ///
     /// # Errors
-    /// This copy does not reach up to `base`: nothing was changed.
+    /// This copy does not reach up to `base`, or the tail does not go on from there without a gap: nothing was stored.
     pub fn handle_start(
         &mut self,
         since: ViewNumber,
@@ -122,7 +122,9 @@ impl Backup {
         if !rules.hold(Rule::CommitIdentity) {
             return tail.into_iter().try_for_each(|commit| self.handle_commit(commit, rules));
         }
-        if self.last() < base {
+        // Taken as it came, a tail with a gap would be this arc's history once this copy is promoted.
+        let goes_on = tail.iter().zip(base.0 + 1..).all(|(commit, number)| commit.id.number.0 == number);
+        if self.last() < base || !goes_on {
             return Err(Gap);
         }
         self.tail.retain(|c| c.id.number <= base);
@@ -158,5 +160,31 @@ impl Backup {
     #[must_use]
     pub fn into_parts(self) -> (Store, CommitNumber, VecDeque<Arc<Commit>>) {
         (self.store, self.folded, self.tail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::CommitId, replication::Changes};
+
+    const SINCE: ViewNumber = ViewNumber(2);
+
+    fn commits(numbers: &[u64]) -> Vec<Arc<Commit>> {
+        let id = |number: &u64| CommitId { since: SINCE, number: CommitNumber(*number) };
+        numbers.iter().map(|number| Arc::new(Commit { id: id(number), changes: Changes::new() })).collect()
+    }
+
+    #[test]
+    fn a_start_whose_tail_does_not_go_on_without_a_gap_is_not_stored() {
+        let mut backup = Backup::default();
+        let base = CommitNumber(2);
+        backup.handle_start(SINCE, CommitNumber(0), commits(&[1, 2]), Rules::default()).expect("the first history");
+        for wrong in [&[4][..], &[3, 5], &[4, 3], &[3, 3], &[2, 3]] {
+            assert_eq!(backup.handle_start(SINCE, base, commits(wrong), Rules::default()), Err(Gap), "{wrong:?}");
+            assert_eq!(backup.last(), base);
+        }
+        backup.handle_start(SINCE, base, commits(&[3, 4]), Rules::default()).expect("it goes on");
+        assert_eq!(backup.last(), CommitNumber(4));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::lifetime::Lifespan;
+use super::{lifetime::Lifespan, short_list::short_list};
 use crate::{
     blob::Blob,
     id::{CommitId, RequestId, SessionKey},
@@ -25,6 +25,7 @@ pub struct Commit {
     /// Its identity.
     pub id: CommitId,
     /// What it changes; empty for the `start` record of a promoted primary.
+    #[serde(deserialize_with = "short_list")]
     pub changes: Changes,
 }
 
@@ -64,6 +65,7 @@ pub enum Body {
     /// Events on top of what is there, and now and then a fresh image that holds them all.
     Events {
         /// The encoded events, in order.
+        #[serde(deserialize_with = "short_list")]
         events: Events,
         /// The state after them, when it was due.
         image: Option<Blob>,

@@ -20,6 +20,7 @@ mod replica;
 mod reply_table;
 mod rules;
 mod settings;
+mod short_list;
 mod stale;
 mod store;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::commit::ReplyEntry;
+use super::{commit::ReplyEntry, short_list::short_list};
 use crate::{
     blob::Blob,
     id::{ClientId, CommitNumber, RequestId},
@@ -63,6 +63,7 @@ struct Client {
     id: ClientId,
     floor: u64,
     /// In order of their sequence.
+    #[serde(deserialize_with = "short_list")]
     replies: SmallVec<[Remembered; 1]>,
     #[serde(skip)]
     used: Moment,
@@ -72,6 +73,7 @@ struct Client {
 /// before was answered: so there is room in place for one reply of one client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReplyTable {
+    #[serde(deserialize_with = "short_list")]
     clients: SmallVec<[Client; 1]>,
 }
 

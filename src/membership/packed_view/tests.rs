@@ -130,3 +130,9 @@ fn a_place_in_no_table_and_a_view_that_contradicts_itself_are_refused() {
     };
     assert_eq!(bent(two_strangers_vote), Err(Unpackable::Fault(ViewFault::Members)));
 }
+
+#[test]
+fn a_view_of_as_many_arcs_as_can_be_numbered_is_read() {
+    let view = founded(&["a", "b"], u16::MAX, 1);
+    assert_eq!(there_and_back(&view).entries().map(|(arc, _)| arc).last(), Some(ArcId(u16::MAX - 1)));
+}
