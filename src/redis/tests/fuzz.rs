@@ -1,5 +1,7 @@
 //! What may arrive from whoever connects: any bytes at all. Each run takes the corpus beside this file and some drawn bytes;
-//! `docs/redis.md` says how to run it for an hour.
+//! `docs/fuzzing.md` says how to run it for an hour. What a whole connection makes of them is in `strangers`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 
@@ -15,15 +17,23 @@ use crate::{
 
 const BOUNDS: Bounds = Bounds { strings: 1 << 10, string: 64 << 10, bytes: 256 << 10 };
 
+/// So many inputs are drawn in each run, beside the corpus.
+pub(super) const ROUNDS: usize = 1_000;
+
 #[test]
 fn bytes_of_whoever_connects_do_no_harm() {
-    bolero::check!().for_each(said);
+    let seen = AtomicUsize::new(0);
+    bolero::check!().with_iterations(ROUNDS).for_each(|bytes| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        said(bytes);
+    });
+    assert!(seen.into_inner() > ROUNDS, "the corpus was not found");
 }
 
 #[test]
 fn requests_that_changed_on_the_way_do_no_harm() {
     let requests: Vec<Vec<u8>> = super::like_redis::DIALOGUE.lines().map(as_array).collect();
-    bolero::check!().with_type::<(Vec<u16>, Vec<(u16, u8)>)>().for_each(|(which, changes)| {
+    bolero::check!().with_iterations(ROUNDS).with_type::<(Vec<u16>, Vec<(u16, u8)>)>().for_each(|(which, changes)| {
         let chosen = which.iter().map(|at| &requests[usize::from(*at) % requests.len()]);
         let mut bytes: Vec<u8> = chosen.flatten().copied().collect();
         for (at, byte) in changes {

@@ -4,8 +4,10 @@ mod client;
 mod fuzz;
 mod keys;
 mod like_redis;
+mod local;
 mod misuse;
 mod over_nodes;
+mod strangers;
 
 use std::time::Duration;
 
