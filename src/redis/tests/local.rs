@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -10,18 +11,20 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use smallvec::smallvec;
 use tokio::task::yield_now;
 
 use crate::{
-    Command, Readiness, Session as _, Types,
+    Readiness, Types,
     blob::Blob,
     error::{Error, ErrorKind},
     id::{ArcId, NodeName},
-    kinds::{self, Kind, LiveSession, Occasion, Op, Payload, Registry, Stored},
+    kinds::{self, Kind, LiveSession, Occasion, Op, Payload, Plain as _, Registry, Stored},
     moment::Moment,
     redis::{
-        door::{Door, Looked, Page, Part},
-        keys::{Change, Key, Look, Said},
+        door::{Ask, Asked, Calls, Came, Door, Looked, Page, Part},
+        keys::{Change, Key, Look, Said, register, said, written},
     },
     replication::Lifespan,
     session::SessionId,
@@ -56,7 +59,7 @@ impl Local {
     /// nobody knows.
     pub(super) fn new(value_max: usize, fails: usize) -> Self {
         let mut types = Types::new();
-        Key::register(&mut types);
+        register(&mut types);
         let registry = Registry::default();
         registry.register(types).expect("one kind");
         let kind = registry.kind(Key::KIND).expect("just registered");
@@ -77,13 +80,19 @@ impl Local {
         }
     }
 
-    fn run<T: serde::de::DeserializeOwned>(
+    async fn change_all(&self, id: SessionId, changes: Vec<Change>) -> Result<Vec<Said>, Error> {
+        self.begin().await?;
+        let keys = &mut *self.0.keys.lock().expect("no panic");
+        self.change_one(keys, &id, &changes, None)
+    }
+
+    fn run(
         &self,
         keys: &mut BTreeMap<SessionId, Held>,
         id: &SessionId,
         op: Op<'_>,
         expected: Option<u64>,
-    ) -> Result<(T, u64), Error> {
+    ) -> Result<(Blob, u64), Error> {
         let held = keys.entry(id.clone()).or_default();
         let occasion = Occasion {
             id,
@@ -109,7 +118,7 @@ impl Local {
         };
         held.life = run.life.filter(|_| held.image.is_some()).unwrap_or(held.life);
         held.version += 1;
-        Ok((codec::decode(&reply, usize::MAX).expect("what the kind encoded"), held.version))
+        Ok((reply, held.version))
     }
 
     fn change_one(
@@ -119,18 +128,51 @@ impl Local {
         changes: &[Change],
         expected: Option<u64>,
     ) -> Result<Vec<Said>, Error> {
-        let bodies: Vec<Blob> = changes.iter().map(encoded).collect();
-        let op = Op::Call { command: Change::NAME, payload: Payload::Many(&bodies), may_create: true };
-        let replies: Vec<serde_bytes::ByteBuf> = self.run(keys, id, op, expected)?.0;
-        Ok(replies.iter().map(|reply| codec::decode(reply, usize::MAX).expect("what the kind encoded")).collect())
+        let bodies: Vec<Blob> = changes.iter().map(written).collect();
+        let op = Op::Call { command: Key::COMMAND, payload: Payload::Many(&bodies), may_create: true };
+        let replies = self.run(keys, id, op, expected)?.0;
+        let replies: Vec<Blob> = codec::decode(&replies, usize::MAX).expect("what the kind encoded");
+        replies.iter().map(|reply| said(reply)).collect()
     }
 }
 
-fn encoded<C: Command>(command: &C) -> Blob {
-    codec::encode_named(command, usize::MAX).expect("a command can be encoded")
+/// The calls of one connection, each carried out by itself.
+pub(super) struct LocalCalls {
+    local: Local,
+    next: u64,
+    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = (u64, Came)> + Send>>>,
+}
+
+impl Calls for LocalCalls {
+    fn begin(&mut self, asked: Vec<Asked>) -> u64 {
+        let first = self.next;
+        for (number, Asked { id, ask, creates }) in (first..).zip(asked) {
+            let local = self.local.clone();
+            self.next += 1;
+            self.under_way.push(Box::pin(async move {
+                let came = match ask {
+                    Ask::Look(look) => local.look(id, look).await.map(|looked| smallvec![looked.said]),
+                    Ask::Change(change) => local.change(id, change, creates).await.map(|said| smallvec![said]),
+                    Ask::Changes(changes) => local.change_all(id, changes).await.map(Into::into),
+                };
+                (number, came)
+            }));
+        }
+        first
+    }
+
+    async fn next(&mut self, came: &mut Vec<(u64, Came)>) {
+        came.extend(self.under_way.next().await);
+    }
 }
 
 impl Door for Local {
+    type Calls = LocalCalls;
+
+    fn calls(&self) -> LocalCalls {
+        LocalCalls { local: self.clone(), next: 0, under_way: FuturesUnordered::new() }
+    }
+
     fn name(&self) -> NodeName {
         NodeName::new("a").expect("plain")
     }
@@ -154,21 +196,15 @@ impl Door for Local {
     async fn look(&self, id: SessionId, look: Look) -> Result<Looked, Error> {
         self.begin().await?;
         let keys = &mut *self.0.keys.lock().expect("no panic");
-        let payload = encoded(&look);
-        let (said, version) = self.run(keys, &id, Op::Answer { question: Look::NAME, payload: &payload }, None)?;
-        Ok(Looked { said, version })
+        let payload = written(&look);
+        let (reply, version) = self.run(keys, &id, Op::Answer { question: Key::QUESTION, payload: &payload }, None)?;
+        Ok(Looked { said: said(&reply)?, version })
     }
 
     async fn change(&self, id: SessionId, change: Change, _: bool) -> Result<Said, Error> {
         self.begin().await?;
         let keys = &mut *self.0.keys.lock().expect("no panic");
         Ok(self.change_one(keys, &id, &[change], None)?.pop().expect("one for one"))
-    }
-
-    async fn change_all(&self, id: SessionId, changes: Vec<Change>) -> Result<Vec<Said>, Error> {
-        self.begin().await?;
-        let keys = &mut *self.0.keys.lock().expect("no panic");
-        self.change_one(keys, &id, &changes, None)
     }
 
     async fn together(&self, parts: Vec<Part>) -> Result<Vec<Vec<Said>>, Error> {

@@ -53,7 +53,6 @@ fn request(operation: Operation) -> DataMessage {
     DataMessage::Calls([11, 12].map(|call| ForwardedCall { call, request: Arc::clone(&request) }).to_vec())
 }
 
-
 fn frame_of(content: ArcContent) -> DataMessage {
     let head = FrameHead { view: ViewNumber(3), generation: 5, number: 1 };
     let message = ArcMessage { arc: ArcId(4), since: ViewNumber(2), committed: CommitNumber(9), content };
@@ -95,7 +94,8 @@ pub(super) fn data() -> Vec<DataMessage> {
     let ack = |refused| LinkAck { generation: 5, upto: 7, stamp: ViewNumber(3), refused };
     let frames = contents.into_iter().chain(commits).map(frame_of);
     let acks = [false, true].map(|refused| DataMessage::Ack(1, ack(refused)));
-    let replies = outcomes().into_iter().map(|outcome| DataMessage::Replies(vec![ForwardedReply { call: 11, outcome }]));
+    let replies =
+        outcomes().into_iter().map(|outcome| DataMessage::Replies(vec![ForwardedReply { call: 11, outcome }]));
     frames.chain(acks).chain(operations().map(request)).chain(replies).collect()
 }
 
