@@ -36,6 +36,31 @@ fn json_is_one_object_on_the_last_line() {
 }
 
 #[test]
+fn a_redis_port_open_to_others_is_advised_against_and_allowed() {
+    let folder = std::env::temp_dir().join(format!("ringheir-check-config-redis-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let file = folder.join("open.toml");
+    let name = file.to_str().expect("UTF-8");
+    let good = std::fs::read_to_string("examples/cluster.toml").expect("the example");
+    let open = good
+        .replace("change-me", "hush")
+        .replace("name = \"shop\"", "name = \"shop\"\ninsecure = true")
+        .replace("name = \"a\"", "name = \"a\"\nredis = \"10.0.0.1:6379\"");
+    std::fs::write(&file, &open).expect("writable");
+    let (plain, json) = (check_config(&[name]), check_config(&[name, "--json"]));
+    std::fs::write(&file, open.replace("insecure", "redis_password = \"say this\"\ninsecure")).expect("writable");
+    let closed = check_config(&[name]);
+    std::fs::remove_dir_all(&folder).expect("our own folder");
+
+    let advice = "the `redis` address of a is outside loopback, and there is no `redis_password`";
+    assert_eq!((plain.status.code(), text(&plain.stderr)), (Some(0), ""), "advice, no error");
+    assert!(text(&plain.stdout).lines().any(|line| line.starts_with("note: line ") && line.contains(advice)));
+    assert!(text(&json.stdout).contains(advice), "{}", text(&json.stdout));
+    assert_eq!(closed.status.code(), Some(0));
+    assert!(!text(&closed.stdout).contains("note:") && !text(&closed.stdout).contains("say this"));
+}
+
+#[test]
 fn a_bad_file_exits_2_with_every_fault_on_stderr() {
     let folder = std::env::temp_dir().join(format!("ringheir-check-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");

@@ -221,6 +221,11 @@ pub(super) fn notes(cluster: &ClusterConfig, nodes: &[NodeConfig]) -> Vec<Found<
     if outside && cluster.secret.as_bytes() == b"change-me" {
         note(Spot::cluster("secret"), Advice::ExampleSecret);
     }
+    // Said once: one password is what all of them lack.
+    let open = nodes.iter().position(|node| node.redis.as_ref().is_some_and(|address| !address.is_loopback()));
+    if let (Some(i), None) = (open, &cluster.redis_password) {
+        note(Spot::node(i, "redis"), Advice::OpenRedis(nodes[i].name));
+    }
     found
 }
 

@@ -544,7 +544,7 @@ pub(super) const KEYS: &[Key] = &{
             "redis",
             "",
             ADDRESS,
-            "Where it serves [the Redis protocol](redis.md): no TLS, a password if `redis_password` says one. Without it, not at all.",
+            "Where it serves [the Redis protocol](redis.md): no TLS, a password if `redis_password` says one (`check-config` advises it outside loopback). Without it, not at all.",
         ),
         key(
             Node,

@@ -36,6 +36,8 @@ pub enum Advice {
     IdleWitness(NodeName),
     /// The secret is the one of the examples, and the cluster can be reached from outside.
     ExampleSecret,
+    /// A `redis` address that can be reached from outside, and no `redis_password`.
+    OpenRedis(NodeName),
 }
 
 impl fmt::Display for Note {
@@ -58,6 +60,11 @@ impl fmt::Display for Note {
             Advice::ExampleSecret => {
                 f.write_str("the secret is the one of the examples, and there are addresses outside loopback")
             }
+            Advice::OpenRedis(name) => write!(
+                f,
+                "the `redis` address of {name} is outside loopback, and there is no `redis_password`: whoever reaches it reads and \
+                 changes every key"
+            ),
         }
     }
 }

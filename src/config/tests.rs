@@ -616,6 +616,28 @@ fn notes_say_what_an_allowed_configuration_costs() {
 }
 
 #[test]
+fn a_redis_port_that_others_reach_without_a_password_is_noted_once() {
+    let open = |more: &str, address: &str| {
+        good(&with(more).replace("name = \"b\"", &format!("name = \"b\"\nredis = \"{address}:7302\"")))
+    };
+    let noted = |file: &ClusterFile| file.notes().iter().map(|note| note.advice.clone()).collect::<Vec<_>>();
+    for address in ["10.0.0.2", "0.0.0.0", "node-b"] {
+        let file = open("insecure = true", address);
+        assert_eq!(noted(&file), [Advice::OpenRedis(name("b"))], "{address}");
+        let note = file.notes()[0].to_string();
+        assert!(note.starts_with("line 1") && note.contains("`redis_password`"), "{note}");
+        assert_eq!(noted(&open("insecure = true\nredis_password = \"say this\"", address)), [], "{address}");
+    }
+    for address in ["127.0.0.1", "localhost"] {
+        assert_eq!(noted(&open("insecure = true", address)), [], "{address}");
+    }
+    let two = with("insecure = true")
+        .replace("name = \"b\"", "name = \"b\"\nredis = \"10.0.0.2:1\"")
+        .replace("name = \"c\"", "name = \"c\"\nredis = \"10.0.0.3:1\"");
+    assert_eq!(noted(&good(&two)), [Advice::OpenRedis(name("b"))]);
+}
+
+#[test]
 fn witnesses_vote_first_then_hosts_in_file_order() {
     let node = |name: &str, role: &str| {
         format!(
