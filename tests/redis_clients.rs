@@ -218,3 +218,13 @@ fn redis_cli_finds_at_the_next_node_what_the_dead_one_acknowledged() {
 fn redis_benchmark_runs_through_without_an_error_while_another_node_dies() {
     keeps_its_sessions(Command::new(program("redis/redis_benchmark.sh")));
 }
+
+#[test]
+fn locks_of_redis_py_are_held_extended_and_let_go_through_the_death_of_the_node_it_talks_to() {
+    keeps_its_sessions(python("python/locks.py"));
+}
+
+#[test]
+fn counters_in_the_caches_of_django_count_on_when_the_node_they_talk_to_is_dead() {
+    keeps_its_sessions(python("python/django_counters.py"));
+}

@@ -22,6 +22,7 @@ mod glob;
 mod id;
 mod info;
 mod keys;
+mod known_script;
 mod line;
 mod node;
 mod refusal;

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 /// How times are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(crate) enum Unit {
     Seconds,
     Millis,
     UnixSeconds,
@@ -99,15 +99,7 @@ impl Arguments {
 
     /// A time from now that may lie behind.
     pub(super) fn any_span(&self, number: i64, unit: Unit) -> Result<Span, Wrong> {
-        let millis = match unit {
-            Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1_000).ok_or_else(|| self.invalid_time())?,
-            Unit::Millis | Unit::UnixMillis => number,
-        };
-        let left = match unit {
-            Unit::Seconds | Unit::Millis => i128::from(millis),
-            Unit::UnixSeconds | Unit::UnixMillis => i128::from(millis) - i128::from(wall_clock::unix_millis()),
-        };
-        Ok(Span::of_millis(left))
+        unit.span(number).ok_or_else(|| self.invalid_time())
     }
 
     fn invalid_time(&self) -> Wrong {
@@ -115,8 +107,23 @@ impl Arguments {
     }
 }
 
+impl Unit {
+    /// So many of them from now; dates lie where they lie. `None`: beyond all that Redis takes.
+    pub(crate) fn span(self, number: i64) -> Option<Span> {
+        let millis = match self {
+            Self::Seconds | Self::UnixSeconds => number.checked_mul(1_000)?,
+            Self::Millis | Self::UnixMillis => number,
+        };
+        let left = match self {
+            Self::Seconds | Self::Millis => i128::from(millis),
+            Self::UnixSeconds | Self::UnixMillis => i128::from(millis) - i128::from(wall_clock::unix_millis()),
+        };
+        Some(Span::of_millis(left))
+    }
+}
+
 /// A whole number of 64 bits.
-pub(super) fn number(bytes: &[u8]) -> Result<i64, Wrong> {
+pub(crate) fn number(bytes: &[u8]) -> Result<i64, Wrong> {
     std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(NO_NUMBER)
 }
 

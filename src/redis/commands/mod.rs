@@ -13,13 +13,13 @@ mod table;
 
 use bytes::Bytes;
 
-pub(super) use self::{
-    arguments::Wrong,
-    request::{Do, Hello, Keyed, Request, Scanned, Script, Tell},
-};
 use self::{
     arguments::{Arguments, shown, wrong_number},
     table::find,
+};
+pub(super) use self::{
+    arguments::{Unit, Wrong, number},
+    request::{Do, Hello, Keyed, Request, Scanned, Script, Tell},
 };
 
 /// So much of what a client wrote stands in the words about it, in bytes.

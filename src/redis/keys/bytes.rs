@@ -113,7 +113,10 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{super::Value, *};
+    use super::{
+        super::{Only, Value},
+        *,
+    };
 
     fn set(text: &'static [u8], span: Span) -> Change {
         Change::Set(Bytes::from_static(text), When::Always, span, Old::Set)
@@ -161,6 +164,12 @@ mod tests {
         let first = |blob: Blob| blob[0];
         assert_eq!(first(written(&set(b"", Span::Kept))), 0);
         assert_eq!(first(written(&Change::Look(Look::Text))), 14);
+        let scripts = [
+            Change::ExpireIf(Bytes::new(), Span::Over, Only::Always),
+            Change::ProlongIf(Bytes::new(), 1),
+            Change::AddIfAny(1),
+        ];
+        assert_eq!(scripts.map(|change| first(written(&change))), [15, 16, 17]);
         assert_eq!(first(written(&Look::FieldLength(Bytes::new()))), 14);
         assert_eq!(first(written(&Said::No(super::super::Complaint::WrongType))), 8);
         assert_eq!([first(written(&Value::Text(Bytes::new()))), first(written(&Value::Hash(BTreeMap::new())))], [0, 1]);

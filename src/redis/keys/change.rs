@@ -61,6 +61,12 @@ pub(crate) enum Change {
     AddToField(Bytes, i64),
     /// A question in the midst of commands.
     Look(Look),
+    /// Sets its end if its string is this, under that condition; whether that was done.
+    ExpireIf(Bytes, Span, Only),
+    /// Adds so many milliseconds to what is left of its time if its string is this and it ends; whether that was done.
+    ProlongIf(Bytes, i64),
+    /// Adds to the number if there is one, and tells it.
+    AddIfAny(i64),
 }
 
 impl Change {
@@ -117,7 +123,8 @@ impl Key {
                 self.value = Some(Value::Text(text.freeze()));
                 Said::count(length)
             }
-            Change::Add(more) => {
+            Change::AddIfAny(_) if self.value.is_none() => Said::Nothing,
+            Change::Add(more) | Change::AddIfAny(more) => {
                 let before = match self.text()? {
                     Some(text) => number::read(text).ok_or(Complaint::NotANumber)?,
                     None => 0,
@@ -140,19 +147,19 @@ impl Key {
             }
             Change::Delete => flag(self.value.take().is_some()),
             Change::DeleteIf(this) => {
-                let is_it = self.text()?.is_some_and(|text| *text == this);
+                let is_it = self.is(&this)?;
                 if is_it {
                     self.value = None;
                 }
                 flag(is_it)
             }
-            Change::Expire(span, only) => {
-                let takes = self.value.is_some() && only.holds(span, life.expires_in().map(millis));
-                if takes {
-                    self.live_for(span, life);
-                }
-                flag(takes)
+            Change::ExpireIf(this, span, only) => flag(self.is(&this)? && self.expire(span, only, life)),
+            Change::ProlongIf(this, more) => {
+                let left = if self.is(&this)? { life.expires_in() } else { None };
+                let prolonged = |left| Span::of_millis(i128::from(millis(left)) + i128::from(more));
+                flag(left.is_some_and(|left| self.expire(prolonged(left), Only::With, life)))
             }
+            Change::Expire(span, only) => flag(self.expire(span, only, life)),
             Change::Persist => {
                 let ends = self.value.is_some() && life.expires_in().is_some();
                 if ends {
@@ -197,6 +204,19 @@ impl Key {
     fn become_(&mut self, value: Value, span: Span, life: &mut Life) {
         self.value = Some(value);
         self.live_for(span, life);
+    }
+
+    fn is(&self, this: &Bytes) -> Result<bool, Complaint> {
+        Ok(self.text()?.is_some_and(|text| text == this))
+    }
+
+    /// Whether it was done.
+    fn expire(&mut self, span: Span, only: Only, life: &mut Life) -> bool {
+        let takes = self.value.is_some() && only.holds(span, life.expires_in().map(millis));
+        if takes {
+            self.live_for(span, life);
+        }
+        takes
     }
 
     fn live_for(&mut self, span: Span, life: &mut Life) {

@@ -277,7 +277,7 @@ async fn a_lock_is_released_by_its_holder_alone() {
         ("SET k_LOCK yours NX PX 10000", "OK"),
         (&format!("SCRIPT LOAD {SCRIPT}"), "\"b70c2384248f88e6b75b9f89241a180f856ad852\""),
         ("SCRIPT EXISTS b70c2384248f88e6b75b9f89241a180f856ad852 00", "[1 0]"),
-        ("EVAL 'return 1' 0", "-ERR scripts are not offered, but for the one that deletes a key if it has this value"),
+        ("EVAL 'return 1' 0", "-ERR scripts are not offered, but for those of locks and counters that are known by their text"),
     ])
     .await;
 }
