@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 
 use super::{
     arcs::Arcs,
-    commands::{Hello, Keyed, Request, Wrong},
+    commands::{BYTES_MAX, Full, Gathered, Hello, Keyed, REQUESTS_MAX, Request, Wrong},
     frames::{Protocol, Reply},
     refusal,
     secret::Password,
+    wall_clock,
 };
 use crate::{Readiness, id::ArcId, session::SessionId};
 
-/// Requests that one transaction gathers.
-const GATHERED_MAX: usize = 4_096;
 /// Keys that one connection watches, and channels it listens to.
 const REMEMBERED_MAX: usize = 4_096;
 
@@ -43,14 +42,6 @@ pub(super) struct Client {
     pub(super) written: Arcs,
 }
 
-/// A transaction that is being gathered.
-#[derive(Debug, Default)]
-struct Gathered {
-    requests: Vec<Keyed>,
-    /// Bytes of what it was told, about.
-    is_broken: bool,
-}
-
 /// What becomes of a request that the connection itself can see to.
 #[derive(Debug)]
 pub(super) enum Seen {
@@ -61,7 +52,7 @@ pub(super) enum Seen {
     /// It is for keys, or for the node.
     Passed(Request),
     /// A transaction is to be carried out.
-    Commit(Vec<Keyed>),
+    Commit(Gathered),
     /// It is answered, and then the connection is closed.
     Last(Reply),
 }
@@ -105,7 +96,7 @@ impl Client {
             Ok(request) => request,
             Err(wrong) => {
                 if let Some(gathered) = &mut self.transaction {
-                    gathered.is_broken = true;
+                    gathered.spoil();
                 }
                 return Seen::Answered(wrong.into());
             }
@@ -121,7 +112,8 @@ impl Client {
         self.answer(request, password, readiness)
     }
 
-    fn answer(&mut self, request: Request, password: Option<&Password>, readiness: Readiness) -> Seen {
+    /// Answers it, or passes it on; the same to a request of a transaction, once that is carried out.
+    pub(super) fn answer(&mut self, request: Request, password: Option<&Password>, readiness: Readiness) -> Seen {
         Seen::Answered(match request {
             Request::Answered(reply) => reply,
             // Whoever looks by `PING` for a node to turn to is not to find this one.
@@ -158,6 +150,7 @@ impl Client {
                 }
             }
             Request::Id => Reply::Number(self.id),
+            Request::Time => time(),
             Request::ClientInfo => Reply::Text(format!(
                 "id={} name={} db={} resp={}\n",
                 self.id,
@@ -167,7 +160,7 @@ impl Client {
             )),
             Request::Multi if self.transaction.is_some() => Reply::error("ERR MULTI calls can not be nested"),
             Request::Multi => {
-                self.transaction = Some(Gathered::default());
+                self.transaction = Some(Gathered::within(self.database));
                 Reply::OK
             }
             Request::Discard if self.transaction.take().is_some() => {
@@ -177,11 +170,11 @@ impl Client {
             Request::Discard => Reply::error("ERR DISCARD without MULTI"),
             Request::Exec => match self.transaction.take() {
                 None => Reply::error("ERR EXEC without MULTI"),
-                Some(Gathered { is_broken: true, .. }) => {
+                Some(gathered) if gathered.is_broken() => {
                     self.watched.clear();
                     Reply::error("EXECABORT Transaction discarded because of previous errors.")
                 }
-                Some(gathered) => return Seen::Commit(gathered.requests),
+                Some(gathered) => return Seen::Commit(gathered),
             },
             Request::Watch(_) if self.transaction.is_some() => Reply::error("ERR WATCH inside MULTI is not allowed"),
             Request::Unwatch => {
@@ -216,19 +209,23 @@ impl Client {
 
     fn gather(&mut self, request: Request) -> Reply {
         let Some(gathered) = &mut self.transaction else { return Reply::OK };
-        let keyed = match request {
-            Request::Keyed(keyed @ (Keyed::One(..) | Keyed::Sum(..) | Keyed::Each(..) | Keyed::SetAll(_))) => keyed,
+        let came = match request {
+            Request::Keyed(keyed @ (Keyed::One(..) | Keyed::Sum(..) | Keyed::Each(..) | Keyed::SetAll(_))) => {
+                gathered.add(keyed)
+            }
+            request if request.is_beside_keys() => gathered.add_beside(request),
             _ => {
-                gathered.is_broken = true;
-                return Reply::error("ERR this command is not offered in a transaction: only those of single keys are");
+                gathered.spoil();
+                return Reply::error(
+                    "ERR this command is not offered in a transaction: only those of single keys are, and those of none",
+                );
             }
         };
-        if gathered.requests.len() >= GATHERED_MAX {
-            gathered.is_broken = true;
-            return Reply::error(format!("ERR a transaction has at most {GATHERED_MAX} commands"));
+        match came {
+            Ok(()) => Reply::Status("QUEUED"),
+            Err(Full::Requests) => Reply::error(format!("ERR a transaction has at most {REQUESTS_MAX} commands")),
+            Err(Full::Bytes) => Reply::error(format!("ERR a transaction has at most {BYTES_MAX} bytes")),
         }
-        gathered.requests.push(keyed);
-        Reply::Status("QUEUED")
     }
 
     fn hello(&mut self, hello: Hello, password: Option<&Password>) -> Reply {
@@ -308,6 +305,12 @@ impl Client {
         let count = i64::try_from(self.channels.len()).unwrap_or(i64::MAX);
         Reply::Push(vec![Reply::bytes(word), channel, Reply::Number(count)])
     }
+}
+
+fn time() -> Reply {
+    let millis = wall_clock::unix_millis();
+    let part = |number: i64| Reply::bytes(number.to_string());
+    Reply::List(vec![part(millis / 1_000), part(millis % 1_000 * 1_000)])
 }
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     alone::{Alone, Over, commit::split},
     client::{Client, Seen},
-    commands::{self, Keyed, Request},
+    commands::{self, Gathered, Keyed, Request},
     door::{Calls, Came, Door},
     frames::{Reply, Requests},
     id::{arc_of, id_of},
@@ -295,7 +295,7 @@ impl<D: Door> Connection<D> {
                     self.closes = true;
                 }
                 Seen::Passed(request) => return Some(request),
-                Seen::Commit(requests) => return Some(Request::Commit(requests)),
+                Seen::Commit(gathered) => return Some(Request::Commit(gathered)),
             }
         }
         None
@@ -361,29 +361,49 @@ impl<D: Door> Connection<D> {
             Request::Keyed(Keyed::SetAll(pairs)) => Alone::SetAll(database, pairs),
             Request::Keyed(Keyed::Rename(from, to)) => Alone::Rename(database, from, to),
             Request::Watch(keys) => Alone::Watch(database, keys),
-            Request::Commit(requests) => {
-                Alone::Commit { database, requests, watched: std::mem::take(&mut self.client.watched) }
+            Request::Commit(Gathered { keyed: requests, beside, .. }) => {
+                Alone::Commit { requests, beside, watched: std::mem::take(&mut self.client.watched) }
             }
             Request::Wait { copies, millis } => {
                 Alone::Wait { arcs: self.client.written.iter().collect(), copies, millis }
             }
             request => {
-                let reply = match request {
-                    Request::Role => info::role(&door),
-                    Request::LoadScript(text) => self.shared.scripts.load(&text).map_or_else(Reply::from, Reply::bytes),
-                    Request::KnownScripts(digests) => self.shared.scripts.known(&digests),
-                    Request::FlushScripts => {
-                        self.shared.scripts.forget();
-                        Reply::OK
-                    }
-                    other => unreachable!("{other:?} is seen to by the client"),
-                };
+                let reply = self.of_the_node(request, &door);
                 self.line.ready(protocol, reply);
                 return;
             }
         };
         let number = self.line.wait(protocol, super::line::Join::Done, 1);
         self.alone = Some((number, Box::pin(alone.run(door))));
+    }
+
+    /// What the node answers without asking a key.
+    fn of_the_node(&self, request: Request, door: &D) -> Reply {
+        match request {
+            Request::Info(sections) => info::info(&self.shared, &sections),
+            Request::Role => info::role(door),
+            Request::LoadScript(text) => self.shared.scripts.load(&text).map_or_else(Reply::from, Reply::bytes),
+            Request::KnownScripts(digests) => self.shared.scripts.known(&digests),
+            Request::FlushScripts => {
+                self.shared.scripts.forget();
+                Reply::OK
+            }
+            other => unreachable!("{other:?} is seen to by the client, or by itself"),
+        }
+    }
+
+    /// Puts what a transaction has beside its keys among the replies of those.
+    fn answer_beside(&mut self, beside: Vec<(usize, Request)>, replies: &mut Vec<Reply>) {
+        let Some(door) = self.shared.door() else { return };
+        for (at, request) in beside {
+            let password = self.shared.settings.password.as_ref();
+            let reply = match self.client.answer(request, password, self.shared.readiness()) {
+                Seen::Answered(reply) => reply,
+                Seen::Passed(request) => self.of_the_node(request, &door),
+                other => unreachable!("a transaction gathers nothing that is answered by {other:?}"),
+            };
+            replies.insert(at, reply);
+        }
     }
 
     fn start(&mut self, units: Vec<Unit>) {
@@ -440,8 +460,11 @@ impl<D: Door> Connection<D> {
 
     fn over(&mut self, (number, over): (u64, Over)) {
         self.alone = None;
-        let Over { reply, watched, written } = over;
+        let Over { mut reply, beside, watched, written } = over;
         written.into_iter().for_each(|arc| self.client.wrote(arc));
+        if let Ok(Reply::List(replies)) = &mut reply {
+            self.answer_beside(beside, replies);
+        }
         let reply = match reply {
             Ok(_) if !watched.is_empty() => Ok(self.client.watch(watched)),
             reply => reply,

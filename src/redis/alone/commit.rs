@@ -37,19 +37,14 @@ impl Commit {
     ///
     /// # Errors
     /// They lie in several arcs.
-    pub(super) fn gather(
-        database: u8,
-        requests: Vec<Keyed>,
-        watched: Vec<(SessionId, u64)>,
-        arcs: u16,
-    ) -> Result<Self, Wrong> {
+    pub(super) fn gather(requests: Vec<(u8, Keyed)>, watched: Vec<(SessionId, u64)>, arcs: u16) -> Result<Self, Wrong> {
         let mut commit = Self { parts: Vec::new(), requests: Vec::with_capacity(requests.len()) };
         let mut places: BTreeMap<SessionId, usize> = BTreeMap::new();
         for (id, version) in watched {
             places.insert(id.clone(), commit.parts.len());
             commit.parts.push(Part { id, changes: Vec::new(), expected: Some(version) });
         }
-        for request in requests {
+        for (database, request) in requests {
             let (join, does) = split(request);
             let mut stands = Vec::with_capacity(does.len());
             for (key, does) in does {

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use self::commit::Commit;
 use super::{
-    commands::{Keyed, Scanned},
+    commands::{Keyed, Request, Scanned},
     door::Door,
     frames::Reply,
     id::id_of,
@@ -37,8 +37,10 @@ pub(super) enum Alone {
     Rename(u8, Bytes, Bytes),
     Watch(u8, Vec<Bytes>),
     Commit {
-        database: u8,
-        requests: Vec<Keyed>,
+        /// Each with its database.
+        requests: Vec<(u8, Keyed)>,
+        /// What is answered beside them once they are done, each with its place among all.
+        beside: Vec<(usize, Request)>,
         watched: Vec<(SessionId, u64)>,
     },
     Wait {
@@ -52,6 +54,8 @@ pub(super) enum Alone {
 #[derive(Debug)]
 pub(super) struct Over {
     pub(super) reply: Result<Reply, Unknown>,
+    /// What the connection is to answer, too, at these places of the list: a transaction was carried out.
+    pub(super) beside: Vec<(usize, Request)>,
     /// Keys that are watched from now on, with their versions.
     pub(super) watched: Vec<(SessionId, u64)>,
     /// Arcs that were written in.
@@ -85,7 +89,7 @@ impl From<super::commands::Wrong> for Stop {
 impl Alone {
     /// Sees to it.
     pub(super) async fn run<D: Door>(self, door: D) -> Over {
-        let (mut watched, mut written) = (Vec::new(), Vec::new());
+        let (mut beside, mut watched, mut written) = (Vec::new(), Vec::new(), Vec::new());
         let reply = match self {
             Self::Keys(database, pattern) => scan::keys(&door, database, &pattern).await,
             Self::Scan(database, scanned) => scan::scan(&door, database, scanned).await,
@@ -94,8 +98,9 @@ impl Alone {
             Self::SetAll(database, pairs) => commit::set_all(&door, database, pairs, &mut written).await,
             Self::Rename(database, from, to) => rename::rename(&door, database, &from, &to, &mut written).await,
             Self::Watch(database, keys) => watch(&door, database, &keys, &mut watched).await,
-            Self::Commit { database, requests, watched } => {
-                match Commit::gather(database, requests, watched, door.arcs()) {
+            Self::Commit { requests, beside: others, watched } => {
+                beside = others;
+                match Commit::gather(requests, watched, door.arcs()) {
                     Ok(commit) => commit.carry_out(&door, &mut written).await,
                     Err(wrong) => Err(wrong.into()),
                 }
@@ -106,7 +111,7 @@ impl Alone {
             Ok(reply) | Err(Stop::Said(reply)) => Ok(reply),
             Err(Stop::Unknown) => Err(Unknown),
         };
-        Over { reply, watched, written }
+        Over { reply, beside, watched, written }
     }
 }
 

@@ -4,6 +4,7 @@
 //! any key, in the words that Redis has for it.
 
 mod arguments;
+mod gathered;
 mod hashes;
 mod keys;
 mod request;
@@ -19,6 +20,7 @@ use self::{
 };
 pub(super) use self::{
     arguments::{Unit, Wrong, number},
+    gathered::{BYTES_MAX, Full, Gathered, REQUESTS_MAX},
     request::{Do, Hello, Keyed, Request, Scanned, Script, Tell},
 };
 

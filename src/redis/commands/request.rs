@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 
-use super::super::{
-    frames::{Protocol, Reply},
-    keys::{Change, Look, Span},
+use super::{
+    super::{
+        frames::{Protocol, Reply},
+        keys::{Change, Look, Span},
+    },
+    gathered::Gathered,
 };
 
 /// What is done with one key.
@@ -115,6 +118,8 @@ pub(crate) enum Request {
     Id,
     /// What is known of it.
     ClientInfo,
+    /// The date.
+    Time,
     /// Sections of what is known of the node.
     Info(Vec<String>),
     /// Whether it serves alone.
@@ -131,7 +136,7 @@ pub(crate) enum Request {
     /// Carry it out.
     Exec,
     /// What was gathered, to be carried out; made of `Exec` by the connection.
-    Commit(Vec<Keyed>),
+    Commit(Gathered),
     /// Forget it.
     Discard,
     /// The next transaction is carried out only if these are as they are now.
@@ -194,6 +199,28 @@ impl Request {
         matches!(self, Self::Auth(..) | Self::Hello(_) | Self::Quit | Self::Reset | Self::Http)
     }
 
+    /// Whether a transaction takes it although it concerns no key: the connection or its node answers it at once, and nothing else is
+    /// asked.
+    pub(crate) const fn is_beside_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Answered(_)
+                | Self::Ping(_)
+                | Self::Select(_)
+                | Self::SetName(_)
+                | Self::GetName
+                | Self::Id
+                | Self::ClientInfo
+                | Self::Time
+                | Self::Info(_)
+                | Self::Role
+                | Self::Unwatch
+                | Self::LoadScript(_)
+                | Self::KnownScripts(_)
+                | Self::FlushScripts
+        )
+    }
+
     /// Whether it is carried out although a transaction is being gathered.
     pub(crate) const fn is_about_the_transaction(&self) -> bool {
         matches!(
@@ -213,6 +240,17 @@ impl Keyed {
             Self::Rename(from, to) => ([Some(from), Some(to)], &[][..], &[][..]),
         };
         few.into_iter().flatten().chain(many).chain(pairs.iter().map(|(key, _)| key))
+    }
+
+    /// How many bytes it names and writes.
+    pub(super) fn bytes(&self) -> usize {
+        let names: usize = self.keys().map(Bytes::len).sum();
+        let writes = match self {
+            Self::One(_, Do::Change(change), _) => change.bytes(),
+            Self::SetAll(pairs) => pairs.iter().map(|(_, value)| value.len()).sum(),
+            _ => 0,
+        };
+        names + writes
     }
 }
 

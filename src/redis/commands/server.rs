@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     super::{
         frames::{Protocol, Reply},
-        glob, wall_clock,
+        glob,
     },
     arguments::{Arguments, Wrong, lower, shown, wrong_number},
     request::{Hello, Request, Script},
@@ -223,7 +223,5 @@ pub(super) fn script(arguments: &mut Arguments) -> Result<Request, Wrong> {
 }
 
 pub(super) fn time(_: &mut Arguments) -> Result<Request, Wrong> {
-    let millis = wall_clock::unix_millis();
-    let part = |number: i64| Reply::bytes(number.to_string());
-    Ok(Request::Answered(Reply::List(vec![part(millis / 1_000), part(millis % 1_000 * 1_000)])))
+    Ok(Request::Time)
 }

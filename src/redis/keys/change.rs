@@ -74,6 +74,22 @@ impl Change {
     pub(crate) const fn is_plain_set(&self) -> bool {
         matches!(self, Self::Set(_, When::Always, _, Old::Set))
     }
+
+    /// How many bytes it writes or compares.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Set(text, ..)
+            | Self::Append(text)
+            | Self::DeleteIf(text)
+            | Self::ExpireIf(text, ..)
+            | Self::ProlongIf(text, _) => text.len(),
+            Self::SetFields(fields, _) => fields.iter().map(|(field, value)| field.len() + value.len()).sum(),
+            Self::SetFieldIfAbsent(field, value) => field.len() + value.len(),
+            Self::DeleteFields(fields) => fields.iter().map(Bytes::len).sum(),
+            Self::AddToField(field, _) => field.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl Key {

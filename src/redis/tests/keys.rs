@@ -265,6 +265,41 @@ async fn a_transaction_is_one_commit_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_answers_what_concerns_no_key_in_its_place() {
+    let (_node, _server, mut client) = one().await;
+    for line in ["MULTI", "TIME", "SET {t}a 1", "CLIENT ID", "INFO server", "ROLE", "COMMAND COUNT"] {
+        assert_eq!(client.ask(line).await, if line == "MULTI" { "OK" } else { "QUEUED" }, "{line}");
+    }
+    let said = client.ask("EXEC").await;
+    let (time, rest) = said.split_once("] OK 1 ").expect("the time, then the key, then who asks");
+    let seconds: u64 = time.trim_matches(['[', '"']).split('"').next().expect("seconds").parse().expect("a number");
+    assert!(seconds > 1_700_000_000, "{said}");
+    assert!(rest.contains("redis_version") && rest.contains("[\"master\" ") && rest.ends_with(" 77]"), "{said}");
+    for (line, wanted) in [
+        ("MULTI", "OK"),
+        (
+            "WAIT 0 0",
+            "-ERR this command is not offered in a transaction: only those of single keys are, and those of none",
+        ),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+        ("MULTI", "OK"),
+        ("SET {t}a 2", "QUEUED"),
+        ("SELECT 99", "-ERR DB index is out of range"),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+        ("GET {t}a", "1"),
+        ("MULTI", "OK"),
+        ("SELECT 4", "QUEUED"),
+        ("SET one 1", "QUEUED"),
+        ("SET two 1", "QUEUED"),
+        ("EXEC", "-CROSSSLOT Keys in request don't hash to the same slot"),
+        ("CLIENT INFO", "id=1 name= db=0 resp=2\n"),
+    ] {
+        let said = client.ask(line).await;
+        assert_eq!(said.trim_matches('"'), wanted, "{line}: nothing of it was done");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_is_released_by_its_holder_alone() {
     const SCRIPT: &str =
         r#"'if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) else return 0 end'"#;
@@ -277,7 +312,10 @@ async fn a_lock_is_released_by_its_holder_alone() {
         ("SET k_LOCK yours NX PX 10000", "OK"),
         (&format!("SCRIPT LOAD {SCRIPT}"), "\"b70c2384248f88e6b75b9f89241a180f856ad852\""),
         ("SCRIPT EXISTS b70c2384248f88e6b75b9f89241a180f856ad852 00", "[1 0]"),
-        ("EVAL 'return 1' 0", "-ERR scripts are not offered, but for those of locks and counters that are known by their text"),
+        (
+            "EVAL 'return 1' 0",
+            "-ERR scripts are not offered, but for those of locks and counters that are known by their text",
+        ),
     ])
     .await;
 }
