@@ -45,6 +45,9 @@ const READ: usize = 16 << 10;
 const SMALL: usize = 64 << 10;
 /// How often it looks after what takes too long.
 const LOOK: Duration = Duration::from_secs(1);
+/// What is still read of one whose request was wrong, so that it comes to read the word about it: closed at once, it would find a
+/// reset instead.
+const HEARD_OUT: (u64, Duration) = (64 << 20, Duration::from_secs(1));
 /// Calls of one connection under way at once where there is little room.
 const FEW: usize = 16;
 
@@ -75,6 +78,8 @@ pub(super) struct Connection<D: Door> {
     alone: Option<(u64, Under<Over>)>,
     /// No more is read.
     closes: bool,
+    /// What was read last was no request.
+    is_wrong: bool,
     /// How much of what all connections keep together is counted as this one's.
     kept: usize,
     slow: Slow,
@@ -112,6 +117,7 @@ impl<D: Door> Connection<D> {
             came: Vec::new(),
             alone: None,
             closes: false,
+            is_wrong: false,
             kept: 0,
             slow: Slow::default(),
         }
@@ -172,6 +178,10 @@ impl<D: Door> Connection<D> {
             write.shutdown().await
         });
         let _ = said.await;
+        if self.is_wrong {
+            let (most, patience) = HEARD_OUT;
+            let _ = tokio::time::timeout(patience, tokio::io::copy(&mut read.take(most), &mut tokio::io::sink())).await;
+        }
     }
 
     /// So much was written; whether the connection is still of use.
@@ -276,7 +286,7 @@ impl<D: Door> Connection<D> {
                 Ok(None) => return None,
                 Err(fault) => {
                     self.line.last(self.client.protocol, Reply::error(fault.to_string()));
-                    self.closes = true;
+                    (self.closes, self.is_wrong) = (true, true);
                     return None;
                 }
             };

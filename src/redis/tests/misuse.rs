@@ -114,6 +114,16 @@ async fn strangers_say_the_password_first_and_send_little() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_writes_far_too_much_reads_the_word_about_it() {
+    let (_node, _server, mut client) = one().await;
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 20 << 20)).await;
+    // As a client that writes all of it before it reads.
+    client.send(vec![b'x'; 20 << 20]).await;
+    assert_eq!(client.hear().await, "-ERR Protocol error: invalid bulk length");
+    assert_eq!(client.hear().await, "closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
     let patience = Duration::from_secs(1);
     let settings =
