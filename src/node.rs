@@ -262,6 +262,14 @@ impl Node {
         self.0.shared.outlook.borrow().clone()
     }
 
+    /// Waits until what it sees of the ring is so. A node that has stopped sees nothing new: that is never.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn until_outlook(&self, is_so: impl FnMut(&Outlook) -> bool) {
+        if self.0.shared.outlook.subscribe().wait_for(is_so).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> EventReceiver {

@@ -3,6 +3,7 @@
 //!
 //! A client reads the addresses of the nodes from `NODES`, makes its sessions, prints `kill me`, is told `killed` when the
 //! first node is dead, and prints `kept` if all that was acknowledged is there. It judges; this starts, kills and listens.
+//! Others meet the words by which a node has them ask again (`LOADING`, `TRYAGAIN`, `BUSY`), from nodes that mean it.
 //! That a client is not installed is a failure: `scripts/test-needs` installs all.
 #![cfg(feature = "cli")]
 #![expect(clippy::disallowed_methods, reason = "deadlines of a test over real processes are real time")]
@@ -18,6 +19,7 @@ mod ring;
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -36,7 +38,14 @@ const SILENT_AT_MOST: Duration = Duration::from_secs(150);
 
 /// A ring that is whole, each node of which has a Redis port, and the addresses of those.
 fn ring_with_redis() -> (Ring, String) {
-    let mut ring = Ring::new(&NODES, "");
+    let (mut ring, addresses) = unstarted_ring("");
+    ring.start_all();
+    (ring, addresses)
+}
+
+/// The same before any of its nodes runs, with `more` lines in its file.
+fn unstarted_ring(more: &str) -> (Ring, String) {
+    let ring = Ring::new(&NODES, more);
     let addresses: Vec<String> = (0..).zip(NODES).map(|(n, _)| format!("127.0.0.1:{}", ring.spare_port(n))).collect();
     let mut unsaid = addresses.iter();
     let mut text = String::new();
@@ -50,7 +59,6 @@ fn ring_with_redis() -> (Ring, String) {
     }
     assert!(unsaid.next().is_none(), "the nodes of the cluster file are written otherwise: {text}");
     ring.file("cluster.toml", &text);
-    ring.start_all();
     (ring, addresses.join(","))
 }
 
@@ -82,6 +90,16 @@ impl Client {
         Self { child, orders, said, complaints }
     }
 
+    fn tell(&mut self, word: &str) {
+        self.orders.write_all(format!("{word}\n").as_bytes()).expect("it waits for this line");
+    }
+
+    fn must_end_well(&mut self) {
+        self.must_say("kept");
+        let status = self.child.wait().expect("our child");
+        assert!(status.success(), "{status}:\n{}", self.complained());
+    }
+
     fn must_say(&self, expected: &str) {
         let said = match self.said.recv_timeout(SILENT_AT_MOST) {
             Ok(said) => said,
@@ -107,18 +125,62 @@ impl Drop for Client {
 /// Runs a client through the death of the first node.
 fn keeps_its_sessions(command: Command) {
     let (mut ring, nodes) = ring_with_redis();
-    let complaints = ring.file("client.log", "");
-    let mut client = Client::start(command, &nodes, complaints);
+    let mut client = Client::start(command, &nodes, ring.file("client.log", ""));
     client.must_say("kill me");
     ring.kill("a");
-    client.orders.write_all(b"killed\n").expect("it waits for this line");
-    client.must_say("kept");
-    let status = client.child.wait().expect("our child");
-    assert!(status.success(), "{status}:\n{}", client.complained());
-    for name in ["b", "c"] {
+    client.tell("killed");
+    client.must_end_well();
+    nobody_panicked(&ring, &["b", "c"]);
+}
+
+fn nobody_panicked(ring: &Ring, names: &[&str]) {
+    for name in names {
         let log = ring.node(name).log();
         assert!(!log.contains("panicked"), "{name} panicked:\n{log}");
     }
+}
+
+/// Runs a client on a node that is not in the ring until the others are started.
+fn waits_while_it_is_loading(command: Command) {
+    let (mut ring, nodes) = unstarted_ring("");
+    ring.start("a");
+    let up = nodes.split(',').next().expect("three").to_owned();
+    ring::wait_for("a's Redis port", || TcpStream::connect(&up).ok());
+    let mut client = Client::start(command, &nodes, ring.file("client.log", ""));
+    client.must_say("start the others");
+    assert!(!ring.node("a").is_ready(), "a node alone is in no ring");
+    ring.start("b");
+    ring.start("c");
+    client.tell("started");
+    client.must_end_well();
+    nobody_panicked(&ring, &NODES);
+}
+
+/// Runs a client on a node of three while the other two hang.
+fn asks_again_until_there_is_a_majority(command: Command) {
+    let (ring, nodes) = ring_with_redis();
+    let mut client = Client::start(command, &nodes, ring.file("client.log", ""));
+    client.must_say("stop the others");
+    for name in ["b", "c"] {
+        ring.node(name).signal(Signal::STOP);
+    }
+    client.tell("stopped");
+    client.must_say("let them go on");
+    for name in ["b", "c"] {
+        ring.node(name).signal(Signal::CONT);
+    }
+    client.tell("going on");
+    client.must_end_well();
+    nobody_panicked(&ring, &NODES);
+}
+
+/// Runs a client on nodes that have little room.
+fn asks_again_what_was_busy(command: Command) {
+    let (mut ring, nodes) = unstarted_ring("[cluster.limits]\ncalls = 16\nuncommitted = 16\nwaiting = 16");
+    ring.start_all();
+    let mut client = Client::start(command, &nodes, ring.file("client.log", ""));
+    client.must_end_well();
+    nobody_panicked(&ring, &NODES);
 }
 
 fn program(path: &str) -> PathBuf {
@@ -227,4 +289,52 @@ fn locks_of_redis_py_are_held_extended_and_let_go_through_the_death_of_the_node_
 #[test]
 fn counters_in_the_caches_of_django_count_on_when_the_node_they_talk_to_is_dead() {
     keeps_its_sessions(python("python/django_counters.py"));
+}
+
+#[test]
+fn redis_py_asks_a_node_that_is_loading_again_until_it_is_in_the_ring() {
+    waits_while_it_is_loading(python("python/loading.py"));
+}
+
+#[test]
+fn ioredis_keeps_what_it_is_asked_until_the_node_says_that_it_loads_no_more() {
+    waits_while_it_is_loading(node("node/loading.js"));
+}
+
+#[test]
+fn a_connection_of_redis_py_passes_by_a_node_that_is_in_no_ring() {
+    let (mut ring, nodes) = unstarted_ring("");
+    let other =
+        fs::read_to_string(ring.config()).expect("the cluster file").replace("secret = \"s\"", "secret = \"other\"");
+    let other = ring.file("other.toml", &other);
+    ring.start("b");
+    ring.start("c");
+    for name in ["b", "c"] {
+        ring.wait_ready(name);
+    }
+    let stranger = ring.run_from(&other, "a", &ring.run_dir());
+    ring::wait_for("a's Redis port", || TcpStream::connect(nodes.split(',').next().expect("three")).ok());
+    let mut client = Client::start(python("python/passing_by.py"), &nodes, ring.file("client.log", ""));
+    client.must_end_well();
+    drop(stranger);
+}
+
+#[test]
+fn redis_py_is_told_to_try_again_while_two_of_three_nodes_hang_and_does_so() {
+    asks_again_until_there_is_a_majority(python("python/try_again.py"));
+}
+
+#[test]
+fn ioredis_is_told_to_try_again_while_two_of_three_nodes_hang_and_does_so() {
+    asks_again_until_there_is_a_majority(node("node/try_again.js"));
+}
+
+#[test]
+fn redis_py_asks_again_what_was_busy_and_all_is_counted_once() {
+    asks_again_what_was_busy(python("python/busy.py"));
+}
+
+#[test]
+fn callers_of_ioredis_ask_again_what_was_busy_and_all_is_counted_once() {
+    asks_again_what_was_busy(node("node/busy.js"));
 }

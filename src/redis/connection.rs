@@ -420,10 +420,15 @@ impl<D: Door> Connection<D> {
         // Nothing that needs the node is read before there is one.
         let Some(door) = self.shared.door() else { return };
         let arcs = door.arcs();
+        let has_quorum = door.has_quorum();
         let mut asked = Vec::with_capacity(units.len());
         for unit in units {
             if unit.changes() {
                 self.client.wrote(arc_of(unit.id(), arcs));
+                if !has_quorum {
+                    self.in_turn.push(Box::pin(unit.held_up(door.clone())));
+                    continue;
+                }
             }
             match unit.way() {
                 Way::Call(ask, begun) => {

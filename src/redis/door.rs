@@ -100,6 +100,11 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// How many nodes the view has, and its number.
     fn members(&self) -> (usize, u64);
 
+    /// Whether enough nodes are heard that a lost one can be replaced.
+    fn has_quorum(&self) -> bool;
+    /// Waits a little until a change of a key could come to an end; where it could not, it is refused before anything of it is begun.
+    fn until_it_can_end(&self, id: &SessionId) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Asks a key.
     fn look(&self, id: SessionId, look: Look) -> impl Future<Output = Result<Looked, Error>> + Send;
     /// Changes a key. `creates`: whatever it was before does not matter, be it lost.

@@ -4,9 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::Serialize;
 use smallvec::SmallVec;
+use tokio::time::timeout;
 
 use super::{
     door::{Ask, Asked, Calls, Came, Door, Looked, Page, Part},
+    id::arc_of,
     keys::{Change, Key, Look, Said, register, said, written},
     server::{RedisError, Server},
     settings::Settings,
@@ -16,14 +18,17 @@ use crate::{
     blob::Blob,
     config::{ClusterFile, NodeConfig},
     error::{Error, ErrorKind},
-    id::{ArcId, NodeName, SessionKey},
+    id::{ArcId, NodeId, NodeName, SessionKey},
     kinds::Plain as _,
+    membership::Outlook,
     node::several::{Many, Share, What},
     session::SessionId,
 };
 
-/// A call is answered within this, be it that the outcome is unknown.
-const WITHIN: Duration = Duration::from_secs(5);
+/// A call is answered within this, be it that the outcome is unknown: a little before clients that give a server 5 s have enough.
+const WITHIN: Duration = Duration::from_millis(4_500);
+/// A change that could not come to an end waits before that until it can, at most for so long.
+const HELD_UP: Duration = Duration::from_secs(2);
 /// What each of several changes counts at least, in bytes.
 const BODY_LEAST: usize = 64;
 
@@ -76,6 +81,18 @@ fn key_of(id: &SessionId) -> Result<SessionKey, Error> {
     id.key(Key::KIND).ok_or_else(|| ErrorKind::InvalidSessionId.into())
 }
 
+/// Whether a change of this key could come to an end: not while somebody whom its arc needs is silent, and too few voters are heard to
+/// put anybody in their place. What was begun all the same would have no answer but a closed connection.
+fn can_end(node: &Node, id: &SessionId, outlook: &Outlook) -> bool {
+    if outlook.has_quorum() {
+        return true;
+    }
+    let view = node.view();
+    let Some(entry) = view.arc(arc_of(id, view.shape.arcs)) else { return true };
+    let is_heard = |of: &NodeId| !outlook.unheard.contains(&of.name);
+    is_heard(&entry.primary) && entry.in_sync.iter().all(is_heard)
+}
+
 impl Door for Node {
     type Calls = NodeCalls;
 
@@ -105,6 +122,18 @@ impl Door for Node {
         (view.members.len(), view.number.0)
     }
 
+    fn has_quorum(&self) -> bool {
+        self.outlook().has_quorum()
+    }
+
+    async fn until_it_can_end(&self, id: &SessionId) -> Result<(), Error> {
+        if can_end(self, id, &self.outlook()) {
+            return Ok(());
+        }
+        let waiting = self.until_outlook(|outlook| can_end(self, id, outlook));
+        timeout(HELD_UP, waiting).await.map_err(|_| ErrorKind::NotDone { retry_after: HELD_UP, at: None }.into())
+    }
+
     async fn look(&self, id: SessionId, look: Look) -> Result<Looked, Error> {
         let asked = What::Ask(Key::QUESTION, body(&look, self.value_max())?);
         let (reply, version) = self.call_one((key_of(&id)?, asked, false), WITHIN).await?;
@@ -112,12 +141,16 @@ impl Door for Node {
     }
 
     async fn change(&self, id: SessionId, change: Change, creates: bool) -> Result<Said, Error> {
+        self.until_it_can_end(&id).await?;
         let asked = What::Call(Key::COMMAND, body(&change, self.value_max())?);
         let (reply, _) = self.call_one((key_of(&id)?, asked, creates), WITHIN).await?;
         said(&reply)
     }
 
     async fn together(&self, parts: Vec<Part>) -> Result<Vec<Vec<Said>>, Error> {
+        if let Some(first) = parts.first() {
+            self.until_it_can_end(&first.id).await?;
+        }
         let limit = self.value_max();
         let share = |Part { id, changes, expected }: Part| {
             let bodies = changes.iter().map(|change| body(change, limit)).collect::<Result<_, _>>()?;

@@ -6,7 +6,7 @@
 //! | word | when | what clients do |
 //! |---|---|---|
 //! | `LOADING` | the node is starting | wait, and ask again |
-//! | `TRYAGAIN` | the key's node is being replaced | ask again |
+//! | `TRYAGAIN` | the key's node is being replaced, or cannot be for want of a quorum | ask again |
 //! | `BUSY` | a bound is reached | ask again, later |
 //! | `READONLY` | the node has stopped, its program has not | connect anew, to another |
 
@@ -25,7 +25,7 @@ pub(super) fn of(error: &Error) -> Result<Reply, Unknown> {
     Ok(match error.kind() {
         ErrorKind::OutcomeUnknown | ErrorKind::TooOld | ErrorKind::UnreadableReply => return Err(Unknown),
         ErrorKind::NotDone { .. } | ErrorKind::Recovering { .. } | ErrorKind::Deadline => {
-            Reply::error("TRYAGAIN the key's node is being replaced; nothing was done")
+            Reply::error("TRYAGAIN the key's node is being replaced, or too few nodes are heard; nothing was done")
         }
         ErrorKind::Busy { bound, .. } => {
             Reply::error(format!("BUSY too much to do ({}); nothing was done, ask again later", bound.word()))

@@ -98,6 +98,13 @@ impl Unit {
         Way::Call(asked, Begun { id: self.id, does })
     }
 
+    /// Does them where they can come to an end, and refuses them all where they cannot.
+    pub(super) async fn held_up<D: Door>(self, door: D) -> Done {
+        let Err(error) = door.until_it_can_end(&self.id).await else { return self.in_turn(door).await };
+        let word = refusal::of(&error).map(Err);
+        Done { id: self.id, told: self.does.into_iter().map(|(_, place)| (place, word.clone())).collect() }
+    }
+
     /// Does one thing after the other.
     pub(super) async fn in_turn<D: Door>(self, door: D) -> Done {
         let mut told = Told::new();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::{Client, nodes, settings};
+use super::{Client, SURELY, nodes, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_takes_any_key_and_many_at_once() {
@@ -60,4 +60,35 @@ async fn what_was_acknowledged_is_there_when_its_primary_is_gone_and_ends_when_i
         assert_eq!(client.ask(&format!("GET k{n}")).await, "nil");
     }
     assert_eq!(client.ask("DBSIZE").await, "60");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_changes_that_cannot_end_are_refused_and_no_connection_is_closed() {
+    let mut nodes = nodes(&["a", "b", "c"], settings()).await;
+    let mut client = Client::connect(nodes[0].1.address()).await;
+    for n in 0..12 {
+        assert_eq!(client.ask(&format!("INCR k{n}")).await, "1");
+    }
+    for (gone, server) in nodes.split_off(1) {
+        drop(server);
+        gone.kill();
+    }
+    let a = nodes[0].0.clone();
+    let alone = async {
+        while a.outlook().has_quorum() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SURELY, alone).await.expect("it sees that it is alone");
+    // The first arcs of it and of others, its backups' and not: all of them, one by one and several at once.
+    let mut lines: Vec<_> = (0..12).map(|n| format!("INCR k{n}\r\n")).collect();
+    lines.extend((0..12).map(|n| format!("SET k{n} x\r\nAPPEND k{n} y\r\n")));
+    lines.push("MSET k0 1\r\n".to_owned());
+    lines.push("DEL k1\r\n".to_owned());
+    client.send(lines.concat()).await;
+    for _ in 0..12 + 24 + 2 {
+        let said = client.hear().await;
+        assert!(said.starts_with("-TRYAGAIN "), "{said}");
+    }
+    assert_eq!(client.ask("PING").await, "PONG");
 }

@@ -2,13 +2,11 @@
 const assert = require('node:assert/strict')
 const { randomUUID } = require('node:crypto')
 const net = require('node:net')
-const readline = require('node:readline')
 const { setTimeout: sleep } = require('node:timers/promises')
 const { Redis } = require('ioredis')
+const { ask, at, nodes, run } = require('./story.js')
 
 const LIFETIME = 1800
-const nodes = process.env.NODES.split(',')
-const at = (node) => ({ host: node.split(':')[0], port: Number(node.split(':')[1]) })
 
 // Each new attempt is at the next node: every one serves every key. What had no answer is asked again there.
 function ring(nodes) {
@@ -60,10 +58,7 @@ async function sessionsOutliveTheNode() {
     while (!dead) assert.deepEqual(await count(client, name), { user: `user-${n}`, count: ++expected })
     return expected
   })
-  console.log('kill me')
-  const words = readline.createInterface({ input: process.stdin })
-  assert.equal((await words[Symbol.asyncIterator]().next()).value, 'killed')
-  words.close()
+  await ask('kill me', 'killed')
   await sleep(1000)
   dead = true
   const counted = await Promise.all(goingOn)
@@ -103,10 +98,7 @@ async function aNodeThatLeavesIsLeft() {
   leaving.close()
 }
 
-async function run() {
+run(async () => {
   await sessionsOutliveTheNode()
   await aNodeThatLeavesIsLeft()
-  console.log('kept')
-}
-
-run()
+})

@@ -1,4 +1,4 @@
-"""What the programs here have in common: the nodes, the kill, and how they end."""
+"""What the programs here have in common: the nodes, what they ask to be done to those, and how they end."""
 
 import os
 import sys
@@ -20,10 +20,15 @@ def must(holds, what):
         raise NotKept(what)
 
 
+def ask(order, done):
+    """Asks whoever runs this for something, and returns when it is done."""
+    print(order, flush=True)
+    must_be(done, sys.stdin.readline().strip(), f"the answer to `{order}`")
+
+
 def kill_the_node():
-    """Asks whoever runs this to kill the first node, and returns when it is dead."""
-    print("kill me", flush=True)
-    must_be("killed", sys.stdin.readline().strip(), "the answer to `kill me`")
+    """Asks for the death of the first node."""
+    ask("kill me", "killed")
 
 
 def run(story):
