@@ -270,6 +270,12 @@ impl Node {
         }
     }
 
+    /// Whether enough voters are heard that a next view can be decided; for those who ask with every call.
+    #[cfg(feature = "redis")]
+    pub(crate) fn hears_a_quorum(&self) -> bool {
+        self.0.shared.outlook.borrow().has_quorum()
+    }
+
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> EventReceiver {

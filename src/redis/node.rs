@@ -123,7 +123,7 @@ impl Door for Node {
     }
 
     fn has_quorum(&self) -> bool {
-        self.outlook().has_quorum()
+        self.hears_a_quorum()
     }
 
     async fn until_it_can_end(&self, id: &SessionId) -> Result<(), Error> {
