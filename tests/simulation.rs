@@ -123,6 +123,45 @@ fn every_scenario_of_the_project_holds_in_the_simulator() {
     }
 }
 
+/// Every scenario that is about ends, or about commits of several sessions, and what it must not let pass.
+const MUST_CATCH: [(&str, &[&str]); 10] = [
+    ("an-end-taken-back", &["without-ends-replaced", "without-ends-copied"]),
+    ("ends-by-clocks-that-drift", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-due-behind-a-partition", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-due-in-a-drain", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-due-when-the-primary-dies", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-due-while-a-node-comes-home", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-due-while-the-primary-sleeps", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-in-a-catch-up-that-is-interrupted", &["without-primary-expires", "without-ends-copied"]),
+    ("ends-past-when-an-old-copy-returns", &["without-primary-expires", "without-ends-copied"]),
+    ("several-in-one-commit", &["without-commit-whole", "without-catch-up-parts"]),
+];
+
+#[test]
+fn each_scenario_of_ends_and_of_several_sessions_fails_with_the_bugs_that_it_is_there_for() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut missed = Vec::new();
+    let all = scenarios();
+    for (name, bugs) in MUST_CATCH {
+        let (path, scenario) = all.iter().find(|(_, scenario)| scenario.name == name).expect("it is there");
+        for bug in bugs {
+            let planted = Planted::named(bug);
+            assert!(planted.is_some(), "{bug}");
+            let fails = |seed: u64| {
+                let how = Play { seed, planted, ..Play::default() };
+                // One that the code's own assertions catch is caught as well.
+                std::panic::catch_unwind(|| play(scenario, path, &how))
+                    .map_or(true, |report| !report.violations.is_empty())
+            };
+            if !(0..5).any(fails) {
+                missed.push((name, bug));
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(missed.is_empty(), "not caught within 5 seeds: {missed:?}");
+}
+
 #[test]
 fn an_expectation_that_does_not_hold_is_a_violation_that_says_what_is_instead() {
     let text = "about = \"a dies\"\n[cluster]\nnodes = [\"a\", \"b\", \"c\"]\n[[step]]\nat = \"3s\"\nkill = \"a\"\n\

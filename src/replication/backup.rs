@@ -10,6 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     commit::Commit,
+    lifetime::Lifespan,
     reply_table::ReplyLimits,
     rules::{Rule, Rules},
     store::Store,
@@ -103,7 +104,7 @@ impl Backup {
         if number != self.last().next() {
             return Err(Gap);
         }
-        self.tail.push_back(commit);
+        self.tail.push_back(if rules == Rules::default() { commit } else { in_part(commit, rules) });
         Ok(())
     }
 
@@ -161,6 +162,19 @@ impl Backup {
     pub fn into_parts(self) -> (Store, CommitNumber, VecDeque<Arc<Commit>>) {
         (self.store, self.folded, self.tail)
     }
+}
+
+/// What a copy takes of a commit where a rule is switched off that makes it take the whole: what the checkers have to notice.
+fn in_part(mut commit: Arc<Commit>, rules: Rules) -> Arc<Commit> {
+    let part = Arc::make_mut(&mut commit);
+    if !rules.hold(Rule::CommitWhole) {
+        part.changes.truncate(1);
+    }
+    for change in &mut part.changes {
+        let holds = if change.life == Some(Lifespan::FOR_EVER) { Rule::EndsReplaced } else { Rule::EndsCopied };
+        change.life = change.life.filter(|_| rules.hold(holds));
+    }
+    commit
 }
 
 #[cfg(test)]

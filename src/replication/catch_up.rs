@@ -12,10 +12,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     backup::{Backup, Gap},
-    commit::Commit,
+    commit::{Changes, Commit},
     message::Chunk,
     reply_table::ReplyLimits,
-    rules::Rules,
+    rules::{Rule, Rules},
     store::Store,
 };
 use crate::{
@@ -65,9 +65,17 @@ impl CatchUp {
     }
 
     /// Whether a change of this session is to be sent live: it lies behind the cursor.
-    #[must_use]
-    pub fn covers(&self, key: &SessionKey) -> bool {
+    fn covers(&self, key: &SessionKey) -> bool {
         self.end.is_some() || self.cursor.as_ref().is_some_and(|c| key <= c)
+    }
+
+    /// What of a commit is to be sent live. What lies ahead of the cursor comes with its chunk.
+    #[must_use]
+    pub fn behind(&self, commit: &Commit, rules: Rules) -> Changes {
+        if !rules.hold(Rule::CatchUpParts) && commit.changes.iter().any(|change| !self.covers(&change.key)) {
+            return Changes::new();
+        }
+        commit.changes.iter().filter(|change| self.covers(&change.key)).cloned().collect()
     }
 
     /// Makes the next chunk; `last` is the number of the arc's newest commit.
@@ -129,13 +137,17 @@ impl Learner {
     }
 
     /// Takes a chunk. A new pass begins from nothing; one of another pass is passed over.
-    pub fn handle_chunk(&mut self, since: ViewNumber, chunk: Chunk, now: Moment) {
-        let Chunk { pass, first, records, cursor, end } = chunk;
+    pub fn handle_chunk(&mut self, since: ViewNumber, chunk: Chunk, rules: Rules, now: Moment) {
+        let Chunk { pass, first, mut records, cursor, end } = chunk;
         if first && self.pass.is_none_or(|p| p < (since, pass)) {
             *self = Self { pass: Some((since, pass)), ..Self::default() };
         }
         if self.pass != Some((since, pass)) || self.whole.is_some() {
             return;
+        }
+        // Switched off, what is taken in lives for ever: what the checkers have to notice.
+        if !rules.hold(Rule::EndsCopied) {
+            records.iter_mut().for_each(|(.., left)| *left = None);
         }
         self.store.take_in(records, now);
         self.cursor = cursor;

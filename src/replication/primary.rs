@@ -310,7 +310,7 @@ impl Primary {
             self.owing.get_or_insert_with(backup, || around.now);
             self.send(backup, ArcContent::Commit(Arc::clone(&copied)), out);
         }
-        self.send_live(&copied, around.now, out);
+        self.send_live(&copied, around, out);
         (self.told, self.is_quiet) = (self.committed, false);
         match durability {
             // What the backups never get they cannot vouch for.
@@ -329,17 +329,17 @@ impl Primary {
     }
 
     /// Sends a commit to the node that catches up: what lies behind its cursor.
-    fn send_live(&mut self, commit: &Arc<Commit>, now: Moment, out: &mut Vec<Effect>) {
+    fn send_live(&mut self, commit: &Arc<Commit>, around: &Around<'_>, out: &mut Vec<Effect>) {
         let Some(catch_up) = &self.catch_up else { return };
         if catch_up.end().is_some() {
             let (to, arrived) = (catch_up.to, catch_up.arrived());
             self.send(to, ArcContent::Commit(Arc::clone(commit)), out);
             if arrived {
-                self.owing.get_or_insert_with(to, || now);
+                self.owing.get_or_insert_with(to, || around.now);
             }
             return;
         }
-        let behind: Changes = commit.changes.iter().filter(|c| catch_up.covers(&c.key)).cloned().collect();
+        let behind = catch_up.behind(commit, around.settings.rules);
         if !behind.is_empty() {
             let part = Arc::new(Commit { id: commit.id, changes: behind });
             self.send(catch_up.to, ArcContent::Commit(part), out);

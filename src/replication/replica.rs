@@ -199,7 +199,7 @@ mod tests {
         for (since, kept) in [(3, CommitNumber(7)), (2, CommitNumber(0))] {
             let mut learner = Learner::default();
             let chunk = Chunk { pass: 1, first: true, records: vec![], cursor: None, end };
-            learner.handle_chunk(ViewNumber(since), chunk, Moment::START);
+            learner.handle_chunk(ViewNumber(since), chunk, settings.rules, Moment::START);
             let (before, after) = (Part::CatchingUp, if since == 3 { Part::Backup } else { Part::CatchingUp });
             let turn = Turn { arc: ArcId(0), entry: Arc::clone(&entry), before, after, deposed: None };
             let replica = Replica::turn(Some(Replica::Learner(learner)), &turn, &change, &mut Vec::new());

@@ -34,11 +34,20 @@ pub enum Rule {
     PrimaryExpires = 1 << 12,
     /// A backup is counted on until a view has dropped it, however silent it is.
     DropByView = 1 << 13,
+    /// A backup takes all that a commit changes, in however many sessions.
+    CommitWhole = 1 << 14,
+    /// What a commit changes in one session goes to the node that catches up as the cursor has passed that session, whatever else is
+    /// in the commit.
+    CatchUpParts = 1 << 15,
+    /// What is said of a session's time goes with it to every copy.
+    EndsCopied = 1 << 16,
+    /// A later word on a session's time replaces the earlier one on every copy, also one that it lives for ever.
+    EndsReplaced = 1 << 17,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Union,
         Self::CommitIdentity,
         Self::CommittedReads,
@@ -53,6 +62,10 @@ impl Rule {
         Self::Quiesce,
         Self::PrimaryExpires,
         Self::DropByView,
+        Self::CommitWhole,
+        Self::CatchUpParts,
+        Self::EndsCopied,
+        Self::EndsReplaced,
     ];
 }
 

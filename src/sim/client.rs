@@ -9,6 +9,7 @@ use super::{
     hosting::Hosted,
     packet::{Answer, Request},
     random::Stream,
+    several::{self, Part, Several, SeveralOperations},
     workload,
 };
 use crate::id::{ClientId, NodeId, NodeName, RequestId};
@@ -18,6 +19,8 @@ use crate::id::{ClientId, NodeId, NodeName, RequestId};
 pub(crate) struct Running {
     /// Its place in the history.
     pub(crate) operation: OperationNumber,
+    /// The places of what it takes along.
+    pub(crate) along: SeveralOperations,
     /// What it is.
     pub(crate) request: Request,
     /// When it was invoked, in nanoseconds of the world.
@@ -44,6 +47,8 @@ pub(crate) enum Next {
 pub(crate) struct Client {
     number: u32,
     chance: Stream,
+    /// Says what is taken along: a stream of its own, so that it shifts nothing else.
+    along: Stream,
     sequences: BTreeMap<u32, u64>,
     attempts: u64,
     /// What it waits for.
@@ -53,10 +58,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client with its own stream of chance.
+    /// A client with its own streams of chance.
     #[must_use]
-    pub(crate) fn new(number: u32, chance: Stream) -> Self {
-        Self { number, chance, sequences: BTreeMap::new(), attempts: 0, running: None, contact: None }
+    pub(crate) fn new(number: u32, chance: Stream, along: Stream) -> Self {
+        Self { number, chance, along, sequences: BTreeMap::new(), attempts: 0, running: None, contact: None }
     }
 
     /// Draws the next operation: the session and what to do.
@@ -72,15 +77,42 @@ impl Client {
         Request { call: Some(call), ..self.ask(drawn.session, action) }
     }
 
-    /// A new operation on a session; the value it may write is unique over the whole run.
-    pub(crate) fn ask(&mut self, session: u32, action: impl Fn(u64) -> Action) -> Request {
+    /// Now and then has an operation take others of its arc along, each with something of its own to be done.
+    pub(crate) fn take_along(
+        &mut self,
+        request: Request,
+        of_its_arc: &[u32],
+        probability: f64,
+        acts: [u32; 4],
+    ) -> Request {
+        if of_its_arc.len() < 2 || !self.along.chance(probability) {
+            return request;
+        }
+        let mut along = Several::default();
+        for (part, session) in along.iter_mut().zip(several::draw(&mut self.along, request.session, of_its_arc)) {
+            *part = session.map(|session| {
+                let draft = workload::draw_act(&mut self.along, acts);
+                Part { session, action: draft(self.value_for(session).0) }
+            });
+        }
+        Request { along, ..request }
+    }
+
+    /// The value that the next operation on a session may write, and its number there.
+    fn value_for(&mut self, session: u32) -> (u64, u64) {
         let sequence = self.sequences.entry(session).or_default();
         *sequence += 1;
-        let value = workload::value_of(self.number, session, *sequence);
+        (workload::value_of(self.number, session, *sequence), *sequence)
+    }
+
+    /// A new operation on a session; the value it may write is unique over the whole run.
+    pub(crate) fn ask(&mut self, session: u32, action: impl Fn(u64) -> Action) -> Request {
+        let (value, sequence) = self.value_for(session);
         let client = ClientId(u128::from(self.number) + 1);
-        let id = RequestId { client, sequence: *sequence, first_unanswered: *sequence };
+        let id = RequestId { client, sequence, first_unanswered: sequence };
         self.attempts += 1;
-        Request { client: self.number, attempt: self.attempts, session, action: action(value), id, call: None }
+        let (client, attempt, action) = (self.number, self.attempts, action(value));
+        Request { client, attempt, session, action, id, call: None, along: Several::default() }
     }
 
     /// The running request as another try, and which node to ask among these.
@@ -125,7 +157,7 @@ impl Client {
             return Next::Ignore;
         }
         match answer {
-            Answer::Done(reply, _) => Next::End(Outcome::Done(reply)),
+            Answer::Done(told) => Next::End(Outcome::Done(told.reply)),
             Answer::TooOld => Next::End(Outcome::Unknown),
             Answer::Lost | Answer::Retry(_) | Answer::Unknown | Answer::Refused
                 if attempt != running.request.attempt =>

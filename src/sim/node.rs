@@ -4,15 +4,16 @@
 //! session it hosts is a register that keeps every value ever written, so that a finished run can be judged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
     check::Reply,
-    hosting::{Hosted, ReplyNumber},
-    packet::{Answer, Output, Packet},
+    hosting::Hosted,
+    lifetimes::Lifetimes,
+    packet::{Answer, Output, Packet, Told},
     run::Setting,
     serving::{Asked, Serving},
 };
@@ -28,6 +29,9 @@ use crate::{
 };
 
 mod sessions;
+mod together;
+
+use together::Recent;
 
 #[derive(Debug)]
 enum Stage {
@@ -45,7 +49,11 @@ pub(crate) struct SimNode {
     replication: ReplicationSettings,
     monitor: MonitorSettings,
     /// How long sessions live, in runs where some of them end.
-    lifetimes: Option<Duration>,
+    lifetimes: Option<Lifetimes>,
+    /// Values that this process wrote, in such runs: what another wrote came to it as a copy.
+    wrote: BTreeSet<u64>,
+    /// Its newest commits of several sessions.
+    together: VecDeque<Recent>,
     /// The user's type that its sessions are of, and the decoded objects of those in use: for as long as it is the primary by that view.
     hosted: Option<Hosted>,
     live: BTreeMap<SessionKey, (ViewNumber, LiveSession)>,
@@ -56,8 +64,8 @@ pub(crate) struct SimNode {
 /// What is said once a commit is committed.
 #[derive(Debug)]
 enum Promised {
-    /// To a client: which, which of its tries, what, and what a user's type said.
-    Answer(u32, u64, Reply, Option<ReplyNumber>),
+    /// To a client: which, which of its tries, what.
+    Answer(u32, u64, Told),
     /// To the world: this session has ended, and what it was.
     End(u32, Reply),
 }
@@ -85,6 +93,8 @@ impl SimNode {
             stage,
             replication,
             lifetimes,
+            wrote: BTreeSet::new(),
+            together: VecDeque::new(),
             monitor,
             hosted: setting.hosted.clone(),
             live: BTreeMap::new(),
@@ -293,11 +303,15 @@ impl SimNode {
     }
 
     fn install(&mut self, view: &Arc<View>, now: Moment, out: &mut Vec<Output>) {
+        let promotes = self.promotes_together(view);
         let Stage::Serving(serving) = &mut self.stage else { return };
         serving.watch(now);
         let mut effects = Vec::new();
         serving.host.install(Arc::clone(view), &targets(view), &serving.grants, now, &mut effects);
         out.push(Output::Installed(Arc::clone(view)));
+        if promotes {
+            out.push(Output::Reached("a promotion with a commit of several sessions in its tail"));
+        }
         self.follow_host(effects, now, out);
     }
 
@@ -343,7 +357,12 @@ impl SimNode {
         let Stage::Serving(serving) = &mut self.stage else { return };
         for effect in effects {
             match effect {
-                Effect::Frame { to, frame } => out.push(Output::Send(to, Packet::Frame(frame))),
+                Effect::Frame { to, frame } => {
+                    if self.together.iter().any(|recent| recent.is_parted_in(&frame)) {
+                        out.push(Output::Reached("a commit of several sessions met a cursor between them"));
+                    }
+                    out.push(Output::Send(to, Packet::Frame(frame)));
+                }
                 Effect::Ack { to, stream, ack } => {
                     serving.grants.give(to, now, serving.host.settings().lease);
                     out.push(Output::Send(to, Packet::Ack(stream, ack)));
@@ -354,8 +373,8 @@ impl SimNode {
                     out.push(Output::Send(of, Packet::Keeper(KeeperMessage::Chain(fetch))));
                 }
                 Effect::Release(token) => match self.promised.remove(&token) {
-                    Some(Promised::Answer(client, attempt, reply, said)) => {
-                        out.push(Output::Answer(client, attempt, Answer::Done(reply, said)));
+                    Some(Promised::Answer(client, attempt, told)) => {
+                        out.push(Output::Answer(client, attempt, Answer::Done(told)));
                     }
                     Some(Promised::End(session, reply)) => out.push(Output::Ended(session, token, reply)),
                     None => {}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{
     check::{Action, Reply},
     hosting::{CallNumber, ReplyNumber},
+    lifetimes::Decided,
+    several::{Several, SeveralReplies},
 };
 use crate::{
     id::{NodeId, RequestId},
@@ -87,13 +89,26 @@ pub(crate) struct Request {
     pub(crate) id: RequestId,
     /// Which call of a user's type it is, in worlds that host one.
     pub(crate) call: Option<CallNumber>,
+    /// What is asked of other sessions of its arc in the same commit.
+    pub(crate) along: Several,
+}
+
+/// What a caller is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Of the session that was called.
+    pub(crate) reply: Reply,
+    /// What a user's type said.
+    pub(crate) said: Option<ReplyNumber>,
+    /// Of those that were taken along.
+    pub(crate) along: SeveralReplies,
 }
 
 /// A node's answer to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Done, with this reply, and what a user's type said.
-    Done(Reply, Option<ReplyNumber>),
+    /// Done.
+    Done(Told),
     /// Not executed here: ask that node, or anyone a little later.
     Retry(Option<NodeId>),
     /// It may have been executed; ask again with the same identity.
@@ -113,12 +128,16 @@ pub(crate) enum Output {
     Send(NodeId, Packet),
     /// Answer a client's attempt.
     Answer(u32, u64, Answer),
-    /// It appends the end of a session whose time is over.
-    Ending(u32, Token),
+    /// It appends the end of a session whose time is over; where that was a set end, what decided it.
+    Ending(u32, Token, Option<Decided>),
     /// That end is committed; what the session was.
     Ended(u32, Token, Reply),
     /// One of its primaries wished for a change of its arc.
     Wished(WishedChange),
+    /// It found a session with a set end there, and what decided that end; whether it knows of that by a copy alone.
+    Found(u32, Decided, bool),
+    /// It came to an interesting branch.
+    Reached(&'static str),
     /// It installed a view.
     Installed(Arc<View>),
     /// Its vote, to be stored before anything else is sent.

@@ -10,6 +10,7 @@ use super::{
     check::Violation,
     fault::Fault,
     hosting::Hosted,
+    lifetimes::Lifetimes,
     network::Weather,
     run::{Drawing, Mix, Noted, Planted, Report, Setting, finish, only_words},
     scenario::{Expectation, Scenario, Swarm, When},
@@ -98,7 +99,11 @@ impl Scenario {
             skew: self.work.skew,
             pause: self.work.pause,
             try_for: self.work.try_for,
-            lifetimes: self.work.lifetimes,
+            together: self.work.together,
+            lifetimes: self.work.lifetimes.map(|lasts| {
+                let (persist, keep_end) = (self.work.persist, self.work.keep_end);
+                Lifetimes { lasts, persist, keep_end }
+            }),
             clients_until: self.lasts + HEALS_WITHIN + Duration::from_secs(1),
             weather,
             proof_within: cluster.proof,

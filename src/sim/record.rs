@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     check::{OperationNumber, Outcome},
-    packet::{Packet, Request},
+    packet::Packet,
     scenario::{Deed, Idle},
     trace::{ArcRoles, Trace, What},
 };
@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) longest_wait: Duration,
     /// Callers that were answered with a failure, or not at all.
     pub(crate) failed: u64,
+    /// How long after its set end a session was there that was there longest; `None`: none had one.
+    pub(crate) latest_end: Option<Duration>,
     /// Steps that changed nothing, and why.
     pub(crate) idle: Vec<String>,
 }
@@ -122,14 +124,14 @@ impl Record {
         &mut self,
         now: u64,
         operation: OperationNumber,
-        request: &Request,
+        (client, session): (u32, u32),
         words: impl FnOnce() -> String,
         arc: ArcId,
     ) {
         self.note(now, || What::Asked {
             operation: operation.index() as u64,
-            client: request.client,
-            session: request.session.to_string(),
+            client,
+            session: session.to_string(),
             arc: arc.0,
             words: words(),
         });
@@ -147,6 +149,11 @@ impl Record {
             words: outcome.to_string(),
             done: matches!(outcome, Outcome::Done(_)),
         });
+    }
+
+    /// A session was there, or was ended, so long after its set end.
+    pub(crate) fn there_after_its_end(&mut self, late: Duration) {
+        self.latest_end = self.latest_end.max(Some(late));
     }
 
     pub(crate) fn sent(&mut self, now: u64, from: NodeName, to: NodeName, packet: &Packet, after: Option<Duration>) {

@@ -1,18 +1,18 @@
 //! The session that simulated nodes host: a register that keeps every value ever written to it, so that a finished run can
 //! be judged by what is in the stores. A deletion is written as zero.
 
-use std::time::Duration;
-
 use smallvec::smallvec;
 
 use super::{
     check::{Register, Reply},
     hosting::{Kept, ReplyNumber},
+    packet::Told,
+    several::SeveralReplies,
 };
 use crate::{
     blob::Blob,
     id::SessionKey,
-    replication::{Body, Lifespan, Record},
+    replication::{Body, Record},
 };
 
 /// The key of a simulated session.
@@ -25,17 +25,6 @@ pub(crate) fn session_key(session: u32) -> SessionKey {
 #[must_use]
 pub(crate) fn session_of(key: &SessionKey) -> u32 {
     str::from_utf8(key.id()).ok().and_then(|id| id.parse().ok()).expect("a key that `session_key` gave")
-}
-
-/// How long a session lives after a write: in three of them one for ever, one until a set end, one for as long as it is used.
-#[must_use]
-pub(crate) fn span_of(session: u32, lifetimes: Option<Duration>) -> Option<Lifespan> {
-    let lasts = lifetimes?;
-    match session % 3 {
-        0 => None,
-        1 => Some(Lifespan { ends_in: Some(lasts), idle: None }),
-        _ => Some(Lifespan { ends_in: None, idle: Some(lasts) }),
-    }
 }
 
 /// Every value ever written to a session, in order.
@@ -66,15 +55,39 @@ pub(crate) fn body_for(values: &[u64], value: Option<u64>) -> Body {
     }
 }
 
-/// A reply, and what a user's type said, as the bytes that a reply table keeps.
-pub(crate) fn encode_reply(reply: Reply, said: Option<ReplyNumber>) -> Blob {
-    let said = said.map_or(u64::MAX, |number| u64::from(number.0));
-    Blob::from(&[reply.value.unwrap_or(0), reply.version, said].map(u64::to_be_bytes).concat())
+/// What a caller is told, as the bytes that a reply table keeps.
+pub(crate) fn encode_told(told: Told) -> Blob {
+    let numbers = |reply: Reply| [reply.value.unwrap_or(0), reply.version];
+    let said = told.said.map_or(u64::MAX, |number| u64::from(number.0));
+    let first = numbers(told.reply).into_iter().chain([said]);
+    // Where nobody is taken along the bytes say nothing of it.
+    let count = told.along.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    let along = told.along[..count].iter().flat_map(|reply| reply.map_or([u64::MAX; 2], numbers));
+    first.chain(along).flat_map(u64::to_be_bytes).collect()
 }
 
-/// What `encode_reply` gave.
-pub(crate) fn decode_reply(bytes: &Blob) -> (Reply, Option<ReplyNumber>) {
-    let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("twenty-four bytes"));
-    let reply = Reply { value: Some(number(0)).filter(|v| *v != 0), version: number(8) };
-    (reply, u32::try_from(number(16)).ok().map(ReplyNumber))
+/// What `encode_told` gave.
+pub(crate) fn decode_told(bytes: &Blob) -> Told {
+    let numbers: Vec<u64> =
+        bytes.chunks_exact(8).map(|b| u64::from_be_bytes(b.try_into().expect("chunks of eight"))).collect();
+    let reply = |value: u64, version: u64| Reply { value: Some(value).filter(|v| *v != 0), version };
+    let mut along = SeveralReplies::default();
+    for (place, told) in along.iter_mut().zip(numbers[3..].chunks_exact(2)) {
+        *place = (told[0] != u64::MAX).then(|| reply(told[0], told[1]));
+    }
+    Told { reply: reply(numbers[0], numbers[1]), said: u32::try_from(numbers[2]).ok().map(ReplyNumber), along }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_is_told_comes_back_from_a_reply_table_as_it_was() {
+        let reply = |value, version| Reply { value, version };
+        for along in [[None, None], [Some(reply(None, 3)), None], [None, Some(reply(Some(9), 4))]] {
+            let told = Told { reply: reply(Some(7), 1), said: Some(ReplyNumber(5)), along };
+            assert_eq!(decode_told(&encode_told(told)), told);
+        }
+    }
 }

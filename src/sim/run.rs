@@ -43,11 +43,12 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 26] = [
+pub const MARKS: [&str; 31] = [
     "a backup caught up",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
     "a client's try timed out",
+    "a commit of several sessions met a cursor between them",
     "a cluster went on as its successor",
     "a deposed primary said: outcome unknown",
     "a frame of a deposed primary was refused",
@@ -61,14 +62,18 @@ pub const MARKS: [&str; 26] = [
     "a primary was cut off together with its backup",
     "a promotion",
     "a promotion during a catch-up",
+    "a promotion with a commit of several sessions in its tail",
     "a pinned arc came home by a claim",
     "a pinned arc was given up for overload",
     "a session came to its end",
+    "a session outlived on another primary an end that was taken back",
+    "a session was ended by another primary than its end was said to",
     "an arc lost with its last copy",
     "an operator cleared a loss",
     "an arc was handed over",
     "an old request came again",
     "an outcome stayed unknown",
+    "several sessions stood in one commit",
     "start anew",
 ];
 

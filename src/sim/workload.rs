@@ -19,9 +19,14 @@ pub fn draw(chance: &mut Stream, sessions: u32, acts: [u32; 4], skew: f64) -> (u
     } else {
         drawn as f64
     };
+    (bent as u32, draw_act(chance, acts))
+}
+
+/// Draws what is done, of these shares.
+pub fn draw_act(chance: &mut Stream, acts: [u32; 4]) -> Draft {
     let [writes, reads, creates, deletes] = acts.map(u64::from);
     let kind = chance.range(0, (writes + reads + creates + deletes).max(1));
-    let draft: Draft = if kind < writes {
+    if kind < writes {
         |value| Action::Write { value }
     } else if kind < writes + reads {
         |_| Action::Read
@@ -29,8 +34,7 @@ pub fn draw(chance: &mut Stream, sessions: u32, acts: [u32; 4], skew: f64) -> (u
         |value| Action::Create { value }
     } else {
         |_| Action::Delete
-    };
-    (bent as u32, draft)
+    }
 }
 
 /// The value that a client's operation on a session may write, by its number there: no other operation of the run has the same.

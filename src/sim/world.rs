@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    check::{History, Loss, OneDecision, Violation},
+    check::{History, Loss, OneDecision, OperationNumber, Violation},
     client::Client,
     clock::Clock,
     fault::{Fault, Whom},
@@ -23,6 +23,7 @@ use super::{
     queue::Queue,
     random::{Stream, Streams},
     record::Record,
+    register::session_key,
     run::{Marks, Noted, Setting, is_mark},
     scenario::{Deed, Holds},
     trace::Trace,
@@ -34,7 +35,7 @@ use crate::{
     replication::Token,
 };
 
-use expiries::Ending;
+use expiries::{Ending, Written};
 
 mod clients;
 mod cuts;
@@ -132,11 +133,17 @@ pub(crate) struct World {
     /// Kills and pauses that found their victim.
     struck: u64,
     clients: Vec<Client>,
+    /// The sessions of each arc, where some are called together.
+    of_arc: BTreeMap<ArcId, Vec<u32>>,
+    /// Calls of several sessions: their operations.
+    pub(crate) together: Vec<Vec<OperationNumber>>,
     order: u64,
     /// What clients were told.
     pub(crate) history: History,
     /// When each session was last used by an operation that was answered: the time it was asked.
     uses: BTreeMap<u32, u64>,
+    /// When each value was asked to be written, and when that was answered, where sessions end.
+    written: BTreeMap<u64, Written>,
     /// Ends of sessions on their way, by who appended them.
     endings: BTreeMap<(NodeId, Token), Ending>,
     /// When arcs lost every copy, and which of them was seen to begin anew, by the view that called it lost.
@@ -186,10 +193,13 @@ impl World {
             alive: BTreeSet::new(),
             disks: BTreeMap::new(),
             struck: 0,
-            clients: (0..setting.clients).map(|c| Client::new(c, streams.stream(&format!("client {c}")))).collect(),
+            clients: (0..setting.clients).map(|number| client(number, streams)).collect(),
+            of_arc: of_arc(&setting),
+            together: Vec::new(),
             order: 0,
             history: History::new(200_000),
             uses: BTreeMap::new(),
+            written: BTreeMap::new(),
             endings: BTreeMap::new(),
             losses: BTreeMap::new(),
             begun_anew: BTreeSet::new(),
@@ -426,8 +436,10 @@ impl World {
                     let delay = self.clients[client as usize].delay();
                     self.at(delay, Event::Answer(client, attempt, answer));
                 }
-                Output::Ending(session, token) => self.ending(from, session, token),
+                Output::Ending(session, token, decided) => self.ending(from, session, token, decided),
                 Output::Ended(session, token, reply) => self.ended(from, session, token, reply),
+                Output::Found(session, decided, by_copy) => self.found(from, session, decided, by_copy),
+                Output::Reached(branch) => self.mark(branch),
                 Output::Wished(change) => self.wished(from, change),
                 Output::Installed(view) => self.installed(from, view),
                 Output::Keep(vote) => self.keep(from, *vote),
@@ -507,6 +519,24 @@ impl World {
         self.mark("a kill between a wish and its view");
         self.at(soon, Event::Fault(Fault::Kill(Whom::Named(victim.name), down)));
     }
+}
+
+/// A caller with streams of chance of its own.
+fn client(number: u32, streams: Streams) -> Client {
+    Client::new(
+        number,
+        streams.stream(&format!("client {number}")),
+        streams.stream(&format!("taken along by client {number}")),
+    )
+}
+
+/// The sessions of each arc, if any are to be called together.
+fn of_arc(setting: &Setting) -> BTreeMap<ArcId, Vec<u32>> {
+    let mut of_arc = BTreeMap::<ArcId, Vec<u32>>::new();
+    for session in (0..setting.sessions).filter(|_| setting.together > 0.0) {
+        of_arc.entry(session_key(session).arc(setting.arcs)).or_default().push(session);
+    }
+    of_arc
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -230,7 +230,7 @@ impl Host {
                 let stored = match content {
                     ArcContent::Commit(commit) => learner.handle_commit(commit, &limits, rules, now),
                     ArcContent::Chunk(chunk) => {
-                        learner.handle_chunk(since, *chunk, now);
+                        learner.handle_chunk(since, *chunk, rules, now);
                         Ok(())
                     }
                     ArcContent::Start { .. } | ArcContent::Committed => Ok(()),

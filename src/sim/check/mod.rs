@@ -6,6 +6,7 @@
 //! | [`applied_once`] | what was acknowledged changed state once, what was refused never | G3, G4 |
 //! | [`acknowledged_survives`] | what was acknowledged is in the final history, in its place | G1 |
 //! | [`one_decision`] | no view number has two contents | the view chain |
+//! | [`together`] | of a commit of several sessions all shows or nothing | G2 |
 //! | [`backup_prefix`] | what a backup has folded is the beginning of what its primary holds | the data path |
 //!
 //! [`of_callers`] asks those of them that need nothing but what callers were told; where a session lost every copy, of each of its
@@ -22,6 +23,7 @@ pub mod history;
 pub mod linearizable;
 mod lives;
 pub mod one_decision;
+pub mod together;
 mod violation;
 
 pub use acknowledged_survives::AcknowledgedLost;
@@ -32,6 +34,7 @@ pub use history::{Action, History, HistoryFault, Operation, OperationNumber, Out
 pub use linearizable::Verdict;
 pub use lives::{Loss, Losses, lost_changes};
 pub use one_decision::{OneDecision, TwoDecisions};
+pub use together::Torn;
 pub use violation::Violation;
 
 use std::collections::BTreeMap;

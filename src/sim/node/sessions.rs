@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Promised, SimNode, Stage};
 use crate::{
@@ -13,8 +13,10 @@ use crate::{
     sim::{
         check::Action,
         hosting::Kept,
-        packet::{Answer, Output, Request},
-        register::{body_for, decode_reply, encode_reply, register_of, session_key, session_of, span_of, values_of},
+        lifetimes::{Decided, Kind, Lifetimes, kind_of},
+        packet::{Answer, Output, Request, Told},
+        register::{body_for, decode_told, encode_told, register_of, session_key, session_of, values_of},
+        several::{Several, SeveralReplies},
     },
 };
 
@@ -34,6 +36,27 @@ fn live_of<'l>(
     object
 }
 
+/// What the writes of a session with a set end say of it.
+fn decided(lifetimes: Option<Lifetimes>, session: u32, values: &[u64]) -> Option<Decided> {
+    let lifetimes = lifetimes.filter(|_| kind_of(session) == Kind::Ends)?;
+    Some(lifetimes.decided(values))
+}
+
+/// Tells of a session with a set end that is there.
+pub(super) fn found(
+    lifetimes: Option<Lifetimes>,
+    wrote: &BTreeSet<u64>,
+    session: u32,
+    values: &[u64],
+) -> Option<Output> {
+    let decided = decided(lifetimes, session, values)?;
+    let by_copy = match decided {
+        Decided::Unsaid => return None,
+        Decided::Ends(value) | Decided::Persists(value, _) => !wrote.contains(&value),
+    };
+    Some(Output::Found(session, decided, by_copy))
+}
+
 impl SimNode {
     /// Takes a client's request.
     pub(crate) fn handle_request(&mut self, request: &Request, now: Moment, out: &mut Vec<Output>) {
@@ -46,6 +69,10 @@ impl SimNode {
                 return;
             }
         };
+        if request.along != Several::default() {
+            self.handle_together(arc, request, now, out);
+            return;
+        }
         self.end_if_over(arc, &key, now, out);
         let token = self.draw_token();
         let Stage::Serving(serving) = &mut self.stage else { return };
@@ -61,8 +88,8 @@ impl SimNode {
         let mut effects = Vec::new();
         match known {
             Known::Answered(number, reply) => {
-                let (reply, said) = decode_reply(&reply);
-                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply, said));
+                let told = decode_told(&reply);
+                self.promised.insert(token, Promised::Answer(request.client, request.attempt, told));
                 serving.host.answer(arc, number, token, now, &mut effects);
             }
             Known::TooOld => out.push(answer(Answer::TooOld)),
@@ -74,6 +101,7 @@ impl SimNode {
                 let before = register_of(&values);
                 let version = record.map(|r| r.version).unwrap_or_default();
                 let (after, reply) = request.action.apply(before);
+                out.extend(found(self.lifetimes, &self.wrote, request.session, &values));
                 let mut said = None;
                 let body = match (&self.hosted, request.call) {
                     (Some(hosted), Some(call)) => {
@@ -89,14 +117,19 @@ impl SimNode {
                     _ if after == before => Body::Unchanged,
                     _ => body_for(&values, after.value),
                 };
-                self.promised.insert(token, Promised::Answer(request.client, request.attempt, reply, said));
+                let told = Told { reply, said, along: SeveralReplies::default() };
+                self.promised.insert(token, Promised::Answer(request.client, request.attempt, told));
                 // A command that changed nothing is remembered too: its repetition might find something to change.
-                let entry = ReplyEntry { request: request.id, reply: encode_reply(reply, said) };
+                let entry = ReplyEntry { request: request.id, reply: encode_told(told) };
                 let (reply, life) = match request.action {
                     Action::Read => (None, None),
                     _ if after == before => (Some(entry), None),
                     _ if after.value.is_none() => (Some(entry), Some(Lifespan::FOR_EVER)),
-                    _ => (Some(entry), span_of(request.session, self.lifetimes)),
+                    _ => {
+                        let said = after.value.zip(self.lifetimes);
+                        self.wrote.extend(after.value.filter(|_| self.lifetimes.is_some()));
+                        (Some(entry), said.and_then(|(value, lifetimes)| lifetimes.said_by(request.session, value)))
+                    }
                 };
                 let uses = if request.action == Action::Read { serving.host.used(arc, &key, now) } else { Use::ToTell };
                 match uses {
@@ -123,7 +156,7 @@ impl SimNode {
         }
     }
 
-    fn draw_token(&mut self) -> Token {
+    pub(super) fn draw_token(&mut self) -> Token {
         self.next_token += 1;
         Token(self.next_token)
     }
@@ -137,7 +170,7 @@ impl SimNode {
     }
 
     /// Whoever asks for a session that is over finds it ended, however soon they ask.
-    fn end_if_over(&mut self, arc: ArcId, key: &SessionKey, now: Moment, out: &mut Vec<Output>) {
+    pub(super) fn end_if_over(&mut self, arc: ArcId, key: &SessionKey, now: Moment, out: &mut Vec<Output>) {
         let Stage::Serving(serving) = &self.stage else { return };
         let record = serving.host.serve(arc, now).ok().and_then(|primary| primary.store().get(key));
         if record.is_some_and(|record| record.lapse(now).is_some()) {
@@ -155,7 +188,11 @@ impl SimNode {
         let (_, reply) = Action::Delete.apply(register_of(&values));
         let session = session_of(key);
         self.promised.insert(token, Promised::End(session, reply));
-        out.push(Output::Ending(session, token));
+        let decided = decided(self.lifetimes, session, &values);
+        if matches!(decided, Some(Decided::Ends(value)) if !self.wrote.contains(&value)) {
+            out.push(Output::Reached("a session was ended by another primary than its end was said to"));
+        }
+        out.push(Output::Ending(session, token, decided));
         let life = Some(Lifespan::FOR_EVER);
         let change = SessionChange { key: key.clone(), body: body_for(&values, None), reply: None, life, copied: true };
         let mut effects = Vec::new();

@@ -107,6 +107,10 @@ pub(super) fn of_the_whole(world: &World, report: &Report, marks: &Marks, holds:
             let longest = world.record.longest_wait;
             (longest > *limit).then(|| format!("one waited {longest:?}"))
         }
+        Holds::EndedWithin(limit) => match world.record.latest_end {
+            None => Some("no session had a set end".to_owned()),
+            Some(late) => (late > *limit).then(|| format!("one was there {late:?} after it")),
+        },
         Holds::Reached(mark) => {
             let near: Vec<&str> = marks.keys().copied().collect();
             (!marks.contains_key(mark.as_str())).then(|| format!("what was reached is: {}", near.join("; ")))

@@ -11,7 +11,7 @@ use crate::{
     id::SessionKey,
     replication::Primary,
     sim::{
-        check::{FinalState, Losses, Violation, of_callers},
+        check::{FinalState, Losses, Violation, of_callers, together},
         hosting::{self, Answered, Kept},
         node::SimNode,
         register::{register_of, session_key, values_of},
@@ -22,8 +22,14 @@ use crate::{
 /// Says what was violated. Without healing there is no final state to judge.
 pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<Violation>) {
     violations.extend(world.wrong.iter().cloned());
-    let (finals, losses) = (finals(world), world.session_losses());
+    let (values, losses) = (values(world), world.session_losses());
+    let finals = finals(&values);
     violations.extend(of_callers(&world.history, &losses, healed.then_some(&finals)));
+    let known = values.iter().filter(|(session, _)| healed && !losses.contains_key(session));
+    let known = known.map(|(session, values)| (*session, &values[..])).collect();
+    if let Err(fault) = together::check(&world.history, &world.together, &known, &losses) {
+        violations.push(Violation::new("together", fault));
+    }
     if !healed {
         return;
     }
@@ -31,7 +37,7 @@ pub(crate) fn judge(world: &World, healed: bool, violations: &mut Vec<Violation>
     backups::judge(world, violations);
     roles::judge(world, violations);
     rest::judge(world, violations);
-    ends::judge(world, &finals, violations);
+    ends::judge(world, &values, violations);
 }
 
 /// Sessions of a user's type are what their commands make of an object that never moves, and said so; unless that object was lost.
@@ -55,16 +61,22 @@ fn primary_of<'w>(world: &'w World, key: &SessionKey) -> Option<&'w Primary> {
     world.node(entry.primary.name).and_then(SimNode::host)?.replica(arc)?.as_primary()
 }
 
-/// The final state of every session.
-fn finals(world: &World) -> BTreeMap<u32, FinalState> {
-    let mut finals = BTreeMap::new();
-    for session in world.sessions() {
+/// Every value ever written to each session, in order, as whoever serves it has them.
+fn values(world: &World) -> BTreeMap<u32, Vec<u64>> {
+    let of = |session: u32| {
         let key = session_key(session);
-        let Some(primary) = primary_of(world, &key) else { continue };
-        let values = primary.store().get(&key).map(values_of).unwrap_or_default();
-        let register = register_of(&values);
+        let primary = primary_of(world, &key)?;
+        Some((session, primary.store().get(&key).map(values_of).unwrap_or_default()))
+    };
+    world.sessions().into_iter().filter_map(of).collect()
+}
+
+/// The final state of every session.
+fn finals(values: &BTreeMap<u32, Vec<u64>>) -> BTreeMap<u32, FinalState> {
+    let last = |values: &Vec<u64>| {
+        let register = register_of(values);
         let applied = values.iter().copied().filter(|v| *v != 0).collect();
-        finals.insert(session, FinalState { value: register.value, version: register.version, applied });
-    }
-    finals
+        FinalState { value: register.value, version: register.version, applied }
+    };
+    values.iter().map(|(session, values)| (*session, last(values))).collect()
 }

@@ -48,7 +48,9 @@ impl Planted {
             Self::ForgottenVotes => Mix::Stops,
             Self::FoundingByMajority => Mix::Founding,
             Self::NoStallGuard | Self::Without(Rule::DropByView) => Mix::Pauses,
-            Self::Without(Rule::PrimaryExpires) => Mix::Expiries,
+            Self::Without(Rule::PrimaryExpires | Rule::EndsCopied | Rule::EndsReplaced) => Mix::Expiries,
+            Self::Without(Rule::CommitWhole) => Mix::Losses,
+            Self::Without(Rule::CatchUpParts) => Mix::CatchUp,
             Self::Without(Rule::Enlist | Rule::Quiesce) | Self::ReusedIds => Mix::Wishes,
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     id::NodeName,
     membership::{Agreement, Pin, Role},
     replication::ReplicationSettings,
-    sim::{hosting::Hosted, network::Weather, random::Streams},
+    sim::{hosting::Hosted, lifetimes::Lifetimes, network::Weather, random::Streams},
 };
 
 /// A run's setting.
@@ -50,8 +50,10 @@ pub(crate) struct Setting {
     pub(crate) try_for: Duration,
     /// A request is sent once more, much later and to anyone, with this probability.
     pub(crate) ghosts: f64,
+    /// An operation takes other sessions of its arc along with this probability, in one commit.
+    pub(crate) together: f64,
     /// How long sessions live that end by themselves; `None`: all live for ever.
-    pub(crate) lifetimes: Option<Duration>,
+    pub(crate) lifetimes: Option<Lifetimes>,
     /// When clients begin no more operations.
     pub(crate) clients_until: Duration,
     /// How bad the network is until it heals.
@@ -114,6 +116,7 @@ impl Setting {
             pause: Duration::from_millis(5),
             try_for: Duration::from_millis(100),
             ghosts: 0.0,
+            together: 0.0,
             lifetimes: None,
             clients_until: Duration::ZERO,
             weather: Weather {
@@ -180,7 +183,12 @@ impl Setting {
         }
         let mut lasting = Streams::new(seed).stream("lifetimes");
         if mix == Mix::Expiries || lasting.chance(0.1) {
-            setting.lifetimes = Some(lasting.duration(Duration::from_millis(60), Duration::from_millis(700)));
+            let lasts = lasting.duration(Duration::from_millis(60), Duration::from_millis(700));
+            let said_otherwise = if lasting.chance(0.5) { 0.15 } else { 0.0 };
+            setting.lifetimes = Some(Lifetimes { lasts, persist: said_otherwise, keep_end: said_otherwise });
+        }
+        if Streams::new(seed).stream("together").chance(0.4) {
+            setting.together = 0.3;
         }
         setting.with(planted)
     }

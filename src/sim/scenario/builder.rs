@@ -145,6 +145,8 @@ impl ScenarioBuilder {
         say(parts > STEPS_MAX, format!("{parts} steps or expectations, and {STEPS_MAX} are the most"));
         say(lasts > LASTS_MAX, format!("it lasts {lasts:?}, and {LASTS_MAX:?} is the longest"));
         say(last > lasts, format!("something is to be at {last:?}, and it ends at {lasts:?}"));
+        let of_ends = scenario.work.persist + scenario.work.keep_end;
+        say(of_ends > 1.0, "`persist` and `keep_end` are more than all writes".to_owned());
         for step in &scenario.steps {
             for name in step.deed.nodes().into_iter().filter(|name| !known.contains(name)) {
                 say(true, format!("there is no node `{name}`, of which `{}` speaks", step.deed));

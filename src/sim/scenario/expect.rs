@@ -81,6 +81,8 @@ pub enum Holds {
     ProtectedWithin(Duration),
     /// No caller waited longer than this for an answer.
     AvailableWithin(Duration),
+    /// No session with a set end was there longer than this after it.
+    EndedWithin(Duration),
     /// This branch was reached.
     Reached(String),
 }
@@ -110,6 +112,7 @@ impl Holds {
                 | Self::PromotedWithin(_)
                 | Self::ProtectedWithin(_)
                 | Self::AvailableWithin(_)
+                | Self::EndedWithin(_)
                 | Self::Reached(_)
         )
     }
@@ -149,6 +152,7 @@ impl fmt::Display for Holds {
             Self::PromotedWithin(time) => write!(f, "what a lost node served is served again within {time:?}"),
             Self::ProtectedWithin(time) => write!(f, "all is protected again within {time:?}"),
             Self::AvailableWithin(time) => write!(f, "every caller is answered within {time:?}"),
+            Self::EndedWithin(time) => write!(f, "what has a set end is gone within {time:?} of it"),
             Self::Reached(mark) => write!(f, "reached: {mark}"),
         }
     }

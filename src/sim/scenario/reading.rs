@@ -46,7 +46,8 @@ const CLUSTER_KEYS: [&str; 17] = [
     "clocks_apart",
     "clock_drift",
 ];
-const WORK_KEYS: [&str; 7] = ["sessions", "clients", "pause", "try_for", "mix", "skew", "lifetimes"];
+const WORK_KEYS: [&str; 10] =
+    ["sessions", "clients", "pause", "try_for", "mix", "skew", "lifetimes", "persist", "keep_end", "together"];
 const ENGINES: [(&str, bool); 1] = [("sim", true)];
 const AGREEMENTS: [(&str, Agreement); 2] =
     [("majority", Agreement::Majority), ("majority_or_proof", Agreement::MajorityOrProof)];
@@ -108,7 +109,8 @@ fn read<'t>(name: &str, root: &'t DeTable<'t>, findings: &mut Findings<'t>) -> O
     let mut expects = Vec::new();
     // Where a word is wrong, it may be the one that was to lose a node.
     let loses_nodes = !findings.faults.is_empty() || loses_nodes(root);
-    let around = Around { names: &names, loses_nodes };
+    let ends_sessions = work.as_ref().is_none_or(|work| work.lifetimes.is_some());
+    let around = Around { names: &names, loses_nodes, ends_sessions };
     for table in tables(root, "expect", findings) {
         read_expect(table, &around, &mut expects, findings);
     }
@@ -286,6 +288,20 @@ fn read_work<'t>(table: &'t DeTable<'t>, findings: &mut Findings<'t>) -> Option<
     }
     if let Some(value) = table.get("lifetimes") {
         work.lifetimes = Some(findings.time(value, Times::Any)?);
+    }
+    for (key, field) in
+        [("persist", &mut work.persist), ("keep_end", &mut work.keep_end), ("together", &mut work.together)]
+    {
+        if let Some(value) = table.get(key) {
+            *field = findings.real(value, 1.0)?;
+            if key != "together" && work.lifetimes.is_none() {
+                let help = "say how long sessions live: lifetimes = \"1s\"";
+                findings.fault(value.span(), "no session has an end here", help);
+            }
+        }
+    }
+    if let Some(value) = table.get("keep_end").filter(|_| work.persist + work.keep_end > 1.0) {
+        findings.fault(value.span(), "together with `persist` this is more than all writes", "let them be at most 1");
     }
     if let Some(value) = table.get("skew") {
         work.skew = findings.real(value, 4.0)?;

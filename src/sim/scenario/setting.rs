@@ -93,6 +93,12 @@ pub struct Work {
     pub skew: f64,
     /// Sessions end by themselves after this; `None`: never.
     pub lifetimes: Option<Duration>,
+    /// Where they do, this part of the writes to sessions with a set end takes it away.
+    pub persist: f64,
+    /// And this part leaves it as it was.
+    pub keep_end: f64,
+    /// This part of the calls takes other sessions of its arc along, in one commit.
+    pub together: f64,
 }
 
 impl Default for Work {
@@ -105,6 +111,9 @@ impl Default for Work {
             mix: [55, 37, 5, 3],
             skew: 0.0,
             lifetimes: None,
+            persist: 0.0,
+            keep_end: 0.0,
+            together: 0.0,
         }
     }
 }

@@ -32,17 +32,20 @@ fn a_file_says_what_happens_when_and_what_is_expected() {
     let scenario = with(
         "roles = { c = \"witness\" }\nagreement = \"majority_or_proof\"\ndelay = \"250us\"\nproof = \"never\"\n\
          [workload]\nsessions = 3\nmix = { write = 1, read = 1 }\n\
+         lifetimes = \"2s\"\npersist = 0.25\nkeep_end = 0.5\ntogether = 0.125\n\
          [[step]]\nat = \"5s\"\none_way = { from = \"a\" }\n\
          [[step]]\nat = \"2s\"\nkill = [\"a\", \"b\"]\n\
          [[step]]\nat = \"6s\"\njoin = \"d\"\n\
          [[expect]]\nat = \"7s\"\nlinks = [\"a -> b\"]\nprimary = { a = \"b\" }\n\
-         [[expect]]\nfinally = true\nlost = 0\npromoted_within = \"300ms\"\n",
+         [[expect]]\nfinally = true\nlost = 0\npromoted_within = \"300ms\"\nended_within = \"1s\"\n",
     )
     .expect("it is right");
     assert_eq!(scenario.names(), ["a", "b", "c", "d"].map(name));
     assert_eq!(scenario.cluster.nodes[2].role, Role::Witness);
     assert_eq!((scenario.cluster.delay, scenario.cluster.proof), (Duration::from_micros(250), None));
     assert_eq!(scenario.work.mix, [1, 1, 0, 0]);
+    let work = (scenario.work.lifetimes, scenario.work.persist, scenario.work.keep_end, scenario.work.together);
+    assert_eq!(work, (Some(Duration::from_secs(2)), 0.25, 0.5, 0.125));
     let steps: Vec<_> = scenario.steps.iter().map(|step| (step.at.as_secs(), step.deed.to_string())).collect();
     assert_eq!(
         steps,
@@ -52,7 +55,7 @@ fn a_file_says_what_happens_when_and_what_is_expected() {
             (6, "join d".to_owned())
         ]
     );
-    assert_eq!(scenario.expects.len(), 4);
+    assert_eq!(scenario.expects.len(), 5);
     assert_eq!(scenario.lasts, Duration::from_secs(10), "three seconds after its last word");
 }
 
@@ -80,6 +83,10 @@ fn everything_that_is_wrong_is_told_with_its_place_and_what_would_be_right() {
         ("[[expect]]\nat = \"1s\"\nprimary = { \"a b\" = \"a\" }\n", "line 6, column 13", "no name of a node"),
         ("proof = \"sometimes\"\n", "line 4, column 9", "or \"never\""),
         ("zones = { q = \"x\" }\n", "line 4, column 11", "there is no node `q`"),
+        ("[workload]\npersist = 0.2\n", "line 5, column 11", "lifetimes = \"1s\""),
+        ("[workload]\nlifetimes = \"1s\"\npersist = 0.7\nkeep_end = 0.6\n", "line 7, column 12", "at most 1"),
+        ("[workload]\ntogether = 2\n", "line 5, column 12", "a number from 0 to 1"),
+        ("[[expect]]\nfinally = true\nended_within = \"1s\"\n", "line 6, column 1", "lifetimes = \"1s\""),
         ("[swarm]\nmix = \"stom\"\n", "line 5, column 7", "\"storm\""),
         ("lasts\n", "line 4", "no TOML"),
     ] {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::{Event, World};
 use crate::{
-    id::{ArcId, NodeName},
+    id::{NodeName, RequestId},
     sim::{
         check::{Action, OperationNumber, Outcome},
         client::{Next, Running},
-        hosting::{Answered, ReplyNumber},
-        packet::{Answer, Request},
+        hosting::{Answered, CallNumber},
+        packet::{Answer, Request, Told},
         register::session_key,
+        several::SeveralOperations,
         workload::DEADLINE,
     },
 };
@@ -53,7 +54,15 @@ impl World {
             let it = &mut self.clients[client as usize];
             let request = match &self.setting.hosted {
                 Some(hosted) => it.draw_hosted(hosted),
-                None => it.draw(self.setting.sessions, self.setting.acts, self.setting.skew),
+                None => {
+                    let (acts, together) = (self.setting.acts, self.setting.together);
+                    let request = it.draw(self.setting.sessions, acts, self.setting.skew);
+                    let of_its_arc = self.of_arc.get(&session_key(request.session).arc(self.setting.arcs));
+                    match of_its_arc {
+                        Some(of_its_arc) => it.take_along(request, of_its_arc, together, acts),
+                        None => request,
+                    }
+                }
             };
             self.invoke(client, request);
         }
@@ -61,25 +70,46 @@ impl World {
 
     fn invoke(&mut self, client: u32, request: Request) {
         self.order += 1;
-        match self.history.invoke(request.session, client, self.order, request.action) {
-            Ok(operation) => {
-                let arc = session_key(request.session).arc(self.setting.arcs);
-                self.note_asked(operation, &request, arc);
-                let running = Running { operation, request, invoked: self.now, first_attempt: request.attempt };
-                self.clients[client as usize].running = Some(running);
-                self.send_request(client, None);
-            }
-            Err(fault) => self.violated("history", fault),
+        let Some(operation) = self.note_asked(client, request.session, request.action, request.call, request.id) else {
+            return;
+        };
+        let mut along = SeveralOperations::default();
+        for (place, part) in along.iter_mut().zip(request.along) {
+            *place = part.and_then(|part| self.note_asked(client, part.session, part.action, None, request.id));
         }
+        if along != SeveralOperations::default() {
+            self.together.push([Some(operation)].into_iter().chain(along).flatten().collect());
+        }
+        let running = Running { operation, along, request, invoked: self.now, first_attempt: request.attempt };
+        self.clients[client as usize].running = Some(running);
+        self.send_request(client, None);
     }
 
-    fn note_asked(&mut self, operation: OperationNumber, request: &Request, arc: ArcId) {
-        let call = self.setting.hosted.as_ref().zip(request.call);
-        let words = || call.map_or_else(|| request.action.to_string(), |(hosted, call)| hosted.call(call).spoken.words);
-        if let Some((value, call)) = request.action.writes().zip(request.call) {
-            self.called.insert(value, (call, request.id));
+    /// One session is asked for something: its place in the history.
+    fn note_asked(
+        &mut self,
+        client: u32,
+        session: u32,
+        action: Action,
+        call: Option<CallNumber>,
+        id: RequestId,
+    ) -> Option<OperationNumber> {
+        let operation = match self.history.invoke(session, client, self.order, action) {
+            Ok(operation) => operation,
+            Err(fault) => {
+                self.violated("history", fault);
+                return None;
+            }
+        };
+        self.note_written(action);
+        let hosted = self.setting.hosted.as_ref().zip(call);
+        let words = || hosted.map_or_else(|| action.to_string(), |(hosted, call)| hosted.call(call).spoken.words);
+        if let Some((value, call)) = action.writes().zip(call) {
+            self.called.insert(value, (call, id));
         }
-        self.record.asked(self.now, operation, request, words, arc);
+        let arc = session_key(session).arc(self.setting.arcs);
+        self.record.asked(self.now, operation, (client, session), words, arc);
+        Some(operation)
     }
 
     pub(super) fn send_request(&mut self, client: u32, told: Option<NodeName>) {
@@ -113,8 +143,8 @@ impl World {
         match self.clients[client as usize].judge(attempt, answer) {
             Next::Ignore => {}
             Next::End(outcome) => {
-                let said = if let Answer::Done(_, said) = answer { said } else { None };
-                self.end(client, outcome, said);
+                let told = if let Answer::Done(told) = answer { Some(told) } else { None };
+                self.end(client, outcome, told);
             }
             Next::Elsewhere => self.at(REFUSED_PAUSE, Event::Elsewhere(client, attempt)),
             Next::Again(Some(told)) => self.send_request(client, Some(told.name)),
@@ -127,27 +157,51 @@ impl World {
         }
     }
 
-    fn end(&mut self, client: u32, outcome: Outcome, said: Option<ReplyNumber>) {
+    fn end(&mut self, client: u32, outcome: Outcome, told: Option<Told>) {
         let it = &mut self.clients[client as usize];
         let Some(running) = it.running.take() else { return };
         let pause = it.pause(self.setting.pause);
-        self.record.answered(self.now, running.operation, outcome, running.invoked);
-        match outcome {
-            Outcome::Unknown => self.mark("an outcome stayed unknown"),
-            Outcome::Done(reply) => {
-                self.answered = true;
-                self.used(running.request.session, running.request.action, reply, running.invoked);
-            }
-            Outcome::NotDone => {}
-        }
         self.order += 1;
-        if let Err(fault) = self.history.answer(running.operation, self.order, outcome) {
-            self.violated("history", fault);
+        if outcome == Outcome::Unknown {
+            self.mark("an outcome stayed unknown");
         }
+        self.note_answered(
+            running.operation,
+            running.request.session,
+            running.request.action,
+            outcome,
+            running.invoked,
+        );
+        for (at, (operation, part)) in running.along.into_iter().zip(running.request.along).enumerate() {
+            let Some((operation, part)) = operation.zip(part) else { continue };
+            let reply = told.and_then(|told| told.along[at]);
+            let outcome = reply.map_or(Outcome::Unknown, Outcome::Done);
+            self.note_answered(operation, part.session, part.action, outcome, running.invoked);
+        }
+        let said = told.and_then(|told| told.said);
         if let (Some(call), Some(reply)) = (running.request.call, said) {
             let operation = self.history.operations()[running.operation.index()];
             self.told.push(Answered { operation, call, reply });
         }
         self.at(pause, Event::Next(client));
+    }
+
+    /// A session's caller knows what became of what it asked for.
+    fn note_answered(
+        &mut self,
+        operation: OperationNumber,
+        session: u32,
+        action: Action,
+        outcome: Outcome,
+        invoked: u64,
+    ) {
+        self.record.answered(self.now, operation, outcome, invoked);
+        if let Outcome::Done(reply) = outcome {
+            self.answered = true;
+            self.used(session, action, reply, invoked);
+        }
+        if let Err(fault) = self.history.answer(operation, self.order, outcome) {
+            self.violated("history", fault);
+        }
     }
 }

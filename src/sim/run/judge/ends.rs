@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 
 use crate::sim::{
-    check::{FinalState, Violation},
-    register::span_of,
+    check::Violation,
+    lifetimes::{Decided, Kind, kind_of},
+    register::register_of,
     world::World,
 };
 
 /// Long after the last caller, nothing is there that should have ended.
-pub(super) fn judge(world: &World, finals: &BTreeMap<u32, FinalState>, violations: &mut Vec<Violation>) {
-    for (session, last) in finals {
-        if span_of(*session, world.setting().lifetimes).is_some() && last.value.is_some() {
+pub(super) fn judge(world: &World, values: &BTreeMap<u32, Vec<u64>>, violations: &mut Vec<Violation>) {
+    let Some(lifetimes) = world.setting().lifetimes else { return };
+    for (session, values) in values {
+        let ends = match kind_of(*session) {
+            Kind::Stays => false,
+            Kind::Idles => true,
+            Kind::Ends => matches!(lifetimes.decided(values), Decided::Ends(_)),
+        };
+        if ends && register_of(values).value.is_some() {
             violations.push(Violation::new("lifetimes", format_args!("session {session} outlived its time")));
         }
     }

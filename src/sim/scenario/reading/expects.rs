@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-const EXPECT_KEYS: [&str; 18] = [
+const EXPECT_KEYS: [&str; 19] = [
     "at",
     "finally",
     "members",
@@ -36,6 +36,7 @@ const EXPECT_KEYS: [&str; 18] = [
     "promoted_within",
     "protected_within",
     "available_within",
+    "ended_within",
     "reached",
 ];
 
@@ -45,6 +46,8 @@ pub(super) struct Around<'n> {
     pub(super) names: &'n [NodeName],
     /// Whether anything in the file makes a node be lost.
     pub(super) loses_nodes: bool,
+    /// Whether sessions end by themselves.
+    pub(super) ends_sessions: bool,
 }
 
 pub(super) fn read_expect<'t>(
@@ -71,6 +74,9 @@ pub(super) fn read_expect<'t>(
         if matches!(holds, Holds::PromotedWithin(_) | Holds::ProtectedWithin(_)) && !around.loses_nodes {
             let help = "it needs a step that loses a node (kill, power_off, restart, pause), or a [swarm]";
             findings.fault(key.span(), "no node is lost in this file, so this holds whatever happens", help);
+        }
+        if matches!(holds, Holds::EndedWithin(_)) && !around.ends_sessions {
+            findings.fault(key.span(), "no session has an end in this file", "say so: [workload] lifetimes = \"1s\"");
         }
         let Some(when) = when else { continue };
         if holds.is_of_the_whole() && when != When::Finally {
@@ -105,6 +111,7 @@ fn read_holds<'t>(key: &str, value: Value<'t>, names: &[NodeName], findings: &mu
         "promoted_within" => Holds::PromotedWithin(findings.time(value, Times::OfTheRun)?),
         "protected_within" => Holds::ProtectedWithin(findings.time(value, Times::OfTheRun)?),
         "available_within" => Holds::AvailableWithin(findings.time(value, Times::OfTheRun)?),
+        "ended_within" => Holds::EndedWithin(findings.time(value, Times::OfTheRun)?),
         "reached" => Holds::Reached(read_mark(value, findings)?),
         _ => return None,
     })

@@ -17,6 +17,9 @@ pub(in crate::sim) fn cannot(scenario: &Scenario) -> Vec<String> {
             "`lifetimes`: that a session ended in time is judged by the clocks of the simulator alone".to_owned(),
         );
     }
+    if scenario.work.together > 0.0 {
+        told.push("`together`: over HTTP each document is a commit of its own".to_owned());
+    }
     if scenario.swarm.is_some() {
         told.push("`[swarm]`: faults by chance are drawn for the simulator; write them as steps".to_owned());
     }
@@ -56,12 +59,12 @@ mod tests {
         );
         assert_eq!(cannot(&scenario(&can)), Vec::<String>::new());
         let cannot_be = format!(
-            "{nodes}clock_drift = 100\n[workload]\nlifetimes = \"2s\"\n[swarm]\nfrom = \"1s\"\nuntil = \"2s\"\n\
+            "{nodes}clock_drift = 100\n[workload]\nlifetimes = \"2s\"\ntogether = 0.1\n[swarm]\nfrom = \"1s\"\nuntil = \"2s\"\n\
              [[step]]\nat = \"1s\"\nclock_rate = {{ node = \"a\", ppm = 1 }}\n\
              [[expect]]\nfinally = true\nreached = \"start anew\"\n"
         );
         let told = cannot(&scenario(&cannot_be));
-        let wanted = ["clock_drift", "lifetimes", "[swarm]", "clock_rate", "start anew"];
+        let wanted = ["clock_drift", "lifetimes", "together", "[swarm]", "clock_rate", "start anew"];
         assert_eq!(told.len(), wanted.len(), "{told:?}");
         assert!(told.iter().zip(wanted).all(|(told, wanted)| told.contains(wanted)), "{told:?}");
     }
