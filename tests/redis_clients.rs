@@ -45,20 +45,9 @@ fn ring_with_redis() -> (Ring, String) {
 
 /// The same before any of its nodes runs, with `more` lines in its file.
 fn unstarted_ring(more: &str) -> (Ring, String) {
-    let ring = Ring::new(&NODES, more);
-    let addresses: Vec<String> = (0..).zip(NODES).map(|(n, _)| format!("127.0.0.1:{}", ring.spare_port(n))).collect();
-    let mut unsaid = addresses.iter();
-    let mut text = String::new();
-    for line in ring.text().lines() {
-        text.push_str(line);
-        text.push('\n');
-        if line.starts_with("http = ") {
-            let address = unsaid.next().expect("one for each node");
-            text.push_str(&format!("redis = \"{address}\"\n"));
-        }
-    }
-    assert!(unsaid.next().is_none(), "the nodes of the cluster file are written otherwise: {text}");
-    ring.file("cluster.toml", &text);
+    let mut ring = Ring::new(&NODES, more);
+    ring.open_redis_ports();
+    let addresses: Vec<String> = NODES.iter().map(|name| ring.redis(name).to_string()).collect();
     (ring, addresses.join(","))
 }
 

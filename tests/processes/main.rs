@@ -13,6 +13,7 @@ mod load;
 mod misuse;
 mod pinning;
 mod recovery;
+mod redis;
 mod ring;
 mod rolling;
 mod signals;

@@ -204,6 +204,26 @@ impl Ring {
         ([127, 0, 0, 1], self.ports + 2 + 2 * self.position(name)).into()
     }
 
+    /// Gives each node a Redis port of its own, among those that are spare; nothing has been started yet.
+    pub(crate) fn open_redis_ports(&mut self) {
+        let mut unsaid = self.names.iter();
+        let mut text = String::new();
+        for line in self.text.lines() {
+            text.push_str(line);
+            text.push('\n');
+            if line.starts_with("http = ") {
+                let name = unsaid.next().expect("one for each node");
+                text.push_str(&format!("redis = \"{}\"\n", self.redis(name)));
+            }
+        }
+        self.text = text;
+        self.file("cluster.toml", &self.text);
+    }
+
+    pub(crate) fn redis(&self, name: &str) -> SocketAddr {
+        ([127, 0, 0, 1], self.spare_port(self.position(name))).into()
+    }
+
     /// Runs `ringheir node` with these arguments and nothing else; the ring does not keep it.
     pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let log = self.folder.join(format!("{}.log", self.logs.fetch_add(1, Ordering::Relaxed)));
