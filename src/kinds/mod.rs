@@ -26,7 +26,7 @@ mod typed;
 mod types;
 
 #[cfg(feature = "redis")]
-pub(crate) use self::plain::{Becomes, Life, Plain};
+pub(crate) use self::plain::{Becomes, Life, Plain, PlainLimits, plain_bytes};
 #[cfg(feature = "sim")]
 pub(crate) use self::spoken::Spoken;
 pub(crate) use self::{

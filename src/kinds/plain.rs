@@ -8,15 +8,18 @@
 
 use std::{any::Any, marker::PhantomData, time::Duration};
 
+use serde::Serialize;
+
 use super::{
     Change, Failure, Kind, LiveSession, Occasion, Op, Payload, Run, Stored,
-    command::Fault,
+    command::{Fault, REPLY_SLACK},
     typed::{Done, guarded, own_reply},
 };
 use crate::{
     blob::Blob,
     replication::{Durability, Lifespan},
     session::{End, SessionId},
+    wire::codec,
 };
 
 /// A type of this form.
@@ -33,14 +36,43 @@ pub(crate) trait Plain: Send + Sync + 'static {
     /// Runs a command where this is stored: what is to be stored then, and the reply.
     ///
     /// # Errors
-    /// If the command, or what is stored, cannot be read.
-    fn command(stored: Option<&Blob>, body: &[u8], life: &mut Life) -> Result<(Becomes, Blob), Failure>;
+    /// If the command, or what is stored, cannot be read; `TooLarge`.
+    fn command(
+        stored: Option<&Blob>,
+        body: &[u8],
+        life: &mut Life,
+        limits: &PlainLimits,
+    ) -> Result<(Becomes, Blob), Failure>;
 
     /// Answers a question where this is stored and so much is left of its time.
     ///
     /// # Errors
-    /// If the question, or what is stored, cannot be read.
-    fn question(stored: Option<&Blob>, body: &[u8], left: Lifespan) -> Result<Blob, Failure>;
+    /// If the question, or what is stored, cannot be read; `TooLarge`.
+    fn question(stored: Option<&Blob>, body: &[u8], left: Lifespan, limits: &PlainLimits) -> Result<Blob, Failure>;
+}
+
+/// How large what such a type encodes may be, in bytes. Who encodes stops there: what a few bytes ask for may be without end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlainLimits {
+    /// What is stored.
+    pub(crate) state: usize,
+    /// A reply.
+    pub(crate) reply: usize,
+}
+
+impl PlainLimits {
+    /// Where a value has at most so many.
+    pub(crate) const fn of(value_max: usize) -> Self {
+        Self { state: value_max, reply: value_max.saturating_add(REPLY_SLACK) }
+    }
+}
+
+/// What such a type stores, asks or says, in at most `max` bytes.
+///
+/// # Errors
+/// `TooLarge`.
+pub(crate) fn plain_bytes(value: &impl Serialize, max: usize) -> Result<Blob, Failure> {
+    codec::encode_plain(value, max).map_err(|fault| Failure::of_output("bytes", fault))
 }
 
 /// What a command makes of what is stored.
@@ -114,10 +146,9 @@ impl<P: Plain> PlainKind<P> {
             if body.len() > limit {
                 return Err(Failure::TooLarge { limit }.into());
             }
-            let (becomes, reply) = P::command(now.as_ref(), body, &mut life)?;
+            let (becomes, reply) = P::command(now.as_ref(), body, &mut life, &PlainLimits::of(limit))?;
             match becomes {
                 Becomes::Same => {}
-                Becomes::State(state) if state.len() > limit => return Err(Failure::TooLarge { limit }.into()),
                 Becomes::State(state) => now = Some(state),
                 Becomes::Gone => now = None,
             }
@@ -133,11 +164,16 @@ impl<P: Plain> PlainKind<P> {
         Ok((change, reply, life))
     }
 
-    fn answer(stored: &Stored<'_>, question: &str, body: &[u8], left: Lifespan) -> Result<Blob, Failure> {
+    fn answer(
+        stored: &Stored<'_>,
+        (question, body): (&str, &[u8]),
+        left: Lifespan,
+        value_max: usize,
+    ) -> Result<Blob, Failure> {
         if question != P::QUESTION {
             return Err(Failure::NoSuchCommand { command: question.to_owned() });
         }
-        P::question(Self::readable(stored)?, body, left)
+        P::question(Self::readable(stored)?, body, left, &PlainLimits::of(value_max))
     }
 
     fn attempt(stored: &Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Result<Done, Fault> {
@@ -162,7 +198,7 @@ impl<P: Plain> PlainKind<P> {
             Op::Delete => Ok((if exists { Change::Deleted } else { Change::None }, own_reply(&exists), None)),
             Op::Answer { question, payload } => {
                 let left = if exists { occasion.lifespan } else { Lifespan::FOR_EVER };
-                Ok((Change::None, Self::answer(stored, question, payload, left)?, None))
+                Ok((Change::None, Self::answer(stored, (question, payload), left, occasion.value_max)?, None))
             }
         }
     }
@@ -230,9 +266,11 @@ impl<P: Plain> Kind for PlainKind<P> {
         stored: Stored<'_>,
         question: &str,
         payload: &[u8],
-        _: &Occasion<'_>,
+        occasion: &Occasion<'_>,
     ) -> Result<Blob, Failure> {
-        let answered = guarded(P::KIND, question, || Ok(Self::answer(&stored, question, payload, Lifespan::FOR_EVER)?));
+        let answered = guarded(P::KIND, question, || {
+            Ok(Self::answer(&stored, (question, payload), Lifespan::FOR_EVER, occasion.value_max)?)
+        });
         answered.map_err(|fault| fault.failure)
     }
 

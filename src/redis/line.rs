@@ -36,7 +36,13 @@ enum Slot {
     /// The reply, in the protocol that was spoken when it was asked for.
     Ready(Protocol, Reply),
     /// So many parts are still to come.
-    Waits { protocol: Protocol, join: Join, parts: SmallVec<[Option<Result<Said, Reply>>; 1]>, missing: usize },
+    Waits {
+        protocol: Protocol,
+        join: Join,
+        parts: SmallVec<[Option<Result<Said, Reply>>; 1]>,
+        missing: usize,
+        bytes: usize,
+    },
     /// Nobody can tell: here the connection ends.
     Unknown,
     /// Here it ends, having said so.
@@ -58,7 +64,7 @@ pub(super) struct Line {
     slots: VecDeque<Slot>,
     /// The number of the first of them.
     first: u64,
-    /// Bytes of what is ready and waits for others, about.
+    /// Bytes of what has come and waits for others, about.
     bytes: usize,
 }
 
@@ -92,7 +98,7 @@ impl Line {
     /// A request of so many parts, and its number.
     pub(super) fn wait(&mut self, protocol: Protocol, join: Join, parts: usize) -> u64 {
         let number = self.first + self.slots.len() as u64;
-        self.slots.push_back(Slot::Waits { protocol, join, parts: smallvec![None; parts], missing: parts });
+        self.slots.push_back(Slot::Waits { protocol, join, parts: smallvec![None; parts], missing: parts, bytes: 0 });
         number
     }
 
@@ -102,18 +108,26 @@ impl Line {
         else {
             return;
         };
-        let Slot::Waits { protocol, join, parts, missing } = slot else { return };
+        let Slot::Waits { protocol, join, parts, missing, bytes } = slot else { return };
         let Ok(came) = came else {
+            self.bytes -= *bytes;
             *slot = Slot::Unknown;
             return;
         };
+        let size = came.as_ref().map_or(0, Said::size);
+        (*bytes, self.bytes) = (*bytes + size, self.bytes + size);
         parts[part] = Some(came);
         *missing -= 1;
-        if *missing == 0 {
-            let reply = join_all(join, std::mem::take(parts).into_iter().flatten());
-            self.bytes += weight(&reply);
-            *slot = Slot::Ready(*protocol, reply);
-        }
+        let reply = if *missing == 0 {
+            join_all(join, std::mem::take(parts).into_iter().flatten())
+        } else if *bytes > LIST_MAX {
+            // Only questions to many keys tell so much, and those that are still to come change nothing.
+            Reply::error(format!("ERR the reply has more than {LIST_MAX} bytes: ask for fewer keys at once"))
+        } else {
+            return;
+        };
+        self.bytes = self.bytes - *bytes + weight(&reply);
+        *slot = Slot::Ready(*protocol, reply);
     }
 
     /// A request that was seen to as a whole has come.
@@ -149,6 +163,9 @@ impl Line {
         }
     }
 }
+
+/// One reply of several keys has at most about so many bytes.
+const LIST_MAX: usize = 64 << 20;
 
 /// Makes one reply of the parts of a request; one that was refused is the reply of all.
 pub(super) fn join_all(join: &Join, mut parts: impl Iterator<Item = Result<Said, Reply>>) -> Reply {
@@ -224,6 +241,23 @@ mod tests {
         assert_eq!(written(&mut line), ("+OK\r\n".to_owned(), Settled::Closed));
         line.came((after, 0), Ok(Ok(Said::Done)));
         assert_eq!(written(&mut line).0, "");
+    }
+
+    #[test]
+    fn parts_are_counted_while_they_wait_and_a_list_without_end_is_not_made() {
+        let mut line = Line::default();
+        let value = bytes::Bytes::from(vec![b'x'; LIST_MAX / 4]);
+        let first = line.wait(Protocol::Two, Join::One(Tell::Plain), 1);
+        let list = line.wait(Protocol::Two, Join::List, 1_000);
+        for part in 0..1_000 {
+            line.came((list, part), Ok(Ok(Said::Bytes(value.clone()))));
+            assert!(line.bytes() <= 2 * LIST_MAX, "{}", line.bytes());
+            assert!(part > 0 || line.bytes() >= value.len());
+        }
+        line.came((first, 0), Ok(Ok(Said::Done)));
+        let (told, settled) = written(&mut line);
+        assert!(told.starts_with("+OK\r\n-ERR the reply has more than"), "{told}");
+        assert_eq!((settled, line.bytes(), line.len()), (Settled::Open, 0, 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     door::{Ask, Asked, Calls, Came, Door, Looked, Page, Part},
     id::arc_of,
-    keys::{Change, Key, Look, Said, register, said, written},
+    keys::{Change, Key, Look, Said, register, said},
     server::{RedisError, Server},
     settings::Settings,
 };
@@ -19,7 +19,7 @@ use crate::{
     config::{ClusterFile, NodeConfig},
     error::{Error, ErrorKind},
     id::{ArcId, NodeId, NodeName, SessionKey},
-    kinds::Plain as _,
+    kinds::{Plain as _, plain_bytes},
     membership::Outlook,
     node::several::{Many, Share, What},
     session::SessionId,
@@ -73,8 +73,7 @@ impl RedisServer {
 
 /// What is asked, within the limit of what may travel at once.
 fn body(asked: &impl Serialize, limit: usize) -> Result<Blob, Error> {
-    let body = written(asked);
-    if body.len() > limit { Err(ErrorKind::TooLarge { limit }.into()) } else { Ok(body) }
+    Ok(plain_bytes(asked, limit)?)
 }
 
 fn key_of(id: &SessionId) -> Result<SessionKey, Error> {

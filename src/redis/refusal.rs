@@ -32,7 +32,8 @@ pub(super) fn of(error: &Error) -> Result<Reply, Unknown> {
         }
         ErrorKind::Stopped => READONLY,
         ErrorKind::TooLarge { limit } => Reply::error(format!(
-            "ERR string exceeds maximum allowed size: a key holds {limit} bytes (limits.value); nothing was done"
+            "ERR string exceeds maximum allowed size: a key, and what is told of it, has at most {limit} bytes (limits.value); nothing \
+             was done"
         )),
         ErrorKind::Lost => Reply::error(
             "ERR every copy of this key was lost, and perhaps the key with it: SET it anew, or ask the operator",

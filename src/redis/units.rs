@@ -108,8 +108,16 @@ impl Unit {
     /// Does one thing after the other.
     pub(super) async fn in_turn<D: Door>(self, door: D) -> Done {
         let mut told = Told::new();
+        let mut last: Option<(Do, Came)> = None;
         for (does, place) in self.does {
-            told.push((place, came(one(&door, &self.id, does).await)));
+            // The same question once more, with nothing in between, has the same answer, kept once.
+            let again = last.take_if(|(asked, _)| *asked == does && matches!(does, Do::Look(_)));
+            let answered = match again {
+                Some((_, answer)) => answer,
+                None => came(one(&door, &self.id, does.clone()).await),
+            };
+            told.push((place, answered.clone()));
+            last = Some((does, answered));
         }
         Done { id: self.id, told }
     }
@@ -120,6 +128,10 @@ impl Begun {
     pub(super) fn came(self, came: door::Came) -> Result<Done, Unit> {
         let Self { id, does } = self;
         let told = match came {
+            // Of another build, or broken: what it did nobody can tell.
+            Ok(said) if said.len() != does.len() => {
+                does.into_iter().map(|(_, place)| (place, Err(refusal::Unknown))).collect()
+            }
             Ok(said) => does.into_iter().zip(said).map(|((_, place), said)| (place, Ok(Ok(said)))).collect(),
             Err(error) if matches!(error.kind(), ErrorKind::TooLarge { .. }) && does.len() > 1 => {
                 let does = does.into_iter().filter_map(|(does, place)| Some((does?, place)));

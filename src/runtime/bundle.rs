@@ -190,12 +190,14 @@ impl Bundle {
     fn send_message(&mut self, node: NodeId, calls: &[(u64, ArcId, Arc<CallRequest>)]) {
         let shared = Arc::clone(&self.shared);
         let entries = calls.iter().map(|(number, arc, _)| (*arc, *number));
-        let Some(first) = shared.calls.enter_all(node, entries, &self.answers) else {
-            let limit = shared.settings.calls_max;
-            return calls
-                .iter()
-                .for_each(|(number, ..)| self.not_begun(*number, Tried::NoRoom(Bound::Calls { limit })));
-        };
+        let (first, entered) = shared.calls.enter_all(node, entries, &self.answers);
+        let (calls, refused) = calls.split_at(entered);
+        for (number, ..) in refused {
+            self.not_begun(*number, Tried::NoRoom(Bound::Calls { limit: shared.settings.calls_max }));
+        }
+        if calls.is_empty() {
+            return;
+        }
         for (call, (number, ..)) in (first..).zip(calls) {
             if let Some(Some(attempt)) = self.attempt(*number) {
                 attempt.call = Some(call);

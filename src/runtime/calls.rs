@@ -270,24 +270,22 @@ impl Calls {
         Some((call, answered))
     }
 
-    /// Enters attempts that go to one node together, under numbers that follow each other: the first of them. `None`: there is
-    /// no room for all of them, and none was entered.
+    /// Enters attempts that go to one node together, as many as there is room for, under numbers that follow each other: the first
+    /// of them, and how many.
     pub(super) fn enter_all(
         &self,
         to: NodeId,
         attempts: impl ExactSizeIterator<Item = (ArcId, u64)>,
         answers: &Arc<Answers>,
-    ) -> Option<u64> {
+    ) -> (u64, usize) {
         let first = self.next.fetch_add(attempts.len() as u64, Ordering::Relaxed);
         let mut table = self.table();
-        if table.attempts.len() + attempts.len() > self.calls_max {
-            return None;
-        }
-        for (call, (arc, number)) in (first..).zip(attempts) {
+        let entered = attempts.len().min(self.calls_max.saturating_sub(table.attempts.len()));
+        for (call, (arc, number)) in (first..).zip(attempts.take(entered)) {
             let answer = WayBack::Gathered(Answer::new(answers, number));
             table.attempts.insert(call, Attempt { to, arc, answer });
         }
-        Some(first)
+        (first, entered)
     }
 
     pub(super) fn leave(&self, call: u64) {
@@ -382,6 +380,20 @@ mod tests {
         assert_eq!(next.first_unanswered, next.sequence);
         calls.end(&key, next.sequence);
         assert!(calls.is_idle());
+    }
+
+    #[test]
+    fn of_attempts_that_are_entered_together_those_are_for_which_there_is_room() {
+        let calls = Calls::new(node("a", 1), 3, 1);
+        let answers = Arc::default();
+        let enter = |count: u64| {
+            let attempts: Vec<_> = (0..count).map(|number| (ArcId(0), number)).collect();
+            calls.enter_all(node("b", 1), attempts.into_iter(), &answers)
+        };
+        let (first, entered) = enter(2);
+        assert_eq!((entered, enter(2).1, enter(2).1), (2, 1, 0));
+        calls.leave(first);
+        assert_eq!(enter(5).1, 1);
     }
 
     #[test]

@@ -12,7 +12,10 @@ use super::{
     shared::Shared,
     worker::ReplyTo,
 };
-use crate::{id::NodeId, transport::Class};
+use crate::{
+    id::NodeId,
+    transport::{Class, NotSent},
+};
 
 /// Replies of about so many bytes are one message.
 const MESSAGE_BYTES: usize = 64 << 10;
@@ -74,7 +77,14 @@ impl Drop for Outgoing {
     }
 }
 
-/// What cannot be sent is asked for again, under the same identity.
+/// For replies that find no room their callers are told at least that they have to ask again, under the same identity. Where there is
+/// none for that either, they learn it from their deadlines.
 fn send(shared: &Shared, to: NodeId, replies: Vec<ForwardedReply>) {
-    let _ = shared.send_data(to, Class::Reply, &DataMessage::Replies(replies));
+    let message = DataMessage::Replies(replies);
+    if let Err(NotSent::Full | NotSent::TooLong) = shared.send_data(to, Class::Reply, &message)
+        && let DataMessage::Replies(mut replies) = message
+    {
+        replies.iter_mut().for_each(|reply| reply.outcome = CallOutcome::Unknown);
+        let _ = shared.send_data(to, Class::Reply, &DataMessage::Replies(replies));
+    }
 }

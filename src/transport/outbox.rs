@@ -73,15 +73,16 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes what is pending, lowest class first, until it holds [`BATCH`] bytes; at least one message if there is one.
-    /// Returns whether it took any.
+    /// Takes what is pending, lowest class first, until it holds [`BATCH`] bytes, and one message at least of each class that has
+    /// one: whatever comes of the lower ones, none waits for ever. Returns whether it took any.
     pub(crate) fn take(&self, batch: &mut Vec<Bytes>) -> bool {
         let mut queues = self.locked();
         let mut taken = 0;
         for queue in &mut queues.classes {
+            let mut is_first = true;
             while let Some(message) = queue.waiting.front() {
-                if taken > 0 && taken + message.len() > BATCH {
-                    return true;
+                if !std::mem::take(&mut is_first) && taken + message.len() > BATCH {
+                    break;
                 }
                 // The prefix counts too, so that a flood of empty messages ends a batch.
                 taken += message.len() + crate::wire::frame::PREFIX;
@@ -173,6 +174,20 @@ mod tests {
         assert_eq!(taken(&outbox).len(), 1, "two halves and their prefixes are over one batch");
         outbox.put(Class::Ack, "ack".into()).expect("room");
         assert_eq!(taken(&outbox)[0], "ack");
+    }
+
+    #[test]
+    fn a_flood_of_a_lower_class_does_not_keep_a_higher_one_waiting_for_ever() {
+        let outbox = outbox(100, 1 << 30);
+        let flood = || outbox.put(Class::Ack, vec![0; BATCH].into()).expect("room");
+        (0..3).for_each(|_| flood());
+        outbox.put(Class::Forwarded, "call".into()).expect("room");
+        outbox.put(Class::Forwarded, "another".into()).expect("room");
+        for wanted in ["call", "another"] {
+            flood();
+            let batch = taken(&outbox);
+            assert_eq!((batch.len(), &batch[1][..]), (2, wanted.as_bytes()));
+        }
     }
 
     #[test]

@@ -182,6 +182,17 @@ pub(crate) fn encode_dense<T: Serialize + ?Sized>(kind: u8, body: &T, max: usize
     Ok(Bytes::copy_from_slice(&sink.bytes))
 }
 
+/// The same without a byte before it: for kinds of sessions that see to their bytes themselves.
+pub(crate) fn encode_plain<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Blob, CodecFault> {
+    let mut sink = Sink::new(max, None);
+    let encoded = postcard::serialize_with_flavor(value, Dense(&mut sink));
+    if let Some(fault) = sink.fault.take() {
+        return Err(fault);
+    }
+    encoded.map_err(|fault| mismatch(&fault))?;
+    Ok(Blob::from(&sink.bytes))
+}
+
 /// Decodes the body of what [`encode_dense`] gave. Bytes behind the value are passed over.
 pub(crate) fn decode_dense<T: DeserializeOwned>(body: &[u8], max: usize) -> Result<T, CodecFault> {
     if body.len() > max {

@@ -3,8 +3,6 @@
 //! So variants of what is written here are added at the end only, and none goes. Nothing in it contains itself. A string that is set
 //! whatever there was is most of what clients ask: that is done without reading what was there.
 
-use std::cell::Cell;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Key, Look, Old, Said, Span, When};
@@ -12,15 +10,8 @@ use crate::{
     Lifespan, Types,
     blob::Blob,
     error::ErrorKind,
-    kinds::{Becomes, Failure, Life, Plain},
+    kinds::{Becomes, Failure, Life, Plain, PlainLimits, plain_bytes},
 };
-
-thread_local! {
-    /// What was written last, to be written in again.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-/// More is not kept for the next.
-const SCRATCH_MAX: usize = 64 << 10;
 
 /// [`Change`] as far as it sets a string, with the string where it lies.
 #[derive(Deserialize)]
@@ -32,19 +23,6 @@ enum Sets<'c> {
 #[derive(Serialize)]
 enum Text<'t> {
     Text(&'t serde_bytes::Bytes),
-}
-
-/// What is asked or said, as it travels.
-pub(crate) fn written(value: &impl Serialize) -> Blob {
-    let mut scratch = SCRATCH.take();
-    scratch.clear();
-    let scratch =
-        postcard::to_extend(value, scratch).expect("memory takes whatever is written, and nothing else can fail");
-    let blob = Blob::from(&scratch);
-    if scratch.capacity() <= SCRATCH_MAX {
-        SCRATCH.set(scratch);
-    }
-    blob
 }
 
 /// What a key says, from the bytes that it said it in.
@@ -79,7 +57,12 @@ impl Plain for Key {
     const COMMAND: &'static str = "c";
     const QUESTION: &'static str = "q";
 
-    fn command(stored: Option<&Blob>, body: &[u8], life: &mut Life) -> Result<(Becomes, Blob), Failure> {
+    fn command(
+        stored: Option<&Blob>,
+        body: &[u8],
+        life: &mut Life,
+        limits: &PlainLimits,
+    ) -> Result<(Becomes, Blob), Failure> {
         if let Ok(Sets::Set(text, When::Always, span, Old::Set)) = postcard::from_bytes(body)
             && span != Span::Over
         {
@@ -87,7 +70,8 @@ impl Plain for Key {
                 life.never_expire();
             }
             span.set(life);
-            return Ok((Becomes::State(written(&Text::Text(text))), written(&Said::Done)));
+            let state = plain_bytes(&Text::Text(text), limits.state)?;
+            return Ok((Becomes::State(state), plain_bytes(&Said::Done, limits.reply)?));
         }
         let change: Change = postcard::from_bytes(body).map_err(unreadable)?;
         let is_look = matches!(change, Change::Look(_));
@@ -96,14 +80,14 @@ impl Plain for Key {
         let becomes = match &key.value {
             _ if is_look => Becomes::Same,
             None => Becomes::Gone,
-            Some(value) => Becomes::State(written(value)),
+            Some(value) => Becomes::State(plain_bytes(value, limits.state)?),
         };
-        Ok((becomes, written(&said)))
+        Ok((becomes, plain_bytes(&said, limits.reply)?))
     }
 
-    fn question(stored: Option<&Blob>, body: &[u8], left: Lifespan) -> Result<Blob, Failure> {
+    fn question(stored: Option<&Blob>, body: &[u8], left: Lifespan, limits: &PlainLimits) -> Result<Blob, Failure> {
         let look: Look = postcard::from_bytes(body).map_err(unreadable)?;
-        Ok(written(&Self::stored(stored)?.look(&look, left.ends_in)))
+        plain_bytes(&Self::stored(stored)?.look(&look, left.ends_in), limits.reply)
     }
 }
 
@@ -117,6 +101,33 @@ mod tests {
         super::{Only, Value},
         *,
     };
+
+    const LIMITS: PlainLimits = PlainLimits::of(1 << 10);
+
+    fn written(value: &impl Serialize) -> Blob {
+        plain_bytes(value, 1 << 10).expect("small")
+    }
+
+    #[test]
+    fn a_few_bytes_that_ask_for_more_than_a_reply_may_have_are_refused_while_it_is_made() {
+        let field = Bytes::from_static(b"f");
+        let hash = written(&Value::Hash(BTreeMap::from([(field.clone(), Bytes::from_static(&[b'x'; 900]))])));
+        let often = |times| written(&Look::Fields(vec![field.clone(); times]));
+        let ask = |body: &Blob| Key::question(Some(&hash), body, Lifespan::FOR_EVER, &LIMITS);
+        assert!(ask(&often(5)).is_ok(), "a reply has some bytes more than a value");
+        let refused = Failure::TooLarge { limit: LIMITS.reply };
+        assert_eq!(ask(&often(6)), Err(refused.clone()));
+        let within = written(&Change::Look(Look::Fields(vec![field.clone(); 6])));
+        assert_eq!(Key::command(Some(&hash), &within, &mut life(), &LIMITS), Err(refused));
+        let larger = Bytes::from_static(&[b'x'; 900]);
+        let grown = Key::command(
+            Some(&hash),
+            &written(&Change::SetFields(vec![(larger.clone(), larger)], true)),
+            &mut life(),
+            &LIMITS,
+        );
+        assert!(matches!(grown, Err(Failure::TooLarge { .. })), "{grown:?}");
+    }
 
     fn set(text: &'static [u8], span: Span) -> Change {
         Change::Set(Bytes::from_static(text), When::Always, span, Old::Set)
@@ -133,29 +144,30 @@ mod tests {
             let stored = written(&Value::Text(Bytes::from_static(text)));
             for before in [None, Some(&hash), Some(&stored)] {
                 let (becomes, said_) =
-                    Key::command(before, &written(&set(text, Span::ForEver)), &mut life()).expect("readable");
+                    Key::command(before, &written(&set(text, Span::ForEver)), &mut life(), &LIMITS).expect("readable");
                 assert_eq!(becomes, Becomes::State(stored.clone()));
                 assert_eq!(said(&said_).expect("readable"), Said::Done);
             }
         }
         let unreadable = Blob::from(&[0xff; 9]);
-        assert!(Key::command(Some(&unreadable), &written(&set(b"a", Span::ForEver)), &mut life()).is_ok());
-        assert!(Key::command(Some(&unreadable), &written(&Change::Add(1)), &mut life()).is_err());
+        assert!(Key::command(Some(&unreadable), &written(&set(b"a", Span::ForEver)), &mut life(), &LIMITS).is_ok());
+        assert!(Key::command(Some(&unreadable), &written(&Change::Add(1)), &mut life(), &LIMITS).is_err());
     }
 
     #[test]
     fn every_other_change_and_question_comes_back_as_it_was_asked() {
         let text = written(&Value::Text(Bytes::from_static(b"7")));
-        let done = |change: &Change| Key::command(Some(&text), &written(change), &mut life()).expect("readable");
+        let done =
+            |change: &Change| Key::command(Some(&text), &written(change), &mut life(), &LIMITS).expect("readable");
         let (becomes, told) = done(&Change::Add(3));
         assert_eq!(becomes, Becomes::State(written(&Value::Text(Bytes::from_static(b"10")))));
         assert_eq!(said(&told).expect("readable"), Said::Number(10));
         assert_eq!(done(&Change::Delete).0, Becomes::Gone);
         assert_eq!(done(&set(b"a", Span::Over)).0, Becomes::Gone);
         assert_eq!(done(&Change::Look(Look::Text)).0, Becomes::Same);
-        let asked = Key::question(Some(&text), &written(&Look::Length), Lifespan::FOR_EVER).expect("readable");
+        let asked = Key::question(Some(&text), &written(&Look::Length), Lifespan::FOR_EVER, &LIMITS).expect("readable");
         assert_eq!(said(&asked).expect("readable"), Said::Number(1));
-        assert!(Key::question(Some(&text), &[0xff], Lifespan::FOR_EVER).is_err());
+        assert!(Key::question(Some(&text), &[0xff], Lifespan::FOR_EVER, &LIMITS).is_err());
     }
 
     #[test]

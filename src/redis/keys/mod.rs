@@ -15,7 +15,7 @@ mod span;
 mod value;
 
 pub(super) use self::{
-    bytes::{register, said, written},
+    bytes::{register, said},
     change::{Change, Old, When},
     look::Look,
     said::{Complaint, Said, TypeName},

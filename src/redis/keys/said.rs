@@ -83,6 +83,16 @@ impl Said {
         bytes.map_or(Self::Nothing, |bytes| Self::Bytes(bytes.clone()))
     }
 
+    /// Bytes of what it carries, about.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(list) => list.iter().map(|one| 32 + one.as_ref().map_or(0, Bytes::len)).sum(),
+            Self::Pairs(pairs) => pairs.iter().map(|(field, value)| 64 + field.len() + value.len()).sum(),
+            Self::Done | Self::Nothing | Self::Number(_) | Self::Type(_) | Self::Whole(..) | Self::No(_) => 0,
+        }
+    }
+
     pub(super) fn count(count: usize) -> Self {
         Self::Number(i64::try_from(count).unwrap_or(i64::MAX))
     }

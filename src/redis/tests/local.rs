@@ -20,11 +20,11 @@ use crate::{
     blob::Blob,
     error::{Error, ErrorKind},
     id::{ArcId, NodeName},
-    kinds::{self, Kind, LiveSession, Occasion, Op, Payload, Plain as _, Registry, Stored},
+    kinds::{self, Kind, LiveSession, Occasion, Op, Payload, Plain as _, Registry, Stored, plain_bytes},
     moment::Moment,
     redis::{
         door::{Ask, Asked, Calls, Came, Door, Looked, Page, Part},
-        keys::{Change, Key, Look, Said, register, said, written},
+        keys::{Change, Key, Look, Said, register, said},
     },
     replication::Lifespan,
     session::SessionId,
@@ -128,7 +128,8 @@ impl Local {
         changes: &[Change],
         expected: Option<u64>,
     ) -> Result<Vec<Said>, Error> {
-        let bodies: Vec<Blob> = changes.iter().map(written).collect();
+        let bodies: Vec<Blob> =
+            changes.iter().map(|change| plain_bytes(change, self.0.value_max)).collect::<Result<_, _>>()?;
         let op = Op::Call { command: Key::COMMAND, payload: Payload::Many(&bodies), may_create: true };
         let replies = self.run(keys, id, op, expected)?.0;
         let replies: Vec<Blob> = codec::decode(&replies, usize::MAX).expect("what the kind encoded");
@@ -204,7 +205,7 @@ impl Door for Local {
     async fn look(&self, id: SessionId, look: Look) -> Result<Looked, Error> {
         self.begin().await?;
         let keys = &mut *self.0.keys.lock().expect("no panic");
-        let payload = written(&look);
+        let payload = plain_bytes(&look, self.0.value_max)?;
         let (reply, version) = self.run(keys, &id, Op::Answer { question: Key::QUESTION, payload: &payload }, None)?;
         Ok(Looked { said: said(&reply)?, version })
     }
