@@ -296,11 +296,8 @@ fn a_connection_of_redis_py_passes_by_a_node_that_is_in_no_ring() {
     let other =
         fs::read_to_string(ring.config()).expect("the cluster file").replace("secret = \"s\"", "secret = \"other\"");
     let other = ring.file("other.toml", &other);
-    ring.start("b");
-    ring.start("c");
-    for name in ["b", "c"] {
-        ring.wait_ready(name);
-    }
+    ring.start_all();
+    ring.kill("a");
     let stranger = ring.run_from(&other, "a", &ring.run_dir());
     ring::wait_for("a's Redis port", || TcpStream::connect(nodes.split(',').next().expect("three")).ok());
     let mut client = Client::start(python("python/passing_by.py"), &nodes, ring.file("client.log", ""));

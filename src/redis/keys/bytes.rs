@@ -105,7 +105,7 @@ mod tests {
     const LIMITS: PlainLimits = PlainLimits::of(1 << 10);
 
     fn written(value: &impl Serialize) -> Blob {
-        plain_bytes(value, 1 << 10).expect("small")
+        plain_bytes(value, 1 << 12).expect("small")
     }
 
     #[test]

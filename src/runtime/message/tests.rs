@@ -98,3 +98,28 @@ fn messages_that_changed_on_the_way_do_no_harm() {
         },
     );
 }
+
+/// The corpora of the targets here and in `heard` begin with a sample of every message. To be run when what travels has changed:
+/// `cargo test --lib samples_are_laid -- --ignored`.
+#[test]
+#[ignore = "it writes into the tree"]
+fn samples_are_laid_into_the_corpora() {
+    let lay = |folder: &str, name: String, bytes: &[u8]| {
+        let folder = format!("{}/src/runtime/message/{folder}/corpus", env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir_all(&folder).expect("a folder of the tree");
+        std::fs::write(format!("{folder}/{name}"), bytes).expect("a file of the tree");
+    };
+    let (alone, heard) = (
+        "__fuzz__/runtime__message__tests__bytes_of_another_node_do_no_harm",
+        "tests/__fuzz__/runtime__message__tests__heard__words_of_other_nodes_do_no_harm_to_what_is_held",
+    );
+    let mut all = Vec::new();
+    for (n, message) in samples::all().iter().enumerate() {
+        lay(alone, format!("sample-{n:02}"), message);
+        // Who says it, then what: from each of the peers, and all of them one after the other.
+        let said = |from: u8| [&frame::prefix(message.len() + 1)[..], &[from], message].concat();
+        (0..3).for_each(|from| lay(heard, format!("sample-{n:02}-{from}"), &said(from)));
+        all.extend(said(u8::try_from(n % 3).expect("small")));
+    }
+    lay(heard, "all".to_owned(), &all);
+}
