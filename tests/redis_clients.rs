@@ -298,6 +298,8 @@ fn a_connection_of_redis_py_passes_by_a_node_that_is_in_no_ring() {
     let other = ring.file("other.toml", &other);
     ring.start_all();
     ring.kill("a");
+    // What is measured is the passing by, not the failover before it.
+    ring.wait_protected();
     let stranger = ring.run_from(&other, "a", &ring.run_dir());
     ring::wait_for("a's Redis port", || TcpStream::connect(nodes.split(',').next().expect("three")).ok());
     let mut client = Client::start(python("python/passing_by.py"), &nodes, ring.file("client.log", ""));
