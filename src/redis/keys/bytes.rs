@@ -19,7 +19,7 @@ enum Sets<'c> {
     Set(#[serde(borrow)] &'c serde_bytes::Bytes, When, Span, Old),
 }
 
-/// [`Value`] as far as it is a string, with the string where it lies.
+/// [`super::Value`] as far as it is a string, with the string where it lies.
 #[derive(Serialize)]
 enum Text<'t> {
     Text(&'t serde_bytes::Bytes),

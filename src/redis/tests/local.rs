@@ -74,8 +74,8 @@ impl Local {
         }
         match self.0.fails {
             0 => Ok(()),
-            fails if call % fails != 0 => Ok(()),
-            fails if call / fails % 2 == 0 => Err(ErrorKind::OutcomeUnknown.into()),
+            fails if !call.is_multiple_of(fails) => Ok(()),
+            fails if (call / fails).is_multiple_of(2) => Err(ErrorKind::OutcomeUnknown.into()),
             _ => Err(ErrorKind::Recovering { retry_after: Duration::from_millis(20) }.into()),
         }
     }
@@ -137,11 +137,13 @@ impl Local {
     }
 }
 
+type UnderWay = Pin<Box<dyn Future<Output = (u64, Came)> + Send>>;
+
 /// The calls of one connection, each carried out by itself.
 pub(super) struct LocalCalls {
     local: Local,
     next: u64,
-    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = (u64, Came)> + Send>>>,
+    under_way: FuturesUnordered<UnderWay>,
 }
 
 impl Calls for LocalCalls {

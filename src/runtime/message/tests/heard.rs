@@ -194,7 +194,7 @@ fn takes_over(host: &mut Host, now: Moment) {
     host.flush(later, &mut out);
     for (arc, entry) in next.entries().filter(|(_, entry)| entry.primary == me && entry.since == next.number) {
         let served = host.serve(arc, later).map(|primary| primary.last());
-        assert!(served.is_ok(), "arc {arc} of {:?}: {:?}", entry, served);
+        assert!(served.is_ok(), "arc {arc} of {entry:?}: {served:?}");
     }
     assert!(commit_in_all(host, 3, later) >= taken);
     host.over(64, later + Duration::from_secs(3_600));
