@@ -183,6 +183,7 @@ pub(crate) fn encode_dense<T: Serialize + ?Sized>(kind: u8, body: &T, max: usize
 }
 
 /// The same without a byte before it: for kinds of sessions that see to their bytes themselves.
+#[cfg(feature = "redis")]
 pub(crate) fn encode_plain<T: Serialize + ?Sized>(value: &T, max: usize) -> Result<Blob, CodecFault> {
     let mut sink = Sink::new(max, None);
     let encoded = postcard::serialize_with_flavor(value, Dense(&mut sink));
