@@ -7,7 +7,8 @@
 //!
 //! A use that changes nothing is no commit. So that a promoted backup does not end a session that was in use, the primary
 //! tells of such uses whenever the last word is older than a sixteenth of the idle time, and every copy waits that much
-//! longer.
+//! longer. Only its own word counts for that: of one that came from the primary before it, it knows when it heard it itself, and
+//! another copy may have heard it sooner.
 
 use std::time::Duration;
 
@@ -115,12 +116,15 @@ impl Lifetime {
         self.told_by = by;
     }
 
-    /// The session was used; what the copies have to know before its user is answered.
-    pub fn used(&mut self, now: Moment) -> Use {
+    /// The session was used on a primary whose own history begins with the commit `start`; what the copies have to know before its
+    /// user is answered.
+    pub fn used(&mut self, start: CommitNumber, now: Moment) -> Use {
         self.used = now;
         match self.idle {
             None => Use::default(),
-            Some(idle) if now.since(self.told) < idle / TOLD_WITHIN => Use::KnownBy(self.told_by),
+            Some(idle) if self.told_by >= start && now.since(self.told) < idle / TOLD_WITHIN => {
+                Use::KnownBy(self.told_by)
+            }
             Some(_) => Use::ToTell,
         }
     }
@@ -166,7 +170,7 @@ mod tests {
     fn what_is_used_lives_on_and_its_set_end_comes_all_the_same() {
         let mut life = idle();
         assert_eq!((life.over(at(169)), life.over(at(170))), (None, Some(Lapse::Idle)));
-        life.used(at(100));
+        life.used(TOLD, at(100));
         assert_eq!((life.over(at(259)), life.over(at(260))), (None, Some(Lapse::Idle)));
         let both = Lifespan { ends_in: Some(Duration::from_secs(60)), idle: Some(IDLE) };
         let mut life = Lifetime::new(both, TOLD, at(0)).expect("it ends");
@@ -179,14 +183,26 @@ mod tests {
     fn the_copies_are_told_of_a_use_before_one_of_them_could_end_the_session_for_want_of_it() {
         let (mut primary, copy) = (idle(), idle());
         assert_eq!(
-            primary.used(at(9)),
+            primary.used(TOLD, at(9)),
             Use::KnownBy(TOLD),
             "the copy waits that long anyway, once it has heard of that"
         );
         assert!(copy.over(at(9) + IDLE).is_none());
-        assert_eq!(primary.used(at(10)), Use::ToTell, "of this one it has to hear");
+        assert_eq!(primary.used(TOLD, at(10)), Use::ToTell, "of this one it has to hear");
         primary.told(CommitNumber(8), at(10));
-        assert_eq!(primary.used(at(11)), Use::KnownBy(CommitNumber(8)));
+        assert_eq!(primary.used(TOLD, at(11)), Use::KnownBy(CommitNumber(8)));
+    }
+
+    #[test]
+    fn a_promoted_primary_relies_on_no_word_that_another_copy_may_have_heard_before_it_did() {
+        // Of one commit the other copy heard at once, this one three seconds later; both count from when they heard it.
+        let other = idle();
+        let span = Lifespan { ends_in: None, idle: Some(IDLE) };
+        let mut promoted = Lifetime::new(span, TOLD, at(3)).expect("it ends some day");
+        assert_eq!(promoted.used(TOLD.next(), at(12)), Use::ToTell);
+        assert!(other.over(at(11) + IDLE).is_some(), "it ends the session sooner than the user of then was promised");
+        promoted.told(TOLD.next(), at(12));
+        assert_eq!(promoted.used(TOLD.next(), at(13)), Use::KnownBy(TOLD.next()), "of its own word it knows");
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Primary {
     arc: ArcId,
     since: ViewNumber,
     changed: ViewNumber,
+    /// The first commit of its own.
+    start: CommitNumber,
     phase: Phase,
     store: Store,
     last: CommitNumber,
@@ -128,6 +130,7 @@ impl Primary {
             arc,
             since: entry.since,
             changed: entry.changed,
+            start,
             phase: Phase::Starting { start, deposed, leases_over },
             store,
             last: start,
@@ -271,7 +274,7 @@ impl Primary {
 
     /// A session was used by a command that changes nothing; what the copies have to know before its user is answered.
     pub fn used(&mut self, key: &SessionKey, now: Moment) -> Use {
-        self.store.used(key, now)
+        self.store.used(key, self.start, now)
     }
 
     /// Drops what is no longer remembered; how many sessions it looked at, about `max` at most.

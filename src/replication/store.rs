@@ -315,8 +315,8 @@ impl Store {
 /// Lifetimes.
 impl Store {
     /// The session was used, without a commit; what the copies have to know before the user is answered.
-    pub fn used(&mut self, key: &SessionKey, now: Moment) -> Use {
-        self.records.get_mut(key).and_then(|r| r.life.as_mut()).map(|life| life.used(now)).unwrap_or_default()
+    pub fn used(&mut self, key: &SessionKey, start: CommitNumber, now: Moment) -> Use {
+        self.records.get_mut(key).and_then(|r| r.life.as_mut()).map(|life| life.used(start, now)).unwrap_or_default()
     }
 
     /// Sessions whose time is over, at most `max` of them. It changes none of them: a commit does. One that gets none is told
