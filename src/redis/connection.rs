@@ -76,8 +76,10 @@ pub(super) struct Connection<D: Door> {
     came: Vec<(u64, Came)>,
     /// What needs the connection for itself, and its number in the line.
     alone: Option<(u64, Under<Over>)>,
-    /// No more is read.
+    /// No more is read, and none of what was.
     closes: bool,
+    /// The client says no more: what it has said is done, and then no more is read.
+    has_ended: bool,
     /// What was read last was no request.
     is_wrong: bool,
     /// How much of what all connections keep together is counted as this one's.
@@ -117,6 +119,7 @@ impl<D: Door> Connection<D> {
             came: Vec::new(),
             alone: None,
             closes: false,
+            has_ended: false,
             is_wrong: false,
             kept: 0,
             slow: Slow::default(),
@@ -161,10 +164,7 @@ impl<D: Door> Connection<D> {
                 },
                 arrived = read.read_buf(self.requests.buffer()), if may_read => match arrived {
                     Ok(1..) => {}
-                    Ok(0) => {
-                        self.closes = true;
-                        self.held = None;
-                    }
+                    Ok(0) => self.has_ended = true,
                     Err(_) => return,
                 },
                 _ = &mut stopping, if !self.closes => self.closes = true,
@@ -224,6 +224,7 @@ impl<D: Door> Connection<D> {
         let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept && self.kept > 0;
         let waits = self.held.is_some() || self.alone.is_some() || self.line.len() >= self.shared.settings.pipeline;
         if self.closes
+            || self.has_ended
             || is_full
             || (waits && self.requests.len() > SMALL)
             || self.out.len() > self.shared.settings.unread
@@ -283,7 +284,10 @@ impl<D: Door> Connection<D> {
             let bounds = if self.client.is_known() { &settings.request } else { &settings.stranger };
             let read = match self.requests.next(bounds) {
                 Ok(Some(strings)) => commands::read(strings),
-                Ok(None) => return None,
+                Ok(None) => {
+                    self.closes |= self.has_ended;
+                    return None;
+                }
                 Err(fault) => {
                     self.line.last(self.client.protocol, Reply::error(fault.to_string()));
                     (self.closes, self.is_wrong) = (true, true);

@@ -26,6 +26,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).await.expect("it reads");
     }
 
+    /// Says that it says no more.
+    pub(super) async fn end(&mut self) {
+        self.stream.shutdown().await.expect("it is open");
+    }
+
     /// Sends a line, and what comes back in words.
     pub(super) async fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\r\n")).await;

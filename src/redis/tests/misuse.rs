@@ -155,6 +155,19 @@ async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_had_asked_when_it_said_that_it_says_no_more_is_done_and_answered() {
+    let (_node, server, mut other) = one().await;
+    let mut client = Client::connect(server.address()).await;
+    // Each of these has to wait for the one before it.
+    client.send("SET a 1\r\nKEYS *\r\nINCR a\r\nDBSIZE\r\nINCR a\r\nGET a\r\nINC").await;
+    client.end().await;
+    for words in ["OK", "[\"a\"]", "2", "1", "3", "\"3\"", "closed"] {
+        assert_eq!(client.hear().await, words);
+    }
+    assert_eq!(other.ask("GET a").await, "\"3\"");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_connection_too_many_is_told_so() {
     let (_node, server) = nodes(&["a"], Settings { connections: 2, ..settings() }).await.pop().expect("one");
     let mut first = Client::connect(server.address()).await;
