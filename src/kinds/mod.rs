@@ -33,7 +33,7 @@ pub(crate) use self::{
     failure::Failure,
     live::LiveSession,
     operation::{Change, Occasion, Op, Payload, Run, Stored},
-    registry::Registry,
+    registry::{Kinds, Registry},
     typed::{Kind, decode_image},
 };
 pub use self::{

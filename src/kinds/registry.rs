@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::{Clash, Kind, Types};
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
     membership::KindVersion,
 };
 
-type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
+/// By name.
+pub(crate) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
 
 /// What of a registered type lives on the primary alone, and is gone or rebuilt when another node takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,11 @@ impl Registry {
         }
         self.kinds.store(Arc::new(kinds));
         Ok(())
+    }
+
+    /// All of them as they are now, for whoever looks up several.
+    pub(crate) fn look(&self) -> Guard<Arc<Kinds>> {
+        self.kinds.load()
     }
 
     /// The kind of that name. A worker may keep it: a kind never changes once registered.

@@ -50,6 +50,10 @@ pub(crate) trait Kind: Any + Send + Sync {
     fn is_dedicated(&self) -> bool;
     /// Whether its decoded objects are kept between two operations.
     fn keeps_objects(&self) -> bool;
+    /// Whether its commands and questions are known to be short, whatever is in them: not where a user's code runs.
+    fn is_quick(&self) -> bool {
+        false
+    }
     /// Runs an operation on the primary.
     fn run(&self, live: &mut LiveSession, stored: Stored<'_>, op: Op<'_>, occasion: &Occasion<'_>) -> Run;
     /// The whole state as it is stored, encoded, and the version of the type that encoded it.

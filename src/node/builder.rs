@@ -18,7 +18,7 @@ use crate::{
     kinds::{Registry, Types, Unreplicated},
     membership::{Founding, FoundingPlan, Role, Vote},
     memory_network::MemoryNetwork,
-    replication::{FRAME_BYTES, ReplicationSettings, ReplyLimits},
+    replication::{FRAME_BYTES, ReplicationSettings, ReplyLimits, WORKERS_MAX},
     runtime::{
         chance, clock,
         inbound::Gateway,
@@ -295,7 +295,7 @@ pub(super) fn node_settings(file: &ClusterFile) -> NodeSettings {
     let (cluster, limits) = (file.cluster(), &file.cluster().limits);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // A power of two, so that the links between two nodes can be shared out whatever their counts are.
-    let workers = u16::try_from(cores.min(16)).unwrap_or(1).max(1);
+    let workers = u16::try_from(cores).unwrap_or(WORKERS_MAX).clamp(1, WORKERS_MAX);
     let workers = if workers.is_power_of_two() { workers } else { workers.next_power_of_two() / 2 };
     NodeSettings {
         replication: ReplicationSettings {

@@ -57,9 +57,21 @@ impl From<What> for Operation {
 pub(crate) struct Many(Bundle);
 
 impl Many {
-    /// Begins calls, each within so long, and gives the number of the first; those of the others follow. Each has its session, what
-    /// is done with it, and whether that may begin where every copy was lost.
+    /// Begins calls as `prepare` does, and sees to them.
+    #[cfg(test)]
     pub(crate) fn begin(
+        &mut self,
+        calls: impl Iterator<Item = Result<(SessionKey, What, bool), Error>>,
+        within: Duration,
+    ) -> u64 {
+        let first = self.prepare(calls, within);
+        self.0.see_to();
+        first
+    }
+
+    /// Begins calls that wait for `Node::see_to_calls`, each within so long, and gives the number of the first; those of the others follow. Each has its session, what
+    /// is done with it, and whether that may begin where every copy was lost.
+    pub(crate) fn prepare(
         &mut self,
         calls: impl Iterator<Item = Result<(SessionKey, What, bool), Error>>,
         within: Duration,
@@ -93,6 +105,11 @@ impl Node {
     /// For a caller who makes many calls.
     pub(crate) fn many(&self) -> Many {
         Many(Bundle::new(Arc::clone(&self.0.shared)))
+    }
+
+    /// Sees to the calls of many callers that were begun since.
+    pub(crate) fn see_to_calls(&self) {
+        self.0.shared.see_to_calls();
     }
 
     /// One call, answered within so long: the encoded reply, and the version of the session.

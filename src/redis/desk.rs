@@ -7,11 +7,13 @@
 //! Invariant: no failure of one connection reaches another, a panic of ours included.
 
 use std::{
+    future::poll_fn,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
@@ -57,19 +59,25 @@ async fn serve_all<D: Door>(
 ) {
     let mut served = FuturesUnordered::new();
     let mut is_open = true;
-    while is_open || !served.is_empty() {
-        tokio::select! {
-            connection = arrived.recv(), if is_open => match connection {
-                Some((stream, id)) => served.push(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind()),
-                None => is_open = false,
-            },
-            Some(ended) = served.next(), if !served.is_empty() => {
-                has.fetch_sub(1, Ordering::Relaxed);
-                shared.open.fetch_sub(1, Ordering::Relaxed);
-                if ended.is_err() {
-                    tracing::error!("what served a Redis client panicked; its connection is closed");
+    poll_fn(|cx| {
+        while is_open && let Poll::Ready(connection) = arrived.poll_recv(cx) {
+            match connection {
+                Some((stream, id)) => {
+                    served.push(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind())
                 }
+                None => is_open = false,
             }
         }
-    }
+        while let Poll::Ready(Some(ended)) = served.poll_next_unpin(cx) {
+            has.fetch_sub(1, Ordering::Relaxed);
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+            if ended.is_err() {
+                tracing::error!("what served a Redis client panicked; its connection is closed");
+            }
+        }
+        // All that had something to read have begun what they were asked.
+        shared.see_to();
+        if is_open || !served.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
 }

@@ -62,7 +62,7 @@ pub(crate) type Came = Result<SmallVec<[Said; 1]>, Error>;
 
 /// The calls of one connection.
 pub(crate) trait Calls: Send {
-    /// Begins calls to different keys, and gives the number of the first; those of the others follow.
+    /// Begins calls to different keys, and gives the number of the first; those of the others follow. They may wait for `Door::see_to`.
     fn begin(&mut self, asked: Vec<Asked>) -> u64;
     /// What has come since it was asked the last time, at least of one call, in no order; waits for that. If the future is dropped
     /// nothing is lost.
@@ -89,6 +89,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
 
     /// The calls of one connection, none yet.
     fn calls(&self) -> Self::Calls;
+    /// Sees to the calls that were begun, of whichever connections: what several of them begin together costs less.
+    fn see_to(&self) {}
     /// Its configured name.
     fn name(&self) -> NodeName;
     /// Whether it serves.

@@ -63,6 +63,13 @@ impl<D: Door> Shared<D> {
         self.door.get().cloned()
     }
 
+    /// Has the node see to what its clients have begun.
+    pub(super) fn see_to(&self) {
+        if let Some(door) = self.door.get() {
+            door.see_to();
+        }
+    }
+
     /// What the node is doing, for those who ask of it.
     pub(super) fn readiness(&self) -> Readiness {
         match self.door.get() {

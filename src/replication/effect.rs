@@ -5,13 +5,23 @@ use super::{
     message::{ArcMessage, LinkAck},
 };
 use crate::{
-    id::{ArcId, NodeId, ViewNumber},
+    blob::Blob,
+    id::{ArcId, CommitNumber, NodeId, ViewNumber},
     membership::Wish,
 };
 
 /// Names a reply that waits; drawn by the owner, unique among those that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
+
+/// Who waits for a reply, where it is not this node: a call of that node's, under a number of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Asker {
+    /// The node.
+    pub node: NodeId,
+    /// What it calls the call.
+    pub call: u64,
+}
 
 /// Why a waiting reply will not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +66,19 @@ pub enum Effect {
     },
     /// This reply may leave.
     Release(Token),
+    /// This reply may leave, and has left already: the backup that its asker called through has told it.
+    Told(Token),
+    /// A call that this node sent on is done: its commit is stored here, and nobody else has to have it.
+    Done {
+        /// The call.
+        call: u64,
+        /// Who executed it.
+        by: NodeId,
+        /// The commit.
+        number: CommitNumber,
+        /// What was answered.
+        reply: Blob,
+    },
     /// This reply will not come.
     Fail(Token, Broken),
     /// Have this put into the next view.

@@ -16,8 +16,8 @@ use std::{
 };
 
 use super::{
-    ArcMessage, Durability, Effect, FrameHead, Grants, LinkReceiver, LinkSender, Primary, Replica, ReplicationSettings,
-    StaleCopies, Surroundings, Token,
+    ArcMessage, Asker, Durability, Effect, FrameHead, Grants, LinkReceiver, LinkSender, Primary, Replica,
+    ReplicationSettings, StaleCopies, Surroundings, Token,
     by_arc::ByArc,
     commit::Changes,
     few::Few,
@@ -33,6 +33,8 @@ use crate::{
 
 /// Links from processes that are no longer members are remembered up to this many: one of them may come back.
 const FORMER_PEERS_MAX: usize = 1024;
+/// Workers that a node has, at most: as many links lead to it from any other.
+pub const WORKERS_MAX: u16 = 16;
 /// Sessions of one arc that a sweep looks at before it goes on to the next.
 const SWEPT_OF_ONE: usize = 256;
 /// An unacknowledged frame is sent again after this, beside whenever a connection is new.
@@ -220,11 +222,27 @@ impl Host {
         now: Moment,
         out: &mut Vec<Effect>,
     ) -> CommitNumber {
+        self.append_for((token, None), arc, changes, durability, now, out)
+    }
+
+    /// The same for an asker at another node, who may be told there (`Effect::Told` comes then in place of `Effect::Release`).
+    ///
+    /// # Panics
+    /// If the arc is not served here.
+    pub fn append_for(
+        &mut self,
+        (token, asker): (Token, Option<Asker>),
+        arc: ArcId,
+        changes: Changes,
+        durability: Durability,
+        now: Moment,
+        out: &mut Vec<Effect>,
+    ) -> CommitNumber {
         let Some(Replica::Primary(primary)) = self.replicas.get_mut(arc) else {
             panic!("a commit is appended where serve allowed it")
         };
         let from = out.len();
-        let number = primary.append(changes, token, durability, &around!(self, now), out);
+        let number = primary.append(changes, (token, asker), durability, &around!(self, now), out);
         self.restless.insert(arc);
         self.collect(from, out);
         number

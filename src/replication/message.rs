@@ -42,6 +42,9 @@ pub enum ArcContent {
     Committed,
     /// A stretch of sessions for a node that catches up; boxed, for it is rare and would make every message as large.
     Chunk(Box<Chunk>),
+    /// The next commit, and a call under which its reply is awaited where the receiver is: once stored it is done, and the receiver
+    /// tells so. Only where nobody else has to have it.
+    Answering(u64, #[serde(deserialize_with = "shared")] Arc<Commit>),
 }
 
 /// A stretch of the sessions of an arc, in key order.
@@ -69,7 +72,7 @@ impl ArcContent {
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
-            Self::Commit(commit) => commit.size(),
+            Self::Commit(commit) | Self::Answering(_, commit) => commit.size(),
             Self::Start { tail, .. } => tail.iter().map(|c| c.size()).sum::<usize>() + 16,
             Self::Committed => 8,
             Self::Chunk(chunk) => {
@@ -114,7 +117,7 @@ impl ArcMessage {
     #[must_use]
     pub fn receipt(&self) -> Receipt {
         let of = match &self.content {
-            ArcContent::Commit(commit) => Received::Upto(commit.id.number),
+            ArcContent::Commit(commit) | ArcContent::Answering(_, commit) => Received::Upto(commit.id.number),
             ArcContent::Start { base, tail } => Received::Upto(tail.last().map_or(*base, |c| c.id.number)),
             ArcContent::Committed => Received::Nothing,
             ArcContent::Chunk(chunk) => Received::Chunk { pass: chunk.pass, end: chunk.end },

@@ -17,11 +17,11 @@ use std::{
 use super::{
     catch_up::CatchUp,
     commit::{Changes, Commit},
-    effect::{Broken, Effect, Token},
+    effect::{Asker, Broken, Effect, Token},
     few::Few,
     lifetime::{Lapse, Use},
     message::{ArcContent, ArcMessage, Received},
-    rules::Rule,
+    rules::{Rule, Rules},
     settings::{Around, ReplicationSettings},
     store::Store,
 };
@@ -68,6 +68,8 @@ struct Waiting {
     token: Token,
     /// Whether the backups' acknowledgements vouch for it; otherwise a lease must.
     vouched: bool,
+    /// The backup that tells its asker, once it has stored it.
+    told_by: Option<NodeId>,
 }
 
 /// The primary's part in one arc.
@@ -290,14 +292,15 @@ impl Primary {
 
 /// Commits and replies.
 impl Primary {
-    /// Appends a commit; its reply leaves when it may.
+    /// Appends a commit; its reply leaves when it may. Where its asker called through the only node that has to have it, that one
+    /// tells them, as the tail of a chain does (van Renesse and Schneider 2004), and the reply need not leave from here.
     ///
     /// # Panics
     /// If this primary is not serving: the caller asks first.
     pub fn append(
         &mut self,
         changes: Changes,
-        token: Token,
+        (token, asker): (Token, Option<Asker>),
         durability: Durability,
         around: &Around<'_>,
         out: &mut Vec<Effect>,
@@ -308,10 +311,16 @@ impl Primary {
         self.note_before(&commit);
         self.store.apply(&commit, &around.settings.replies, around.settings.rules, around.now);
         let copied = Commit::for_backups(&commit);
+        let may_tell = durability == Durability::Sync && !copied.changes.is_empty();
+        let asker = asker.filter(|asker| may_tell && self.is_alone_to_have(asker.node, around.settings.rules));
         for at in 0..self.in_sync.len() {
             let backup = self.in_sync[at];
             self.owing.get_or_insert_with(backup, || around.now);
-            self.send(backup, ArcContent::Commit(Arc::clone(&copied)), out);
+            let content = match asker.filter(|asker| asker.node == backup) {
+                Some(Asker { call, .. }) => ArcContent::Answering(call, Arc::clone(&copied)),
+                None => ArcContent::Commit(Arc::clone(&copied)),
+            };
+            self.send(backup, content, out);
         }
         self.send_live(&copied, around, out);
         (self.told, self.is_quiet) = (self.committed, false);
@@ -320,7 +329,10 @@ impl Primary {
             Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => {
                 self.leased.push_back((token, around.now));
             }
-            Durability::Sync => self.waiting.push_back(Waiting { number: self.last, token, vouched: true }),
+            Durability::Sync => {
+                let told_by = asker.map(|asker| asker.node);
+                self.waiting.push_back(Waiting { number: self.last, token, vouched: true, told_by });
+            }
             // Nobody vouches for it, so it needs what a read needs.
             Durability::Async => self.leased.push_back((token, around.now)),
         }
@@ -329,6 +341,15 @@ impl Primary {
             self.advance(around, out);
         }
         self.last
+    }
+
+    /// Whether this backup is the only node that has to have the next commit before it is done, and stays so until a view says
+    /// otherwise: who catches up later has what it finds committed, which that is as soon as the backup has it.
+    fn is_alone_to_have(&self, backup: NodeId, rules: Rules) -> bool {
+        if !rules.hold(Rule::ToldAlone) {
+            return self.in_sync.contains(&backup);
+        }
+        self.in_sync == [backup] && self.catch_up.is_none() && self.wish.is_none() && self.hand_back.is_none()
     }
 
     /// Sends a commit to the node that catches up: what lies behind its cursor.
@@ -355,7 +376,7 @@ impl Primary {
             self.leased.push_back((token, around.now));
         } else {
             // Behind everything appended, which keeps the queue in order.
-            self.waiting.push_back(Waiting { number: self.last, token, vouched: false });
+            self.waiting.push_back(Waiting { number: self.last, token, vouched: false, told_by: None });
         }
         self.advance(around, out);
     }
@@ -438,7 +459,12 @@ impl Primary {
             && let Some(waiting) = self.waiting.pop_front()
         {
             if waiting.vouched && !self.in_sync.is_empty() {
-                out.push(Effect::Release(waiting.token));
+                // It has told them unless it did not store it as this view's only backup.
+                let has_told = |by: NodeId| {
+                    self.in_sync == [by] && self.acked.get(&by).is_some_and(|acked| *acked >= waiting.number)
+                };
+                let is_told = waiting.told_by.is_some_and(has_told);
+                out.push(if is_told { Effect::Told(waiting.token) } else { Effect::Release(waiting.token) });
             } else {
                 self.leased.push_back((waiting.token, around.now));
             }

@@ -43,11 +43,13 @@ pub enum Rule {
     EndsCopied = 1 << 16,
     /// A later word on a session's time replaces the earlier one on every copy, also one that it lives for ever.
     EndsReplaced = 1 << 17,
+    /// A backup tells that a commit is done only where nobody else has to have it.
+    ToldAlone = 1 << 18,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Union,
         Self::CommitIdentity,
         Self::CommittedReads,
@@ -66,6 +68,7 @@ impl Rule {
         Self::CatchUpParts,
         Self::EndsCopied,
         Self::EndsReplaced,
+        Self::ToldAlone,
     ];
 }
 

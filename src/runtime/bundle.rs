@@ -84,7 +84,8 @@ impl Bundle {
         }
     }
 
-    /// Begins calls that have no identity yet, and gives the number of the first of them; those of the others follow. One that is
+    /// Begins calls that have no identity yet: they wait until somebody sees to them ([`Shared::see_to_calls`]), so that those of
+    /// several callers leave together. Gives the number of the first of them; those of the others follow. One that is
     /// an error has ended with it. Deadlines of later ones are not before those of earlier ones.
     pub(crate) fn begin(
         &mut self,
@@ -136,6 +137,7 @@ impl Bundle {
         self.hand_over(&mut here);
         for (node, calls) in there {
             self.send(node, &calls);
+            shared.owe(node);
         }
     }
 
@@ -167,10 +169,19 @@ impl Bundle {
 
     /// To this node's workers. Who finds no room hears of it as of any outcome.
     fn hand_over(&self, here: &mut Vec<(ArcId, Call)>) {
+        if here.is_empty() {
+            return;
+        }
         let bound = Bound::Calls { limit: self.shared.settings.calls_max };
         for refused in self.shared.call_workers(here) {
             refused.reply_to.give(CallOutcome::Busy(bound, router::BUSY_FOR));
         }
+    }
+
+    /// Sees to what was begun, of this bundle and of others.
+    #[cfg(test)]
+    pub(crate) fn see_to(&self) {
+        self.shared.see_to_calls();
     }
 
     /// To another node, in messages of some size.
@@ -207,7 +218,7 @@ impl Bundle {
             let request = Arc::clone(request);
             ForwardedCall { call, request }
         });
-        let Err(not_sent) = shared.send_data(node, Class::Forwarded, &DataMessage::Calls(forwarded.collect())) else {
+        let Err(not_sent) = shared.queue_data(node, Class::Forwarded, &DataMessage::Calls(forwarded.collect())) else {
             return;
         };
         for (number, ..) in calls {

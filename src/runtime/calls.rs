@@ -293,12 +293,15 @@ impl Calls {
         drop(left);
     }
 
-    /// A node answers attempts.
-    pub(crate) fn handle_replies(&self, from: NodeId, replies: Vec<ForwardedReply>) {
+    /// Nodes answer attempts. Says whether somebody who makes several together was woken.
+    pub(crate) fn handle_replies(&self, replies: impl ExactSizeIterator<Item = (NodeId, ForwardedReply)>) -> bool {
+        if replies.len() == 0 {
+            return false;
+        }
         let mut wake = Vec::new();
         {
             let mut table = self.table();
-            for ForwardedReply { call, outcome } in replies {
+            for (from, ForwardedReply { call, outcome }) in replies {
                 if table.attempts.get(&call).is_some_and(|a| a.to == from)
                     && let Some(attempt) = table.attempts.remove(&call)
                 {
@@ -307,6 +310,7 @@ impl Calls {
             }
         }
         wake.iter().for_each(|answers| answers.wake());
+        !wake.is_empty()
     }
 
     /// The link to a node was lost, and with it what it was asked.

@@ -327,12 +327,13 @@ pub(super) fn finish(state: &mut WorkerState, host: &mut Host, finished: Finishe
     session.used = now;
     let mut waiting = std::mem::take(&mut session.waiting);
     let UnderWay { call, standing, began, .. } = under_way;
-    execute::resume(state, host, call, Ran { run, standing, began }, now);
+    let kinds = Arc::clone(&state.shared).registry.look();
+    execute::resume(state, host, &kinds, call, Ran { run, standing, began }, now);
     // In order, until one is under way again.
     while !state.dedicated.is_busy(&key)
         && let Some(call) = waiting.pop_front()
     {
-        execute::run(state, host, call, now);
+        execute::run(state, host, &kinds, call, now);
     }
     if let Some(session) = state.dedicated.sessions.get_mut(&key) {
         waiting.append(&mut session.waiting);

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::Bound,
     id::{ArcId, CommitNumber, SessionKey, ViewNumber},
-    kinds::{Change, Kind, LiveSession, Occasion, Op, Payload, Run, Stored},
+    kinds::{Change, Kind, Kinds, LiveSession, Occasion, Op, Payload, Run, Stored},
     moment::Moment,
     replication::{
         Body, Durability, Events, Host, Known, Lifespan, NotHere, Primary, Record, Replica, ReplyEntry, SessionChange,
@@ -50,9 +50,9 @@ pub(super) struct Ran {
 }
 
 /// What stands between a request and its session's code.
-enum Gate {
+enum Gate<'k> {
     /// Nothing.
-    Open(Arc<dyn Kind>),
+    Open(&'k Arc<dyn Kind>),
     /// It is answered without running anything.
     Shut(CallOutcome),
     /// The same, once what the answer shows is committed.
@@ -60,16 +60,16 @@ enum Gate {
 }
 
 /// Runs one command or question on the arc's primary, if that is here.
-pub(super) fn run(state: &mut WorkerState, host: &mut Host, call: Call, now: Moment) {
-    go(state, host, call, None, now);
+pub(super) fn run(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, call: Call, now: Moment) {
+    go(state, host, kinds, call, None, now);
 }
 
 /// Goes on with one that a session's own actor has run.
-pub(super) fn resume(state: &mut WorkerState, host: &mut Host, call: Call, ran: Ran, now: Moment) {
-    go(state, host, call, Some(ran), now);
+pub(super) fn resume(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, call: Call, ran: Ran, now: Moment) {
+    go(state, host, kinds, call, Some(ran), now);
 }
 
-fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, now: Moment) {
+fn go(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, call: Call, ran: Option<Ran>, now: Moment) {
     let request = &call.request;
     let arc = request.key.arc(host.surroundings().view.shape.arcs);
     let primary = match host.serve(arc, now) {
@@ -91,10 +91,10 @@ fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, no
     if let Some(lapse) = record.and_then(|record| record.lapse(came)) {
         // Whoever asks for a session that is over finds it ended, however soon they ask. It is over once only.
         ending::end(state, host, arc, &request.key, lapse, now);
-        go(state, host, call, None, now);
+        go(state, host, kinds, call, None, now);
         return;
     }
-    let kind = match gate(&state.shared, primary, record, request, now) {
+    let kind = match gate(&state.shared, kinds, primary, record, request, now) {
         Gate::Open(kind) => kind,
         Gate::Shut(outcome) => {
             call.reply_to.give(outcome);
@@ -107,7 +107,7 @@ fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, no
     };
     match request.operation {
         Operation::Watch(..) => return watchers::look(state, host, arc, call, now),
-        Operation::Together(_) => return together::run(state, host, arc, call, now),
+        Operation::Together(_) => return together::run(state, host, kinds, arc, call, now),
         _ => {}
     }
     let standing = Standing {
@@ -118,23 +118,32 @@ fn go(state: &mut WorkerState, host: &mut Host, call: Call, ran: Option<Ran>, no
     let run = match ran.filter(|ran| ran.standing == standing) {
         Some(ran) => ran.run,
         None if kind.is_dedicated() => {
-            dedicated::begin(state, &kind, arc, call, (record, standing), now);
+            dedicated::begin(state, kind, arc, call, (record, standing), now);
             return;
         }
         None => {
             let id = SessionId::of(&request.key);
-            let occasion = occasion_of(&state.shared, &*kind, &id, request, record, now);
+            let occasion = occasion_of(&state.shared, &**kind, &id, request, record, now);
             let stored = stored_of(record);
-            state.live.lend(&*kind, (arc, &request.key), now, |live| perform(&*kind, live, stored, request, &occasion))
+            state
+                .live
+                .lend(&**kind, (arc, &request.key), now, |live| perform(&**kind, live, stored, request, &occasion))
         }
     };
-    conclude(state, host, arc, &kind, call, (run, standing), now);
+    conclude(state, host, arc, kind, call, (run, standing), now);
 }
 
 /// Whether the session's code is to be run, or what is answered instead.
-fn gate(shared: &Shared, primary: &Primary, record: Option<&Record>, request: &CallRequest, now: Moment) -> Gate {
+fn gate<'k>(
+    shared: &Shared,
+    kinds: &'k Kinds,
+    primary: &Primary,
+    record: Option<&Record>,
+    request: &CallRequest,
+    now: Moment,
+) -> Gate<'k> {
     let limits = shared.settings.replication.replies;
-    let Ok(kind) = shared.registry.kind(request.key.kind()) else { return Gate::Shut(CallOutcome::NoSuchKind) };
+    let Some(kind) = kinds.get(request.key.kind()) else { return Gate::Shut(CallOutcome::NoSuchKind) };
     let known = match (&request.request, record.and_then(|r| r.replies.as_ref())) {
         (Some(id), Some(table)) if !request.operation.is_question() => table.look_up(id, &limits, now),
         _ => Known::New,
@@ -239,7 +248,9 @@ fn conclude(
     let token = state.draw_token();
     let change = SessionChange { key: request.key.clone(), body, reply: entry, life, copied: kind.is_copied() };
     let durability = if is_shown { Durability::Sync } else { request.durability.unwrap_or_else(|| kind.durability()) };
-    let number = host.append(arc, smallvec![change], token, durability, now, &mut state.effects);
+    // Of one that changed nothing the version is not the commit's, so its asker is told from here.
+    let asker = reply_to.asker().filter(|_| !unchanged && change.reply.is_some());
+    let number = host.append_for((token, asker), arc, smallvec![change], durability, now, &mut state.effects);
     let version = if unchanged { depends_on } else { number };
     state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, version.0), after });
     if !unchanged {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{
     clock,
-    message::{CallOutcome, DataMessage},
+    message::{CallOutcome, DataMessage, ForwardedReply},
     tasks::After,
     view_keeper::KeeperInput,
     watchers,
@@ -22,6 +22,7 @@ impl WorkerState {
     pub(super) fn follow(&mut self) {
         let mut promoted: Vec<ArcId> = Vec::new();
         let mut wishes = Vec::new();
+        let mut done = std::mem::take(&mut self.done);
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -35,7 +36,9 @@ impl WorkerState {
                         ack.stamp = ViewNumber::default();
                     }
                     drop(granting);
-                    let _ = self.shared.send_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
+                    let _ = self.shared.queue_data(to, Class::Ack, &DataMessage::Ack(stream, ack));
+                    self.shared.owe(to);
+                    self.to_write.owes();
                 }
                 Effect::Release(token) => {
                     if let Some(waiting) = self.waiting.remove(&token) {
@@ -44,6 +47,17 @@ impl WorkerState {
                             After::begin(*after, &self.shared);
                         }
                     }
+                }
+                Effect::Told(token) => {
+                    if let Some(waiting) = self.waiting.remove(&token) {
+                        waiting.reply_to.is_told();
+                        if let Some(after) = waiting.after {
+                            After::begin(*after, &self.shared);
+                        }
+                    }
+                }
+                Effect::Done { call, by, number, reply } => {
+                    done.push((by, ForwardedReply { call, outcome: CallOutcome::Done(reply, number.0) }));
                 }
                 Effect::Fail(token, Broken::Deposed) => {
                     if let Some(waiting) = self.waiting.remove(&token) {
@@ -65,7 +79,9 @@ impl WorkerState {
             }
         }
         self.effects = effects;
-        self.outgoing.leave(&self.shared);
+        self.to_write.wakes(self.shared.calls.handle_replies(done.drain(..)));
+        self.done = done;
+        self.outgoing.leave(&self.shared, &mut self.to_write);
         if !wishes.is_empty() {
             self.shared.tell_keeper(KeeperInput::Wishes(wishes));
         }
@@ -81,9 +97,10 @@ impl WorkerState {
         self.dedicated.forget_arc(arc);
     }
 
-    fn send_frame(&self, to: NodeId, frame: Frame) {
+    fn send_frame(&mut self, to: NodeId, frame: Frame) {
         // Chunks share their stream's numbers with commits, so they share its class: held back, they would hold commits up.
         // Their credit, a few chunks for each peer, bounds how long a commit waits behind them.
-        let _ = self.shared.send_data(to, Class::Replicate, &DataMessage::Frame(frame));
+        let _ = self.shared.queue_data(to, Class::Replicate, &DataMessage::Frame(frame));
+        self.to_write.add(to);
     }
 }

@@ -11,22 +11,38 @@ use super::{
 };
 use crate::{id::NodeId, transport::Class};
 
-/// To whom, and what it calls the call.
-pub(crate) struct Forwarded {
+/// The way to the node that has sent calls on: of all those of one message.
+pub(super) struct Way {
     shared: Arc<Shared>,
     to: NodeId,
+}
+
+impl Way {
+    pub(super) fn new(shared: &Arc<Shared>, to: NodeId) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::clone(shared), to })
+    }
+}
+
+/// The way back of one call, and what it is called there.
+pub(crate) struct Forwarded {
+    way: Arc<Way>,
     call: u64,
     is_answered: bool,
 }
 
 impl Forwarded {
-    pub(super) fn new(shared: &Arc<Shared>, to: NodeId, call: u64) -> Self {
-        Self { shared: Arc::clone(shared), to, call, is_answered: false }
+    pub(super) const fn new(way: Arc<Way>, call: u64) -> Self {
+        Self { way, call, is_answered: false }
     }
 
     /// Who sent it.
-    pub(super) const fn to(&self) -> NodeId {
-        self.to
+    pub(super) fn to(&self) -> NodeId {
+        self.way.to
+    }
+
+    /// Its name there.
+    pub(super) const fn call(&self) -> u64 {
+        self.call
     }
 
     /// Its name there, for whoever answers it with others.
@@ -43,7 +59,7 @@ impl Forwarded {
     fn send(&mut self, outcome: CallOutcome) {
         if !std::mem::replace(&mut self.is_answered, true) {
             let reply = ForwardedReply { call: self.call, outcome };
-            let _ = self.shared.send_data(self.to, Class::Reply, &DataMessage::Replies(vec![reply]));
+            let _ = self.way.shared.send_data(self.way.to, Class::Reply, &DataMessage::Replies(vec![reply]));
         }
     }
 }

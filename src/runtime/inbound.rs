@@ -1,6 +1,7 @@
 //! Where the transport's bytes come in: decodes them and hands them to the actor they are for, on the reader's own task.
 //!
-//! One hop from the socket to the worker. It never blocks and decides nothing; what cannot be decoded is dropped with a line in
+//! One hop from the socket to the worker, and mostly none: the reader runs what it brought, after all of one read was decoded
+//! ([`visit`](super::visit)). It never blocks and decides nothing; what cannot be decoded is dropped with a line in
 //! the log, and whoever sent it sends it again or gives up.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    forwarded::Forwarded,
+    forwarded::{Forwarded, Way},
     inbox::Call,
     monitor::Orders,
     router::BUSY_FOR,
@@ -50,20 +51,23 @@ impl Gateway {
     fn handle_data(shared: &Arc<Shared>, from: NodeId, message: &[u8]) {
         match DataMessage::decode(message, shared.settings.message_max) {
             Ok(Some(DataMessage::Frame(frame))) => {
-                shared.tell_worker(ArcId(frame.stream), WorkerInput::Frame(from, frame));
+                shared.leave_for(ArcId(frame.stream), WorkerInput::Frame(from, frame));
             }
             Ok(Some(DataMessage::Ack(stream, ack))) => {
-                shared.tell_worker(ArcId(stream), WorkerInput::Ack(from, stream, ack));
+                shared.leave_for(ArcId(stream), WorkerInput::Ack(from, stream, ack));
             }
             Ok(Some(DataMessage::Calls(calls))) => Self::handle_calls(shared, from, calls),
-            Ok(Some(DataMessage::Replies(replies))) => shared.calls.handle_replies(from, replies),
+            Ok(Some(DataMessage::Replies(replies))) => {
+                shared.calls.handle_replies(replies.into_iter().map(|reply| (from, reply)));
+            }
             Ok(None) => {}
             Err(fault) => tracing::warn!(%from, %fault, "a data message could not be read"),
         }
     }
 
     fn handle_calls(shared: &Arc<Shared>, from: NodeId, calls: Vec<ForwardedCall>) {
-        let way_back = |call| ReplyTo::There(Forwarded::new(shared, from, call));
+        let way = Way::new(shared, from);
+        let way_back = |call| ReplyTo::There(Forwarded::new(Arc::clone(&way), call));
         let arcs = shared.view.load().as_ref().map(|view| view.shape.arcs);
         let Some(arcs) = arcs else {
             calls.into_iter().for_each(|forwarded| way_back(forwarded.call).give(CallOutcome::Starting));
@@ -118,6 +122,12 @@ impl Inbound for Gateway {
         match lane {
             Lane::Data => Self::handle_data(&shared, from, &message),
             Lane::Control => Self::handle_control(&shared, from, &message),
+        }
+    }
+
+    fn read_through(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.visit_workers();
         }
     }
 

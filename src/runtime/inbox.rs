@@ -1,17 +1,21 @@
-//! The calls that wait for one worker: a bounded queue that the worker empties in batches.
+//! What waits for one worker: calls in a bounded queue, and what peers say of commits. It is emptied in batches.
 //!
-//! A mailbox message for each call would cost as much as a small command itself, and a mailbox has no bound. Here one message
-//! stands for all the calls that wait. The queue outlives the worker, as its arcs do: one that is started again takes up what
-//! waits. Nothing in it was executed.
+//! A mailbox message for each would cost as much as a small command itself, and a mailbox has no bound. The queue outlives the
+//! worker, as its arcs do: one that is started again takes up what waits. No call in it was executed.
 //!
-//! Invariant: while calls wait in an open inbox, a signal is on its way to the worker, or the worker is being started again.
+//! Calls are quick or not: quick ones are those that anybody may run who passes by ([`visit`](super::visit)), because their code
+//! is this crate's own.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{message::CallRequest, worker::ReplyTo};
+use super::{
+    message::{CallRequest, Operation},
+    worker::{ReplyTo, WorkerInput},
+};
+use crate::{id::SessionKey, kinds::Kinds};
 
 /// So many calls are taken at once. Acknowledgements and frames of peers wait behind them.
 const BATCH: usize = 128;
@@ -22,23 +26,72 @@ pub(crate) struct Call {
     pub(crate) reply_to: ReplyTo,
 }
 
+/// Who may run a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Whoever passes by: its code is known to be short.
+    Quick,
+    /// The worker's own actor alone: its code is a user's.
+    Users,
+}
+
+impl Pace {
+    /// The one of a call.
+    pub(super) fn of(request: &CallRequest, kinds: &Kinds) -> Self {
+        let is_quick = |key: &SessionKey| kinds.get(key.kind()).is_some_and(|kind| kind.is_quick());
+        let is_short = match &request.operation {
+            // It looks at all sessions of an arc.
+            Operation::List(..) => false,
+            Operation::Together(parts) => parts.iter().all(|part| is_quick(&part.key)),
+            _ => is_quick(&request.key),
+        };
+        if is_short { Self::Quick } else { Self::Users }
+    }
+}
+
 #[derive(Default)]
 struct Queue {
-    calls: VecDeque<Call>,
-    signalled: bool,
+    inputs: Vec<WorkerInput>,
+    quick: VecDeque<Call>,
+    users: VecDeque<Call>,
     closed: bool,
 }
 
-/// What became of a call that was put in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Put {
-    /// It waits, and whoever put it in has to signal the worker.
-    First,
-    /// It waits behind others.
-    Behind,
+impl Queue {
+    fn calls(&mut self, pace: Pace) -> &mut VecDeque<Call> {
+        match pace {
+            Pace::Quick => &mut self.quick,
+            Pace::Users => &mut self.users,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.quick.len() + self.users.len()
+    }
 }
 
-/// One worker's calls.
+/// What one round takes.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) inputs: Vec<WorkerInput>,
+    quick: VecDeque<Call>,
+    users: VecDeque<Call>,
+}
+
+impl Batch {
+    /// The next call, and its pace.
+    pub(super) fn next(&mut self) -> Option<(Pace, Call)> {
+        let quick = self.quick.pop_front().map(|call| (Pace::Quick, call));
+        quick.or_else(|| Some((Pace::Users, self.users.pop_front()?)))
+    }
+
+    /// How many calls are left.
+    pub(super) fn len(&self) -> usize {
+        self.quick.len() + self.users.len()
+    }
+}
+
+/// What waits for one worker.
 pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     max: usize,
@@ -51,51 +104,69 @@ impl Inbox {
 
     /// Puts a call in, or gives it back if there is no room. A closed inbox drops it, and its caller learns that no outcome
     /// will come.
-    pub(crate) fn put(&self, call: Call) -> Result<Put, Call> {
+    pub(crate) fn put(&self, call: Call, pace: Pace) -> Result<(), Call> {
         let mut queue = self.queue();
         if queue.closed {
-            return Ok(Put::Behind);
+            return Ok(());
         }
-        if queue.calls.len() >= self.max {
+        if queue.len() >= self.max {
             return Err(call);
         }
-        queue.calls.push_back(call);
-        Ok(if std::mem::replace(&mut queue.signalled, true) { Put::Behind } else { Put::First })
+        queue.calls(pace).push_back(call);
+        Ok(())
     }
 
-    /// Puts calls in; those for which there is no room are added to `refused`. `None`: there were none.
-    pub(crate) fn put_all(&self, calls: impl Iterator<Item = Call>, refused: &mut Vec<Call>) -> Option<Put> {
-        let mut calls = calls.peekable();
-        calls.peek()?;
+    /// Puts calls in; those for which there is no room are added to `refused`.
+    pub(crate) fn put_all(&self, calls: impl Iterator<Item = (Pace, Call)>, refused: &mut Vec<Call>) {
         let mut queue = self.queue();
         if queue.closed {
             drop(queue);
             calls.for_each(drop);
-            return Some(Put::Behind);
+            return;
         }
-        let room = self.max.saturating_sub(queue.calls.len());
-        queue.calls.extend(calls.by_ref().take(room));
-        let is_signalled = queue.calls.is_empty() || std::mem::replace(&mut queue.signalled, true);
-        drop(queue);
-        refused.extend(calls);
-        Some(if is_signalled { Put::Behind } else { Put::First })
+        let mut room = self.max.saturating_sub(queue.len());
+        for (pace, call) in calls {
+            if room == 0 {
+                refused.push(call);
+                continue;
+            }
+            room -= 1;
+            queue.calls(pace).push_back(call);
+        }
     }
 
-    /// Takes the next calls; true if more are left, for which the worker signals itself.
-    pub(crate) fn take(&self, batch: &mut VecDeque<Call>) -> bool {
+    /// Puts in what is no call. Its bounds are those of whoever sends it: windows of links, and the worker's own ticks.
+    pub(crate) fn put_input(&self, input: WorkerInput) {
         let mut queue = self.queue();
-        let count = queue.calls.len().min(BATCH);
-        batch.extend(queue.calls.drain(..count));
-        queue.signalled = !queue.calls.is_empty();
-        queue.signalled
+        if !queue.closed {
+            queue.inputs.push(input);
+        }
+    }
+
+    /// Takes what is no call, and the next calls that may be run at this pace: quick ones first.
+    pub(super) fn take(&self, pace: Pace, batch: &mut Batch) {
+        let mut queue = self.queue();
+        batch.inputs.append(&mut queue.inputs);
+        let quick = queue.quick.len().min(BATCH);
+        batch.quick.extend(queue.quick.drain(..quick));
+        if pace == Pace::Users {
+            let users = queue.users.len().min(BATCH - quick);
+            batch.users.extend(queue.users.drain(..users));
+        }
+    }
+
+    /// Whether something waits that may be run at this pace.
+    pub(super) fn has_work(&self, pace: Pace) -> bool {
+        let queue = self.queue();
+        !queue.inputs.is_empty() || !queue.quick.is_empty() || (pace == Pace::Users && !queue.users.is_empty())
     }
 
     /// Drops what waits, and whatever comes.
     pub(crate) fn close(&self) {
-        let mut queue = self.queue();
-        queue.closed = true;
-        let dropped = std::mem::take(&mut queue.calls);
-        drop(queue);
+        let dropped = {
+            let mut queue = self.queue();
+            std::mem::replace(&mut *queue, Queue { closed: true, ..Queue::default() })
+        };
         drop(dropped);
     }
 
@@ -110,10 +181,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::{
-        id::SessionKey,
-        runtime::message::{CallOutcome, Operation},
-    };
+    use crate::runtime::message::CallOutcome;
 
     fn call() -> (Call, oneshot::Receiver<CallOutcome>) {
         let key = SessionKey::new("k", b"s").expect("within bounds");
@@ -132,28 +200,35 @@ mod tests {
     }
 
     #[test]
-    fn one_signal_stands_for_all_that_wait_and_the_next_one_comes_after_the_last_was_taken() {
+    fn a_batch_is_bounded_and_who_passes_by_takes_no_call_of_a_users_type() {
         let inbox = Inbox::new(1_000);
-        let mut taken = VecDeque::new();
-        let put = |call| inbox.put(call).ok();
-        let puts: Vec<_> = (0..=BATCH).map(|_| put(call().0)).collect();
-        assert_eq!(puts.iter().filter(|p| **p == Some(Put::First)).count(), 1);
-        assert!(inbox.take(&mut taken), "one is left");
-        assert_eq!((taken.len(), put(call().0)), (BATCH, Some(Put::Behind)));
-        assert!(!inbox.take(&mut taken));
-        assert_eq!((taken.len(), put(call().0)), (BATCH + 2, Some(Put::First)));
+        for _ in 0..=BATCH {
+            assert!(inbox.put(call().0, Pace::Users).is_ok());
+        }
+        assert!(!inbox.has_work(Pace::Quick) && inbox.has_work(Pace::Users));
+        assert!(inbox.put(call().0, Pace::Quick).is_ok());
+        let mut batch = Batch::default();
+        inbox.take(Pace::Quick, &mut batch);
+        assert_eq!((batch.len(), inbox.has_work(Pace::Quick)), (1, false));
+        inbox.take(Pace::Users, &mut batch);
+        assert_eq!((batch.len(), inbox.has_work(Pace::Users)), (1 + BATCH, true), "one is left");
+        inbox.take(Pace::Users, &mut batch);
+        assert_eq!((batch.len(), inbox.has_work(Pace::Users)), (2 + BATCH, false));
     }
 
     #[test]
     fn a_full_inbox_refuses_and_a_closed_one_lets_its_callers_go() {
         let inbox = Inbox::new(2);
         let (first, mut waiting) = call();
-        let puts = [first, call().0, call().0].map(|call| inbox.put(call).ok());
-        assert_eq!(puts, [Some(Put::First), Some(Put::Behind), None]);
+        let puts = [(first, Pace::Quick), (call().0, Pace::Users), (call().0, Pace::Quick)];
+        assert_eq!(puts.map(|(call, pace)| inbox.put(call, pace).is_ok()), [true, true, false]);
+        let mut refused = Vec::new();
+        inbox.put_all([(Pace::Quick, call().0)].into_iter(), &mut refused);
+        assert_eq!(refused.len(), 1);
         inbox.close();
         assert!(waiting.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed));
         let (late, mut answered) = call();
-        assert!(inbox.put(late).is_ok());
+        assert!(inbox.put(late, Pace::Quick).is_ok());
         assert!(answered.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed));
     }
 }

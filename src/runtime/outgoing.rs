@@ -10,6 +10,7 @@ use super::{
     forwarded::Forwarded,
     message::{CallOutcome, DataMessage, ForwardedReply},
     shared::Shared,
+    to_write::ToWrite,
     worker::ReplyTo,
 };
 use crate::{
@@ -45,12 +46,14 @@ impl Outgoing {
         }
     }
 
-    /// Sends and tells what was given.
-    pub(super) fn leave(&mut self, shared: &Shared) {
+    /// Queues and tells what was given, and adds to `to_write` for whom something was queued.
+    pub(super) fn leave(&mut self, shared: &Shared, to_write: &mut ToWrite) {
+        to_write.wakes(!self.wake.is_empty());
         for caller in self.wake.drain(..) {
             caller.wake();
         }
         for (to, replies) in &mut self.replies {
+            to_write.add(*to);
             let mut message = Vec::with_capacity(replies.len());
             let mut bytes = 0;
             for (forwarded, outcome) in replies.drain(..) {
@@ -81,10 +84,10 @@ impl Drop for Outgoing {
 /// none for that either, they learn it from their deadlines.
 fn send(shared: &Shared, to: NodeId, replies: Vec<ForwardedReply>) {
     let message = DataMessage::Replies(replies);
-    if let Err(NotSent::Full | NotSent::TooLong) = shared.send_data(to, Class::Reply, &message)
+    if let Err(NotSent::Full | NotSent::TooLong) = shared.queue_data(to, Class::Reply, &message)
         && let DataMessage::Replies(mut replies) = message
     {
         replies.iter_mut().for_each(|reply| reply.outcome = CallOutcome::Unknown);
-        let _ = shared.send_data(to, Class::Reply, &DataMessage::Replies(replies));
+        let _ = shared.queue_data(to, Class::Reply, &DataMessage::Replies(replies));
     }
 }

@@ -20,9 +20,11 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use super::{
     calls::Calls,
     clock,
-    inbox::{Call, Inbox, Put},
+    inbox::{Call, Pace},
     monitor::Orders,
+    to_write::{self, Nodes, ToWrite},
     view_keeper::KeeperInput,
+    visit::{self, Seat},
     watchdog::Running,
     worker::{ReplyTo, WorkerInput},
 };
@@ -92,8 +94,8 @@ pub(crate) struct Shared {
     pub(crate) workers: ArcSwap<Vec<ActorRef<WorkerInput>>>,
     /// Each worker's arcs outlive the worker: a restarted one takes them up again.
     pub(crate) hosts: Vec<Arc<Mutex<Option<Host>>>>,
-    /// Calls that wait for each worker; they outlive it, too.
-    pub(crate) inboxes: Vec<Inbox>,
+    /// Where each worker's work waits and is done; what waits outlives it, too.
+    pub(crate) seats: Vec<Seat>,
     /// What each worker runs now.
     pub(crate) running: Vec<Running>,
     /// The view each worker has installed.
@@ -107,6 +109,8 @@ pub(crate) struct Shared {
     /// Where the life locks of this host's processes lie; nowhere, if this node has none.
     pub(crate) run_dir: OnceLock<PathBuf>,
     pub(crate) calls: Calls,
+    /// Nodes for which something was queued that `write_owed` writes.
+    owed: Mutex<Nodes>,
     /// For each arc a number that falls on it; made when first asked for, which takes some milliseconds.
     #[cfg(feature = "redis")]
     probes: OnceLock<Vec<Option<u32>>>,
@@ -140,7 +144,7 @@ impl Shared {
             granting: Mutex::default(),
             workers: ArcSwap::default(),
             hosts: (0..workers).map(|_| Arc::default()).collect(),
-            inboxes: (0..workers).map(|_| Inbox::new(settings.calls_max)).collect(),
+            seats: (0..workers).map(|_| Seat::new(settings.calls_max)).collect(),
             running: (0..workers).map(|_| Running::default()).collect(),
             installed: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             progress: (0..workers).map(|_| AtomicU64::new(0)).collect(),
@@ -149,6 +153,7 @@ impl Shared {
             orders: Orders::default(),
             transport: OnceLock::new(),
             calls: Calls::new(me, settings.calls_max, settings.replication.replies.per_client),
+            owed: Mutex::default(),
             #[cfg(feature = "redis")]
             probes: OnceLock::new(),
             tasks: AtomicUsize::new(0),
@@ -182,8 +187,16 @@ impl Shared {
 
     /// Hands something to the worker that has an arc; false if there is none, and nothing was handed on.
     pub(crate) fn tell_worker(&self, arc: ArcId, input: WorkerInput) -> bool {
-        let workers = self.workers.load();
-        workers.get(self.worker_number(arc)).is_some_and(|worker| worker.cast(input).is_ok())
+        self.tell_worker_number(self.worker_number(arc), input)
+    }
+
+    pub(super) fn tell_worker_number(&self, number: usize, input: WorkerInput) -> bool {
+        self.workers.load().get(number).is_some_and(|worker| worker.cast(input).is_ok())
+    }
+
+    /// Leaves something for the worker that has an arc, until somebody visits.
+    pub(crate) fn leave_for(&self, arc: ArcId, input: WorkerInput) {
+        self.seats[self.worker_number(arc)].inbox.put_input(input);
     }
 
     /// Hands a call to the worker that has its arc.
@@ -191,31 +204,44 @@ impl Shared {
     /// # Errors
     /// That has too many: nothing was handed on, and the way back is the caller's again.
     pub(crate) fn call_worker(&self, arc: ArcId, request: Arc<CallRequest>, reply_to: ReplyTo) -> Result<(), ReplyTo> {
-        let put =
-            self.inboxes[self.worker_number(arc)].put(Call { request, reply_to }).map_err(|call| call.reply_to)?;
-        if put == Put::First {
-            // A worker that cannot be told now is being started again, and then looks.
-            self.tell_worker(arc, WorkerInput::Calls);
-        }
+        let number = self.worker_number(arc);
+        self.seats[number].inbox.put(Call { request, reply_to }, Pace::Users).map_err(|call| call.reply_to)?;
+        visit::signal(self, number);
         Ok(())
     }
 
-    /// Hands calls to their workers, those of one worker together.
+    /// Hands calls to their workers, those of one worker together. Quick ones wait there until somebody visits.
     ///
     /// # Errors
     /// Those for which there was no room.
     pub(crate) fn call_workers(&self, calls: &mut Vec<(ArcId, Call)>) -> Vec<Call> {
         let mut refused = Vec::new();
-        for (number, inbox) in self.inboxes.iter().enumerate() {
-            let mine = calls.extract_if(.., |(arc, _)| self.worker_number(*arc) == number);
-            if inbox.put_all(mine.map(|(_, call)| call), &mut refused) == Some(Put::First)
-                && let Some(worker) = self.workers.load().get(number)
-            {
-                // A worker that cannot be told now is being started again, and then looks.
-                let _ = worker.cast(WorkerInput::Calls);
+        let kinds = self.registry.look();
+        for (number, seat) in self.seats.iter().enumerate() {
+            let mut mine = calls.extract_if(.., |(arc, _)| self.worker_number(*arc) == number).peekable();
+            if mine.peek().is_none() {
+                continue;
+            }
+            let mut has_users = false;
+            let with_pace = mine.map(|(_, call)| {
+                let pace = Pace::of(&call.request, &kinds);
+                has_users |= pace == Pace::Users;
+                (pace, call)
+            });
+            seat.inbox.put_all(with_pace, &mut refused);
+            if has_users {
+                visit::signal(self, number);
             }
         }
         refused
+    }
+
+    /// Runs what waits for any worker and may be run by whoever passes by, and writes what comes of it: what several of them have
+    /// for one node is one write.
+    pub(super) fn visit_workers(self: &Arc<Self>) {
+        let mut to_write = ToWrite::default();
+        (0..self.seats.len()).for_each(|number| visit::visit(self, number, Pace::Quick, &mut to_write));
+        self.write(to_write);
     }
 
     /// Hands something to every worker.
@@ -264,6 +290,53 @@ impl Shared {
                 Err(NotSent::TooLong)
             }
         }
+    }
+
+    /// As `send_data`, for what is written later, with whatever else is for that node.
+    pub(super) fn queue_data(&self, to: NodeId, class: Class, message: &DataMessage) -> Result<(), NotSent> {
+        let Some(transport) = self.transport.get() else { return Err(NotSent::NoPeer) };
+        match message.encode(self.settings.message_max) {
+            Ok(bytes) => transport.queue(to, class, bytes),
+            Err(fault) => {
+                tracing::error!(%to, %fault, "a data message could not be encoded");
+                Err(NotSent::TooLong)
+            }
+        }
+    }
+
+    /// Something was queued for a node that `write_owed` is to write.
+    pub(super) fn owe(&self, node: NodeId) {
+        to_write::enter(&mut self.owed(), node);
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Nodes> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is owed to other nodes.
+    pub(super) fn write_owed(&self) {
+        let owed = std::mem::take(&mut *self.owed());
+        self.push_to(&owed);
+    }
+
+    /// Writes what rounds have left, but for what can wait for the callers whom they have woken.
+    pub(super) fn write(&self, to_write: ToWrite) {
+        self.push_to(&to_write.nodes);
+        if to_write.is_due() {
+            self.write_owed();
+        }
+    }
+
+    fn push_to(&self, nodes: &Nodes) {
+        if let Some(transport) = self.transport.get() {
+            nodes.iter().for_each(|node| transport.push(*node));
+        }
+    }
+
+    /// Sends what callers have queued for other nodes, then runs what they have for this one: the others begin meanwhile.
+    pub(crate) fn see_to_calls(self: &Arc<Self>) {
+        self.write_owed();
+        self.visit_workers();
     }
 
     /// A process's life lock was found free: keeper, workers and listeners learn of it.
@@ -316,7 +389,7 @@ impl Shared {
         if let Some(transport) = self.transport.get() {
             transport.stop();
         }
-        self.inboxes.iter().for_each(Inbox::close);
+        self.seats.iter().for_each(|seat| seat.inbox.close());
         self.readiness.send_replace(Readiness::Stopped);
         first
     }

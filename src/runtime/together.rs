@@ -15,15 +15,15 @@ use super::{
 use crate::{
     blob::Blob,
     id::{ArcId, CommitNumber, SessionKey},
-    kinds::{Change, Failure, Occasion, Op, Payload, Run},
+    kinds::{Change, Failure, Kinds, Occasion, Op, Payload, Run},
     moment::Moment,
-    replication::{Body, Changes, Durability, Host, Lifespan, Record, ReplyEntry, SessionChange},
+    replication::{Body, Changes, Durability, Host, Lifespan, Record, ReplyEntry, SessionChange, Use},
     session::SessionId,
     wire::codec,
 };
 
 /// Runs the parts of a call that was let through, on the primary of their arc.
-pub(super) fn run(state: &mut WorkerState, host: &mut Host, arc: ArcId, call: Call, now: Moment) {
+pub(super) fn run(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, arc: ArcId, call: Call, now: Moment) {
     let Call { request, reply_to } = call;
     let Operation::Together(parts) = &request.operation else { unreachable!("the caller looked") };
     if let Err(lapsed) = end_lapsed(state, host, arc, parts, now) {
@@ -43,7 +43,13 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, arc: ArcId, call: Ca
             if lost && !request.creating {
                 return Err(CallOutcome::Lost);
             }
-            let (change, reply) = one(state, arc, part, &request, record, now)?;
+            let exists = record.is_some_and(Record::exists);
+            let (change, reply) = one(state, kinds, arc, part, &request, record, now)?;
+            // A question among commands is a use as any other.
+            let change = change.or_else(|| {
+                let must_tell = exists && host.used(arc, &part.key, now) == Use::ToTell;
+                must_tell.then(|| untouched(&part.key))
+            });
             changes.extend(change);
             replies.push(reply);
             Ok(())
@@ -60,7 +66,8 @@ pub(super) fn run(state: &mut WorkerState, host: &mut Host, arc: ArcId, call: Ca
     let changed: Vec<SessionKey> =
         changes.iter().filter(|change| change.body != Body::Unchanged).map(|change| change.key.clone()).collect();
     let token = state.draw_token();
-    let number = host.append(arc, changes, token, Durability::Sync, now, &mut state.effects);
+    let asker = reply_to.asker().filter(|_| request.request.is_some());
+    let number = host.append_for((token, asker), arc, changes, Durability::Sync, now, &mut state.effects);
     state.waiting.insert(token, Waiting { reply_to, outcome: CallOutcome::Done(reply, number.0), after: None });
     changed.iter().for_each(|key| watchers::wake(state, host, key, now));
 }
@@ -99,23 +106,24 @@ fn check(host: &Host, arc: ArcId, parts: &[Part]) -> Result<(), CallOutcome> {
 /// Runs one part; what it changes, unless that is nothing, and its reply.
 fn one(
     state: &mut WorkerState,
+    kinds: &Kinds,
     arc: ArcId,
     part: &Part,
     request: &CallRequest,
     record: Option<&Record>,
     now: Moment,
 ) -> Result<(Option<SessionChange>, Blob), CallOutcome> {
-    let kind = state.shared.registry.kind(part.key.kind()).map_err(|_| CallOutcome::NoSuchKind)?;
+    let kind = kinds.get(part.key.kind()).ok_or(CallOutcome::NoSuchKind)?;
     if kind.is_dedicated() || kind.hears_ends() || !kind.is_copied() {
         let reason = "sessions of this type do not take part in a commit of several".to_owned();
         return Err(CallOutcome::Failed(Failure::Malformed { reason }));
     }
     let id = SessionId::of(&part.key);
     let occasion =
-        Occasion { expected: part.expected, ..occasion_of(&state.shared, &*kind, &id, request, record, now) };
+        Occasion { expected: part.expected, ..occasion_of(&state.shared, &**kind, &id, request, record, now) };
     let op = Op::Call { command: &part.command, payload: Payload::Many(&part.bodies), may_create: true };
     let Run { change, tasks, life, outcome } =
-        state.live.lend(&*kind, (arc, &part.key), now, |live| kind.run(live, stored_of(record), op, &occasion));
+        state.live.lend(&**kind, (arc, &part.key), now, |live| kind.run(live, stored_of(record), op, &occasion));
     let reply = outcome.map_err(CallOutcome::Failed)?;
     if !tasks.is_empty() {
         let reason = "a command of several sessions leaves no work behind".to_owned();
@@ -143,6 +151,10 @@ fn remember(changes: &mut Changes, first: &SessionKey, request: &CallRequest, re
         change.reply = entry;
         return;
     }
-    changes
-        .insert(0, SessionChange { key: first.clone(), body: Body::Unchanged, reply: entry, life: None, copied: true });
+    changes.insert(0, SessionChange { reply: entry, ..untouched(first) });
+}
+
+/// A session's part in a commit that leaves it as it is.
+fn untouched(key: &SessionKey) -> SessionChange {
+    SessionChange { key: key.clone(), body: Body::Unchanged, reply: None, life: None, copied: true }
 }

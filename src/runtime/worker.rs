@@ -5,16 +5,16 @@
 //! poisoned: what it holds can no longer be vouched for, and the node stops, so that its backups take over. A panic of user
 //! code is caught where the code runs and never comes here.
 //!
-//! Calls wait in its inbox, and it runs them in batches: one frame a backup for what a batch produced. Whatever else comes it
-//! takes one by one, and sends what that produced by a `Flush` which it casts to itself, behind whatever had arrived.
+//! What it works with lies in a seat ([`visit`]), where others may run its work for it: whoever brings frames, acknowledgements
+//! or quick calls. It is run in rounds: all that has arrived and a batch of calls, then one frame a backup for what they produced.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
 use super::{
@@ -24,12 +24,14 @@ use super::{
     drawn::ByDrawn,
     ending, execute,
     forwarded::Forwarded,
-    inbox::Call,
+    inbox::{Batch, Pace},
     live_cache::LiveCache,
     outgoing::Outgoing,
     reporting::{self, StaleArc},
     shared::Shared,
     tasks::After,
+    to_write::ToWrite,
+    visit::visit,
     watchdog,
     watchers::{self, Watchers},
 };
@@ -39,9 +41,9 @@ use crate::{
     kinds::Failure,
     membership::{Target, View},
     moment::Moment,
-    replication::{Effect, Frame, Host, LinkAck, Token},
+    replication::{Asker, Effect, Frame, Host, LinkAck, Token},
     report::ArcReport,
-    runtime::message::{CallOutcome, CallRequest},
+    runtime::message::{CallOutcome, CallRequest, ForwardedReply},
 };
 
 /// Frames kept until the first view is installed here. Peers that installed it sooner have begun to send; what is dropped they
@@ -53,6 +55,7 @@ const SWEPT: usize = 2_048;
 const PROMPT: Duration = Duration::from_millis(1);
 /// Why a worker does not go on.
 const IN_DOUBT: &str = "a panic inside the host left its arcs in doubt";
+const FAILED: &str = "a round of its work panicked, or its arcs are in doubt";
 
 /// What a worker is told.
 pub(crate) enum WorkerInput {
@@ -78,8 +81,8 @@ pub(crate) enum WorkerInput {
     Connected(NodeId),
     /// Time passed.
     Tick,
-    /// Send what has gathered.
-    Flush,
+    /// A round of its work failed, whoever ran it.
+    Fail,
     /// Which copies are in sync no longer, and what is in those that an operator may want.
     Stale(oneshot::Sender<Vec<StaleArc>>),
     /// One of them is not needed any more.
@@ -107,6 +110,21 @@ pub(crate) enum ReplyTo {
 }
 
 impl ReplyTo {
+    /// Whom a backup may tell in this node's place.
+    pub(super) fn asker(&self) -> Option<Asker> {
+        match self {
+            Self::There(forwarded) => Some(Asker { node: forwarded.to(), call: forwarded.call() }),
+            _ => None,
+        }
+    }
+
+    /// Whoever waits for it has been told.
+    pub(super) fn is_told(self) {
+        if let Self::There(forwarded) = self {
+            forwarded.answered();
+        }
+    }
+
     /// Gives the outcome to whoever waits for it.
     pub(super) fn give(self, outcome: CallOutcome) {
         match self {
@@ -143,6 +161,29 @@ pub(crate) enum StaleFailure {
 /// The actor.
 pub(crate) struct Worker;
 
+/// What the actor has: its seat, which it leaves empty when it ends.
+pub(crate) struct Seated {
+    shared: Arc<Shared>,
+    number: usize,
+    actor: ActorId,
+}
+
+impl Seated {
+    fn visit(&self) {
+        let mut to_write = ToWrite::default();
+        visit(&self.shared, self.number, Pace::Users, &mut to_write);
+        self.shared.write(to_write);
+        // Whoever was to see to it may have gone.
+        self.shared.write_owed();
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.shared.seats[self.number].clear(self.actor);
+    }
+}
+
 /// A reply that waits for the copies or for a lease.
 pub(super) struct Waiting {
     pub(super) reply_to: ReplyTo,
@@ -165,27 +206,31 @@ pub(crate) struct WorkerState {
     pub(super) effects: Vec<Effect>,
     /// What is for other nodes, and callers that have something to take: seen to when all of it is there.
     pub(super) outgoing: Outgoing,
-    batch: VecDeque<Call>,
+    /// Calls of this node's that its copies show to be done, and by whom: told when all of them are there.
+    pub(super) done: Vec<(NodeId, ForwardedReply)>,
+    /// To be written when the round is over.
+    pub(super) to_write: ToWrite,
+    batch: Batch,
     early: Vec<(NodeId, Frame)>,
-    flush_sent: bool,
     ticks: u64,
 }
 
 impl Actor for Worker {
     type Msg = WorkerInput;
-    type State = WorkerState;
+    type State = Seated;
     type Arguments = (Arc<Shared>, u16);
 
     async fn pre_start(
         &self,
         myself: ActorRef<WorkerInput>,
         (shared, number): (Arc<Shared>, u16),
-    ) -> Result<WorkerState, ActorProcessingErr> {
+    ) -> Result<Seated, ActorProcessingErr> {
         // Whatever the worker before this one ran, it runs no more.
         shared.running[usize::from(number)].end();
         // Those that the worker before this one had not taken.
         myself.cast(WorkerInput::Calls)?;
-        Ok(WorkerState {
+        let seated = Seated { shared: Arc::clone(&shared), number: usize::from(number), actor: myself.get_id() };
+        seated.shared.seats[seated.number].fill(WorkerState {
             host: Arc::clone(&shared.hosts[usize::from(number)]),
             // An equal share of what the node may keep.
             live: LiveCache::new(
@@ -202,82 +247,94 @@ impl Actor for Worker {
             next_token: clock::now().as_nanos(),
             effects: Vec::new(),
             outgoing: Outgoing::default(),
-            batch: VecDeque::new(),
+            done: Vec::new(),
+            to_write: ToWrite::default(),
+            batch: Batch::default(),
             early: Vec::new(),
-            flush_sent: false,
             ticks: 0,
-        })
+        });
+        Ok(seated)
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<WorkerInput>,
+        _: ActorRef<WorkerInput>,
         input: WorkerInput,
-        state: &mut WorkerState,
+        seated: &mut Seated,
     ) -> Result<(), ActorProcessingErr> {
-        #[cfg(test)]
-        assert!(!matches!(input, WorkerInput::Crash), "told to crash");
-        if matches!(input, WorkerInput::Calls) {
-            return state.run_calls(&myself);
+        match input {
+            WorkerInput::Calls => {}
+            WorkerInput::Fail => return Err(FAILED.into()),
+            input => seated.shared.seats[seated.number].inbox.put_input(input),
         }
-        let host = Arc::clone(&state.host);
-        let has_outbox = {
-            let mut host = host.lock().map_err(|_| IN_DOUBT)?;
-            state.take(input, &mut host);
-            host.as_ref().is_some_and(Host::has_outbox)
-        };
-        state.follow();
-        if has_outbox && !state.flush_sent {
-            state.flush_sent = myself.cast(WorkerInput::Flush).is_ok();
-        }
+        seated.visit();
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<WorkerInput>,
+        myself: ActorRef<WorkerInput>,
         event: SupervisionEvent,
-        state: &mut WorkerState,
+        seated: &mut Seated,
     ) -> Result<(), ActorProcessingErr> {
         // A session's own actor never fails by its type's code, which is caught where it runs.
-        if let SupervisionEvent::ActorFailed(who, why) = event
-            && let Some(finished) = state.dedicated.failed(who.get_id(), &why)
-        {
-            state.myself.cast(WorkerInput::Finished(finished))?;
+        if let SupervisionEvent::ActorFailed(who, why) = event {
+            let failed = |state: &mut WorkerState| state.dedicated.failed(who.get_id(), &why);
+            let finished = seated.shared.seats[seated.number].with(failed).flatten();
+            // Whoever came by meanwhile has left what they brought.
+            seated.visit();
+            if let Some(finished) = finished {
+                myself.cast(WorkerInput::Finished(finished))?;
+            }
         }
         Ok(())
     }
 }
 
 impl WorkerState {
-    /// Runs a batch of calls. What they produced leaves when the batch is through, or sooner if their code is slow.
-    fn run_calls(&mut self, myself: &ActorRef<WorkerInput>) -> Result<(), ActorProcessingErr> {
+    /// Takes what has arrived and a batch of calls. What they produced leaves when the batch is through, or sooner if their code is
+    /// slow.
+    ///
+    /// # Errors
+    /// The host is in doubt.
+    pub(super) fn round(&mut self, pace: Pace) -> Result<(), &'static str> {
         let mut batch = std::mem::take(&mut self.batch);
         let (shared, number) = (Arc::clone(&self.shared), usize::from(self.number));
         let slow_after = watchdog::slow_after(&shared);
-        let more = shared.inboxes[number].take(&mut batch);
+        shared.seats[number].inbox.take(pace, &mut batch);
+        #[cfg(test)]
+        assert!(!batch.inputs.iter().any(|input| matches!(input, WorkerInput::Crash)), "told to crash");
         let host = Arc::clone(&self.host);
-        while !batch.is_empty() {
+        let kinds = shared.registry.look();
+        loop {
             {
                 let mut slot = host.lock().map_err(|_| IN_DOUBT)?;
+                for input in batch.inputs.drain(..) {
+                    self.take(input, &mut slot);
+                }
                 let began = clock::now();
                 let mut now = began;
                 while now.since(began) < PROMPT
-                    && let Some(Call { request, reply_to }) = batch.pop_front()
+                    && let Some((pace, call)) = batch.next()
                 {
-                    match slot.as_mut() {
-                        Some(host) => {
-                            shared.running[number].begin(&request, now);
-                            execute::run(self, host, Call { request: Arc::clone(&request), reply_to }, now);
-                            shared.running[number].end();
-                        }
-                        None => reply_to.give(CallOutcome::Starting),
+                    let Some(host) = slot.as_mut() else {
+                        call.reply_to.give(CallOutcome::Starting);
+                        continue;
+                    };
+                    // Only users' code can be slow.
+                    let watched = (pace == Pace::Users).then(|| Arc::clone(&call.request));
+                    if let Some(request) = &watched {
+                        shared.running[number].begin(request, now);
                     }
+                    execute::run(self, host, &kinds, call, now);
                     // Each call has its own moment: a lease may run out between two.
                     let (began, ended) = (now, clock::now());
                     now = ended;
-                    if ended.since(began) >= slow_after {
-                        watchdog::tell(&shared, &request, ended.since(began), true);
+                    if let Some(request) = watched {
+                        shared.running[number].end();
+                        if ended.since(began) >= slow_after {
+                            watchdog::tell(&shared, &request, ended.since(began), true);
+                        }
                     }
                 }
                 if let Some(host) = slot.as_mut() {
@@ -285,11 +342,11 @@ impl WorkerState {
                 }
             }
             self.follow();
+            if batch.len() == 0 {
+                break;
+            }
         }
         self.batch = batch;
-        if more {
-            myself.cast(WorkerInput::Calls)?;
-        }
         Ok(())
     }
 
@@ -351,10 +408,6 @@ impl WorkerState {
                 }
                 self.shared.progress[usize::from(self.number)].fetch_add(1, Ordering::Release);
             }
-            WorkerInput::Flush => {
-                self.flush_sent = false;
-                host.flush(now, &mut self.effects);
-            }
             WorkerInput::Report(answer) => {
                 let _ = answer.send(reporting::report(host));
             }
@@ -362,7 +415,7 @@ impl WorkerState {
                 let _ = answer.send(reporting::stale(host, now));
             }
             WorkerInput::ForgetStale(arc) => host.forget_stale(arc),
-            WorkerInput::Install(..) | WorkerInput::Calls => {}
+            WorkerInput::Install(..) | WorkerInput::Calls | WorkerInput::Fail => {}
             #[cfg(test)]
             WorkerInput::Crash => {}
         }

@@ -14,6 +14,7 @@ use super::{
     hosting::Hosted,
     lifetimes::Lifetimes,
     packet::{Answer, Output, Packet, Told},
+    register::decode_told,
     run::Setting,
     serving::{Asked, Serving},
 };
@@ -379,6 +380,14 @@ impl SimNode {
                     Some(Promised::End(session, reply)) => out.push(Output::Ended(session, token, reply)),
                     None => {}
                 },
+                Effect::Told(token) => {
+                    self.promised.remove(&token);
+                }
+                Effect::Done { call, reply, .. } => {
+                    let (client, attempt) = sessions::asked(call);
+                    out.push(Output::Reached("a backup told a client that its command was done"));
+                    out.push(Output::Answer(client, attempt, Answer::Done(decode_told(&reply))));
+                }
                 Effect::Fail(token, Broken::Deposed) => {
                     if let Some(Promised::Answer(client, attempt, ..)) = self.promised.remove(&token) {
                         out.push(Output::Answer(client, attempt, Answer::Unknown));

@@ -35,6 +35,8 @@ const FAULTS_FROM: Duration = Duration::from_millis(1_200);
 const FAULTS_UNTIL: Duration = Duration::from_millis(6_500);
 const HEALED_BY: Duration = Duration::from_millis(13_500);
 const QUIET_BY: Duration = Duration::from_millis(18_000);
+/// What is committed is told to every backup within this.
+const TOLD_WITHIN: Duration = Duration::from_millis(100);
 /// Clients begin when most clusters stand.
 const CLIENTS_FROM: Duration = Duration::from_millis(700);
 
@@ -43,8 +45,9 @@ pub type Marks = BTreeMap<&'static str, u64>;
 
 /// Every mark that a campaign of all mixes reaches within some hundred seeds; one that it misses means that the faults have
 /// gone tame.
-pub const MARKS: [&str; 31] = [
+pub const MARKS: [&str; 32] = [
     "a backup caught up",
+    "a backup told a client that its command was done",
     "a caller was told that its session is lost",
     "a catch-up was cut short",
     "a client's try timed out",
@@ -277,6 +280,11 @@ pub(crate) fn finish(world: &mut World, healed_by: Duration, quiet_by: Duration)
         }
     }
     world.run_until(quiet_by);
+    // A session may have come to its end a moment ago; that this is committed is told once nothing else is.
+    let told_by = quiet_by + TOLD_WITHIN;
+    while !judge::backups::have_all(world) && world.now() < told_by {
+        world.run_until(world.now() + Duration::from_millis(10));
+    }
     judge(world, !beyond_healing, &mut violations);
     Report {
         seed: 0,

@@ -373,6 +373,7 @@ async fn arrive(
             }
             inbound.message(from, lane, message);
         }
+        inbound.read_through();
     }
 }
 
@@ -393,6 +394,19 @@ impl Transport for MemoryTransport {
     fn send(&self, to: NodeId, lane: Lane, class: Class, message: Bytes) -> Result<(), NotSent> {
         let link = self.net.link(self.me, to).ok_or(NotSent::NoPeer)?;
         link.outbox(self.me, lane).ok_or(NotSent::NoPeer)?.put(class, message)
+    }
+
+    fn queue(&self, to: NodeId, class: Class, message: Bytes) -> Result<(), NotSent> {
+        let link = self.net.link(self.me, to).ok_or(NotSent::NoPeer)?;
+        link.outbox(self.me, Lane::Data).ok_or(NotSent::NoPeer)?.put_quietly(class, message)
+    }
+
+    fn push(&self, to: NodeId) {
+        if let Some(link) = self.net.link(self.me, to)
+            && let Some(outbox) = link.outbox(self.me, Lane::Data)
+        {
+            outbox.nudge();
+        }
     }
 
     fn dial(&self, name: NodeName, address: &str) {

@@ -85,6 +85,8 @@ pub(crate) trait Inbound: Send + Sync + 'static {
     fn peer_down(&self, node: NodeId);
     /// One message, after `peer_up`. The bytes are a slice of a larger block: copy what is kept for long.
     fn message(&self, from: NodeId, lane: Lane, message: Bytes);
+    /// What was read at once was delivered, message by message: a good moment to do what they ask for.
+    fn read_through(&self) {}
     /// A node that we dialled refused us or could not be reached, or we refused one that had proved the secret.
     fn refused(&self, address: &str, refusal: &Refusal);
 }
@@ -93,6 +95,14 @@ pub(crate) trait Inbound: Send + Sync + 'static {
 pub(crate) trait Transport: Send + Sync + Debug + 'static {
     /// Queues a message. Never blocks; what is pending is written together.
     fn send(&self, to: NodeId, lane: Lane, class: Class, message: Bytes) -> Result<(), NotSent>;
+    /// Queues a message on the data lane, to be written by the next `push`. Never blocks.
+    fn queue(&self, to: NodeId, class: Class, message: Bytes) -> Result<(), NotSent> {
+        self.send(to, Lane::Data, class, message)
+    }
+    /// Writes what is queued for a node on the data lane, on this thread as far as it goes without waiting.
+    fn push(&self, to: NodeId) {
+        let _ = to;
+    }
     /// Keeps a connection to that node from now on, dialling again after 20 ms and up to 1 s, until [`Transport::forget`].
     fn dial(&self, name: NodeName, address: &str);
     /// Dials that address no longer. A link that exists stays.

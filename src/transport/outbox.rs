@@ -51,8 +51,20 @@ impl Outbox {
         }
     }
 
-    /// Queues a message, or says why not.
+    /// Queues a message and tells the writer, or says why not.
     pub(crate) fn put(&self, class: Class, message: Bytes) -> Result<(), NotSent> {
+        self.put_quietly(class, message)?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// Tells the writer that something may be pending.
+    pub(crate) fn nudge(&self) {
+        self.pending.notify_one();
+    }
+
+    /// Queues a message for whoever takes next, or says why not.
+    pub(crate) fn put_quietly(&self, class: Class, message: Bytes) -> Result<(), NotSent> {
         if message.len() > self.frame {
             return Err(NotSent::TooLong);
         }
@@ -68,8 +80,6 @@ impl Outbox {
         }
         queue.bytes += message.len();
         queue.waiting.push_back(message);
-        drop(queues);
-        self.pending.notify_one();
         Ok(())
     }
 

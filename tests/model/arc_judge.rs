@@ -20,6 +20,8 @@ pub(crate) const PREFIX: &str = "a backup's committed history is the beginning o
 pub(crate) const ONE_HISTORY: &str = "no two clients know of different writes in one place";
 /// What a read may show.
 pub(crate) const FRESH: &str = "a read shows all that was acknowledged before it was asked";
+/// Whom a backup answers for its primary.
+pub(crate) const TOLD: &str = "whom a primary takes for told by its backup was told";
 
 /// A backup was promoted and serves.
 pub(crate) const PROMOTED: &str = "a promotion happened";
@@ -65,13 +67,19 @@ pub(crate) fn properties(seen: &[&'static str]) -> Vec<Property<ArcModel>> {
         Property::<ArcModel>::always(PREFIX, |_, w| prefix(w)),
         Property::<ArcModel>::always(ONE_HISTORY, |_, w| one_history(w)),
         Property::<ArcModel>::always(FRESH, |_, w| !w.told.1.stale),
+        Property::<ArcModel>::always(TOLD, |_, w| !w.told.1.untold),
     ];
     laws.into_iter().chain(sights.into_iter().filter(|p| seen.contains(&p.name))).collect()
 }
 
 /// Whether no invariant is broken.
 pub(crate) fn is_sound(world: &World) -> bool {
-    one_view(world) && survives(world) && prefix(world) && one_history(world) && !world.told.1.stale
+    one_view(world)
+        && survives(world)
+        && prefix(world)
+        && one_history(world)
+        && !world.told.1.stale
+        && !world.told.1.untold
 }
 
 fn one_view(world: &World) -> bool {

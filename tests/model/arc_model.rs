@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringheir::{
     id::{NodeId, ViewNumber},
-    replication::{Body, Durability, Primary, Rules, SessionChange, Token},
+    replication::{Asker, Body, Durability, Primary, Rules, SessionChange, Token},
 };
 use smallvec::smallvec;
 use stateright::{Model, Property};
@@ -62,6 +62,8 @@ pub(crate) struct ArcModel {
     /// Whether a primary tells its backups how far it is committed when it has nothing else to say; else the next commit
     /// tells it.
     pub(crate) tells: bool,
+    /// Whether writes are asked for through the first of the backups, which tells of them where it may.
+    pub(crate) through: bool,
     /// Whether a backup that is silent for a step of time is dropped by its primary.
     pub(crate) impatient: bool,
     /// The rules in force.
@@ -209,6 +211,8 @@ impl ArcModel {
             let session = value % self.sessions;
             let at = writes_in(primary.store()).iter().filter(|(of, ..)| *of == session).count();
             let asked = Asked { shows: vec![(session, at, value)], since: primary.since(), lacks: false };
+            let through = primary.in_sync().first().filter(|_| self.through);
+            let asker = through.map(|backup| Asker { node: *backup, call: u64::from(value) });
             next.tell(|told| {
                 told.waiting.insert(u64::from(value), asked);
             });
@@ -216,7 +220,7 @@ impl ArcModel {
             let change = SessionChange { key: session_key(session), body, reply: None, life: None, copied: true };
             let (mut effects, now) = (Vec::new(), next.now());
             let token = Token(u64::from(value));
-            node.host.append(ARC, smallvec![change], token, Durability::Sync, now, &mut effects);
+            node.host.append_for((token, asker), ARC, smallvec![change], Durability::Sync, now, &mut effects);
             node.follow_host(effects, next);
         })
     }

@@ -1,7 +1,7 @@
 //! The rules of replication switched off one by one: the model of one arc has to see what each of them prevents.
 //!
-//! Not among them: `LeaseFromAll`, which takes more than three nodes to show; `PrimaryExpires` and `RepliesReplicated`, for here no
-//! session ends by itself and no command is repeated. The simulator shows all three.
+//! Not among them: `LeaseFromAll` and `ToldAlone`, which take more than three nodes to show; `PrimaryExpires` and `RepliesReplicated`,
+//! for here no session ends by itself and no command is repeated. The simulator shows all of them.
 
 use ringheir::replication::Rule;
 

@@ -33,6 +33,7 @@ pub(crate) fn protected() -> ArcModel {
         parks: false,
         at_once: true,
         tells: false,
+        through: false,
         impatient: false,
         rules: Rules::default(),
         seen: DEPOSED.into(),
@@ -110,6 +111,16 @@ fn an_arc_that_goes_home_loses_nothing_on_the_way() {
     let seen = vec![CAUGHT_UP, HEIR_CAUGHT_UP, CAME_HOME, GOES_ON, REFUSED];
     let nobody = ArcModel { proposals: [1, 0, 1], unheard: vec![], times: 0, last_view: 3, ..returning() };
     holds("coming home", ArcModel { sessions: 1, before: 1, seen, ..nobody });
+}
+
+#[test]
+fn what_a_backup_tells_in_its_primarys_place_survives() {
+    let through = |model: ArcModel| ArcModel { through: true, ..model };
+    holds("told by the backup", through(ArcModel { reads: 1, ..protected() }));
+    holds("told by the backup, joined", through(ArcModel { proposals: [1, 0, 1], ..alone() }));
+    let seen = with(&[PROMOTED_MEANWHILE, CAUGHT_UP]);
+    let meanwhile = ArcModel { proposals: [0, 1, 0], times: 0, crashes: 1, seen, ..returning() };
+    holds("told by the backup, meanwhile", through(meanwhile));
 }
 
 #[test]

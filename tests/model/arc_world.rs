@@ -104,6 +104,8 @@ pub(crate) struct Told {
     pub(crate) refused: bool,
     /// A deposed primary told a client that the outcome is unknown.
     pub(crate) broken: bool,
+    /// A primary took for told whom its backup had not told.
+    pub(crate) untold: bool,
 }
 
 /// Everything at one moment.
@@ -225,6 +227,9 @@ impl Node {
                     world.post(self.me, to, Word::Ack(ack));
                 }
                 Effect::Release(token) => world.tell(|told| told.release(token.0)),
+                Effect::Done { call, .. } => world.tell(|told| told.release(call)),
+                // Whoever asked has been told.
+                Effect::Told(token) => world.tell(|told| told.untold |= told.waiting.contains_key(&token.0)),
                 Effect::Fail(token, _) => world.tell(|told| {
                     told.broken |= told.waiting.remove(&token.0).is_some();
                 }),

@@ -48,6 +48,9 @@
 //! | two backups | `a`, backups `b`, `c` | 1, 2 | b: 1 | a | 2 | 0 | 1 | 74 thousand | 4 |
 //! | meanwhile | `a`, backup `b`, `c` catches up to come home | 2, 1 in two sessions | b: 1 | a | 2 | 0 | 1 | 214 thousand | 7 |
 //! | coming home | the same | 1, 1 | a, c: 1 | nobody | 3 | 0 | 0 | 47 thousand | 3 |
+//! | told by the backup: writes are asked for through it | `a`, backup `b` | 1, 1 and a read | b, c: 1 | a | 2 | 1 | 0 | 75 thousand | 2 |
+//! | the same, joined | `a` alone, `b` catches up | 2, 1 in two sessions | a, c: 1 | a | 3 | 1 | 0 | 125 thousand | 3 |
+//! | the same, meanwhile | `a`, backup `b`, `c` catches up to come home | 2, 1 in two sessions | b: 1 | a | 2 | 0 | 1 | 464 thousand | 13 |
 //! | a silent backup, dropped by wish | `a`, backup `b` | 1, 1 | a: 1 | nobody | 2 | 1 | 0 | 24 thousand | 1 |
 //! | a silent backup replaced (ignored) | the same | 1, 1 | a: 2 | nobody | 3 | 1 | 0 | 222 thousand | 12 |
 //! | alone, all propose (ignored) | `a` alone, `b` catches up | 2, 1 in two sessions | a, b, c: 1 | a | 3 | 1 | 0 | 407 thousand | 17 |

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::{Drain, End, Ended, replication::Lifespan};
+use crate::{Drain, End, Ended, node::several::Share, replication::Lifespan, session::encode_command};
 
 const MOMENT: Duration = Duration::from_millis(200);
 
@@ -355,4 +355,28 @@ async fn what_lies_idle_is_kept_as_bytes_and_returns_as_it_was() {
     .await;
     let (burnt, woken) = burn().await;
     assert!(burnt > 3 && woken == Some(1), "nothing is lost by it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_among_several_that_changes_nothing_is_a_use_as_any_other() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b"], &network).await;
+    let idle = Duration::from_millis(600);
+    let quiet = counter(&nodes[0], "{tag}quiet");
+    quiet.call_with(Add(5), CallOptions::new().expire_when_idle_for(idle)).await.expect("done");
+    let share = |id: &str, add| {
+        let key = SessionKey::new(Counter::KIND, id.as_bytes()).expect("within bounds");
+        let body = encode_command(&Add(add), 1 << 10).expect("small");
+        Share { key, command: Add::NAME, bodies: vec![body], expected: None }
+    };
+    let began = std::time::Instant::now();
+    while began.elapsed() < idle * 3 {
+        // The reply is remembered by the first of them, which counts as a use whatever it does.
+        let shares = vec![share("{tag}busy", 1), share("{tag}quiet", 0)];
+        nodes[0].call_together(shares, Duration::from_secs(5)).await.expect("done");
+        time::sleep(idle / 6).await;
+    }
+    assert_eq!(quiet.ask(Count).await.expect("asked"), 5);
+    time::sleep(idle * 2).await;
+    assert_eq!(quiet.ask(Count).await.expect("asked"), 0, "nobody used it, and it has ended");
 }

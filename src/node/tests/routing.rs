@@ -74,7 +74,8 @@ impl Transport for Quarrel {
         self.asked.lock().expect("no panic").push(clock::now());
         let other = self.between[usize::from(to == self.between[0])];
         let outcome = CallOutcome::Elsewhere(other, ViewNumber(99));
-        shared.calls.handle_replies(to, vec![ForwardedReply { call: call.call, outcome }]);
+        let reply = ForwardedReply { call: call.call, outcome };
+        shared.calls.handle_replies([(to, reply)].into_iter());
         Ok(())
     }
 
@@ -144,7 +145,8 @@ impl Transport for Losses {
         let mut view = View::clone(&shared.newest_view().expect("there is one"));
         if view.members.len() <= self.survivors {
             let outcome = CallOutcome::Done(Blob::default(), 1);
-            shared.calls.handle_replies(to, vec![ForwardedReply { call: call.call, outcome }]);
+            let reply = ForwardedReply { call: call.call, outcome };
+            shared.calls.handle_replies([(to, reply)].into_iter());
             return Ok(());
         }
         view.number = view.number.next();

@@ -68,6 +68,28 @@ async fn a_worker_that_crashes_is_started_again_and_loses_nothing() {
     assert!(nodes[0].is_ready());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_panics_in_the_hands_of_who_passed_by_ends_its_worker_alone() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b", "c"], &network).await;
+    let mut events = nodes[0].events();
+    let counter = counter(&nodes[0], "x");
+    counter.call(Add(1)).await.expect("done");
+    nodes[0].shared().leave_for(ArcId(0), WorkerInput::Crash);
+    // Of the actor's ticks one may come sooner; either way whoever runs the round goes on.
+    nodes[0].shared().see_to_calls();
+    let restarted = async {
+        while let Some(event) = events.recv().await {
+            if matches!(event.what, EventKind::WorkerRestarted { .. }) {
+                return;
+            }
+        }
+    };
+    soon(restarted).await;
+    assert_eq!(soon(counter.call(Add(1))).await.expect("done"), 2);
+    assert!(nodes[0].is_ready());
+}
+
 /// Appends numbered lines, each under one request id until it is answered: what a careful client does.
 async fn write_until_told(nodes: Vec<Node>, client: u128, written: Arc<std::sync::atomic::AtomicBool>) -> Vec<String> {
     let mut lines = Vec::new();

@@ -80,7 +80,10 @@ impl Plain for Key {
         let becomes = match &key.value {
             _ if is_look => Becomes::Same,
             None => Becomes::Gone,
-            Some(value) => Becomes::State(plain_bytes(value, limits.state)?),
+            Some(value) => {
+                let state = plain_bytes(value, limits.state)?;
+                if stored == Some(&state) { Becomes::Same } else { Becomes::State(state) }
+            }
         };
         Ok((becomes, plain_bytes(&said, limits.reply)?))
     }

@@ -7,12 +7,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Frame, Host, LinkName};
+use super::{Frame, Host, LinkName, WORKERS_MAX};
 use crate::{
     id::{ArcId, CommitNumber, NodeId, ViewNumber},
     moment::Moment,
     replication::{
-        ArcContent, ArcMessage, Effect, LinkAck, LinkReceiver, LinkSender, Received, Replica, Rule,
+        ArcContent, ArcMessage, Commit, Effect, LinkAck, LinkReceiver, LinkSender, Received, Replica, Rule,
         link::Turn as FrameTurn, settings::Around,
     },
 };
@@ -114,6 +114,10 @@ impl Host {
     /// Takes a frame of a peer: stores it whole and acknowledges, or keeps it until its turn and its view have come, or
     /// refuses it.
     pub fn handle_frame(&mut self, from: NodeId, frame: Frame, now: Moment, out: &mut Vec<Effect>) {
+        // Of a peer that is broken: what is kept for a link is bounded, and so are links.
+        if frame.stream >= WORKERS_MAX.max(self.workers) {
+            return;
+        }
         let link = (from, frame.stream);
         if frame.head.view > self.surroundings.view.number {
             out.push(Effect::NeedsView { of: from, number: frame.head.view });
@@ -159,7 +163,7 @@ impl Host {
             }
             // With a gap nothing is acknowledged, and the primary drops this backup when its patience ends.
             let messages = Arc::unwrap_or_clone(frame.messages);
-            if !messages.into_iter().all(|message| self.store(from, message, now)) {
+            if !messages.into_iter().all(|message| self.store(from, message, now, out)) {
                 break;
             }
             self.receivers.entry((from, stream)).or_default().accept();
@@ -208,16 +212,22 @@ impl Host {
 
     /// Stores one message of a storable frame, or passes over what its sender knows to be void; false if a commit before it
     /// is missing, so that it must not be acknowledged.
-    fn store(&mut self, from: NodeId, message: ArcMessage, now: Moment) -> bool {
+    fn store(&mut self, from: NodeId, message: ArcMessage, now: Moment, out: &mut Vec<Effect>) -> bool {
         if !self.takes(from, &message) {
             return true;
         }
         let (limits, rules) = (self.settings.replies, self.settings.rules);
         let ArcMessage { arc, since, committed, content } = message;
+        let done = match &content {
+            ArcContent::Answering(call, commit) => Some(done(*call, from, commit)),
+            _ => None,
+        };
         let stored = match self.replicas.get_mut(arc) {
             Some(Replica::Backup(backup)) => {
                 let stored = match content {
-                    ArcContent::Commit(commit) => backup.handle_commit(commit, rules),
+                    ArcContent::Commit(commit) | ArcContent::Answering(_, commit) => {
+                        backup.handle_commit(commit, rules)
+                    }
                     ArcContent::Start { base, tail } => backup.handle_start(since, base, tail, rules),
                     ArcContent::Committed | ArcContent::Chunk(_) => Ok(()),
                 };
@@ -228,7 +238,9 @@ impl Host {
             }
             Some(Replica::Learner(learner)) => {
                 let stored = match content {
-                    ArcContent::Commit(commit) => learner.handle_commit(commit, &limits, rules, now),
+                    ArcContent::Commit(commit) | ArcContent::Answering(_, commit) => {
+                        learner.handle_commit(commit, &limits, rules, now)
+                    }
                     ArcContent::Chunk(chunk) => {
                         learner.handle_chunk(since, *chunk, rules, now);
                         Ok(())
@@ -242,6 +254,9 @@ impl Host {
             }
             _ => Ok(()),
         };
+        if stored.is_ok() {
+            out.extend(done);
+        }
         stored.is_ok()
     }
 
@@ -310,6 +325,13 @@ impl Host {
             primary.handle_receipt(from, since, received, &around!(self, now), out);
         }
     }
+}
+
+/// What a commit that is stored here tells a caller of this node.
+fn done(call: u64, by: NodeId, commit: &Commit) -> Effect {
+    let entry = commit.changes.iter().find_map(|change| change.reply.as_ref());
+    let reply = entry.map(|entry| entry.reply.clone()).unwrap_or_default();
+    Effect::Done { call, by, number: commit.id.number, reply }
 }
 
 #[cfg(test)]

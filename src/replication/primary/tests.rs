@@ -1,12 +1,15 @@
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::*;
 use crate::{
+    blob::Blob,
     membership::{
         View, WishedChange,
         test_views::{founded, node},
     },
-    replication::Surroundings,
+    replication::{Body, SessionChange, Surroundings},
 };
 
 fn wishes(out: &[Effect]) -> Vec<WishedChange> {
@@ -40,7 +43,7 @@ fn a_backup_that_was_dropped_for_its_silence_is_called_in_sync_as_soon_as_it_has
     let mut out = Vec::new();
     let since = view.number;
     let mut primary = serving(b, &view, goal.clone(), &around, &mut out);
-    primary.append(Changes::new(), Token(1), Durability::Sync, &around, &mut out);
+    primary.append(Changes::new(), (Token(1), None), Durability::Sync, &around, &mut out);
 
     let silent = now + settings.ack_after;
     out.clear();
@@ -108,4 +111,60 @@ fn a_read_is_answered_by_one_round_trip_that_takes_longer_than_the_lease() {
     surroundings.leases.take(b, now + Duration::from_millis(1), view.number, settings.lease);
     primary.advance(&Around { settings: &settings, surroundings: &surroundings, now: late }, &mut out);
     assert_eq!(released(&out), 1, "it was the primary when it was asked, and a while after");
+}
+
+/// What was sent to a backup of a commit.
+fn commits_to(backup: NodeId, out: &[Effect]) -> Vec<&ArcContent> {
+    let content = |effect: &'_ Effect| matches!(effect, Effect::ToBackup { to, .. } if *to == backup);
+    let sent = out.iter().filter(|effect| content(effect));
+    let sent = sent.filter_map(|effect| match effect {
+        Effect::ToBackup { message, .. } => Some(&message.content),
+        _ => None,
+    });
+    sent.filter(|content| matches!(content, ArcContent::Commit(_) | ArcContent::Answering(..))).collect()
+}
+
+#[test]
+fn the_only_backup_is_asked_to_tell_its_caller_and_a_reply_leaves_from_here_where_it_did_not() {
+    let [a, b, c] = ["a", "b", "c"].map(|name| node(name, 1));
+    let settings = ReplicationSettings::default();
+    let view = founded(&["a", "b", "c"], 1, 1);
+    let goal = Target { primary: Some(a), backups: vec![b] };
+    let surroundings = Surroundings::new(a, Arc::new(view.clone()));
+    let around = Around { settings: &settings, surroundings: &surroundings, now: Moment::START };
+    let change = |n: u8| {
+        let key = SessionKey::new("k", &[n]).expect("short");
+        let body = Body::Image { bytes: Blob::from(&[n]), state_version: 1 };
+        smallvec![SessionChange { key, body, reply: None, life: None, copied: true }]
+    };
+    let mut out = Vec::new();
+    let mut primary = serving(b, &view, goal.clone(), &around, &mut out);
+    let asker = |node, call| Some(Asker { node, call });
+    let append = |primary: &mut Primary, n: u8, asker, out: &mut Vec<Effect>| {
+        out.clear();
+        primary.append(change(n), (Token(u64::from(n)), asker), Durability::Sync, &around, out)
+    };
+    let asked = append(&mut primary, 1, asker(b, 7), &mut out);
+    assert!(matches!(commits_to(b, &out)[..], [ArcContent::Answering(7, _)]));
+    append(&mut primary, 2, asker(c, 8), &mut out);
+    assert!(matches!(commits_to(b, &out)[..], [ArcContent::Commit(_)]), "it is no caller of the backup's");
+    out.clear();
+    primary.handle_receipt(b, view.number, Received::Upto(asked.next()), &around, &mut out);
+    assert_eq!(out[..], [Effect::Told(Token(1)), Effect::Release(Token(2))]);
+
+    // It is dropped before it has answered, and another catches up.
+    let untold = append(&mut primary, 3, asker(b, 9), &mut out);
+    let mut next = view;
+    next.number = next.number.next();
+    let entry = Arc::make_mut(&mut next.arcs[0]);
+    (entry.in_sync, entry.catching_up, entry.changed) = (vec![], Some(c), next.number);
+    let surroundings = Surroundings::new(a, Arc::new(next));
+    let around = Around { surroundings: &surroundings, ..around };
+    out.clear();
+    primary.reconfigure(&surroundings.view.arcs[0], goal, false, &around, &mut out);
+    assert_eq!(primary.committed(), untold);
+    assert!(!out.contains(&Effect::Told(Token(3))), "nobody has told it");
+    out.clear();
+    primary.append(change(4), (Token(4), asker(c, 10)), Durability::Sync, &around, &mut out);
+    assert!(commits_to(c, &out).iter().all(|content| matches!(content, ArcContent::Commit(_))), "it is not in sync");
 }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Promised, SimNode, Stage};
 use crate::{
-    id::{ArcId, SessionKey, ViewNumber},
+    id::{ArcId, NodeId, SessionKey, ViewNumber},
     kinds::LiveSession,
     moment::Moment,
-    replication::{Body, Durability, Known, Lifespan, NotHere, ReplyEntry, SessionChange, Token, Use},
+    replication::{Asker, Body, Durability, Known, Lifespan, NotHere, ReplyEntry, SessionChange, Token, Use},
     sim::{
         check::Action,
         hosting::Kept,
@@ -57,6 +57,19 @@ pub(super) fn found(
     Some(Output::Found(session, decided, by_copy))
 }
 
+/// Every second client calls through the first of the backups. What it is told there finds it by its number and its attempt's.
+pub(super) fn asker(request: &Request, in_sync: &[NodeId]) -> Option<Asker> {
+    let calls_through = request.client % 2 == 1;
+    let node = in_sync.first().copied().filter(|_| calls_through)?;
+    Some(Asker { node, call: u64::from(request.client) << 32 | request.attempt & u64::from(u32::MAX) })
+}
+
+/// Whom `asker` meant: the client, and its attempt.
+pub(super) fn asked(call: u64) -> (u32, u64) {
+    let client = u32::try_from(call >> 32).expect("half of it");
+    (client, call & u64::from(u32::MAX))
+}
+
 impl SimNode {
     /// Takes a client's request.
     pub(crate) fn handle_request(&mut self, request: &Request, now: Moment, out: &mut Vec<Output>) {
@@ -80,6 +93,7 @@ impl SimNode {
             out.push(answer(Answer::Retry(None)));
             return;
         };
+        let asker = asker(request, primary.in_sync());
         let record = primary.store().get(&key);
         let lost = primary.open_loss().is_some() && record.is_none();
         let replies = record.and_then(|r| r.replies.as_ref());
@@ -136,7 +150,10 @@ impl SimNode {
                     Use::KnownBy(told) => serving.host.answer(arc, version.max(told), token, now, &mut effects),
                     Use::ToTell => {
                         let change = SessionChange { key, body, reply, life, copied: true };
-                        serving.host.append(arc, smallvec![change], token, Durability::Sync, now, &mut effects);
+                        // A backup knows what to tell by the reply that the commit remembers.
+                        let asker = asker.filter(|_| change.reply.is_some());
+                        let host = &mut serving.host;
+                        host.append_for((token, asker), arc, smallvec![change], Durability::Sync, now, &mut effects);
                     }
                 }
             }

@@ -2,7 +2,10 @@
 //!
 //! Each part is run on what is stored, so none sees what another of them changed. The first session remembers the answer for all.
 
-use super::{Promised, SimNode, Stage, sessions::found};
+use super::{
+    Promised, SimNode, Stage,
+    sessions::{asker, found},
+};
 use crate::{
     id::{ArcId, CommitNumber},
     membership::View,
@@ -33,7 +36,7 @@ impl Recent {
     /// Whether a frame has only a part of it: what lies behind the cursor of a catch-up.
     pub(super) fn is_parted_in(&self, frame: &Frame) -> bool {
         frame.messages.iter().filter(|message| message.arc == self.arc).any(|message| {
-            matches!(&message.content, ArcContent::Commit(commit)
+            matches!(&message.content, ArcContent::Commit(commit) | ArcContent::Answering(_, commit)
                 if commit.id.number == self.number && commit.changes.len() < self.changes)
         })
     }
@@ -54,6 +57,7 @@ impl SimNode {
             out.push(answer(Answer::Retry(None)));
             return;
         };
+        let asker = asker(request, primary.in_sync());
         let record = |session: u32| primary.store().get(&session_key(session));
         let replies = record(first.session).and_then(|record| record.replies.as_ref());
         let known = replies.map_or(Known::New, |table| table.look_up(&request.id, &self.replication.replies, now));
@@ -110,7 +114,7 @@ impl SimNode {
                 });
                 let count = changes.len();
                 self.promised.insert(token, Promised::Answer(request.client, request.attempt, told));
-                let number = host.append(arc, changes, token, Durability::Sync, now, &mut effects);
+                let number = host.append_for((token, asker), arc, changes, Durability::Sync, now, &mut effects);
                 if self.together.len() == RECENT_MAX {
                     self.together.pop_front();
                 }

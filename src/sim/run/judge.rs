@@ -1,6 +1,6 @@
 //! The judgement of a finished run: every checker on what was recorded and on what the nodes hold in the end.
 
-mod backups;
+pub(super) mod backups;
 mod ends;
 mod rest;
 mod roles;

@@ -40,7 +40,7 @@ impl Planted {
     pub const fn shows_in(self) -> Mix {
         match self {
             Self::Without(Rule::CommitIdentity | Rule::CommittedReads | Rule::CatchUpWhole) => Mix::Losses,
-            Self::Without(Rule::ReadLease | Rule::LeaseFromAll) => Mix::Islands,
+            Self::Without(Rule::ReadLease | Rule::LeaseFromAll | Rule::ToldAlone) => Mix::Islands,
             Self::Without(Rule::Union) => Mix::Drains,
             Self::Without(Rule::PromotedWaits | Rule::Fencing) => Mix::Voters,
             Self::Without(Rule::RepliesReplicated) => Mix::Retries,

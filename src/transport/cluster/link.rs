@@ -7,14 +7,17 @@ use std::{
     net::{Shutdown, TcpStream as StdStream},
     os::fd::AsFd,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
 };
 
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    net::TcpStream,
+    sync::{Mutex as AsyncMutex, watch},
+};
 
-use super::links::Links;
+use super::{data::Writer, links::Links};
 use crate::{
     transport::{Lane, Peer, outbox::Outbox},
     wire::limits::Limits,
@@ -44,6 +47,8 @@ pub(super) struct Link {
     pub(super) dialled_here: bool,
     pub(super) control: Outbox,
     pub(super) data: Outbox,
+    /// The writing end of the data lane: whoever has the lock writes.
+    pub(super) writer: OnceLock<AsyncMutex<Writer>>,
     /// Known to the two ends only; it stands before every batch of the control lane, so that no third node can slip one in.
     pub(super) token: [u8; 16],
     myself: Weak<Self>,
@@ -71,6 +76,7 @@ impl Link {
             dialled_here,
             control: Outbox::new(limits),
             data: Outbox::new(limits),
+            writer: OnceLock::new(),
             token,
             links,
             ready: AtomicU8::new(0),

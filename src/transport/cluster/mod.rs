@@ -261,6 +261,16 @@ impl Transport for ClusterTransport {
         outbox.put(class, message)
     }
 
+    fn queue(&self, to: NodeId, class: Class, message: Bytes) -> Result<(), NotSent> {
+        self.core.links.usable(to).ok_or(NotSent::NoPeer)?.data.put_quietly(class, message)
+    }
+
+    fn push(&self, to: NodeId) {
+        if let Some(link) = self.core.links.get(to) {
+            data::push(&link);
+        }
+    }
+
     fn dial(&self, name: NodeName, address: &str) {
         let mut dialers = self.dialers.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(dialers) = dialers.as_mut() else {

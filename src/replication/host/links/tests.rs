@@ -8,7 +8,7 @@ use crate::{
         targets,
         test_views::{founded, node},
     },
-    replication::{Body, Durability, Grants, NotHere, ReplicationSettings, SessionChange, Token},
+    replication::{Body, Durability, FrameHead, Grants, NotHere, ReplicationSettings, SessionChange, Token},
 };
 
 const VALUE: usize = 64 * 1024;
@@ -91,4 +91,16 @@ fn what_has_gathered_for_a_link_counts_against_its_window_before_it_is_sent() {
     assert_eq!(a.serve(ArcId(0), now).err(), Some(NotHere::Full));
     carry(&mut a, &mut b, &mut out, now);
     assert!(a.serve(ArcId(0), now).is_ok());
+}
+
+#[test]
+fn of_links_that_no_node_has_nothing_is_kept_and_nothing_is_acknowledged() {
+    let (a, mut b, now) = pair(64 << 20);
+    let peer = a.surroundings().me;
+    let mut out = Vec::new();
+    for stream in [WORKERS_MAX, u16::MAX] {
+        let head = FrameHead { view: ViewNumber(1), generation: 1, number: 2 };
+        b.handle_frame(peer, Frame { stream, head, messages: Arc::default() }, now, &mut out);
+    }
+    assert!(out.is_empty() && b.parked.is_empty(), "{out:?}");
 }

@@ -54,7 +54,9 @@ impl Scene {
     fn write(&mut self, key: &str, text: &'static str) {
         let body = Body::Image { bytes: Blob::from(text), state_version: 1 };
         let change = SessionChange { key: key_of(key), body, reply: None, life: None, copied: true };
-        self.with(|primary, around, out| primary.append(smallvec![change], Token(1), Durability::Sync, around, out));
+        self.with(|primary, around, out| {
+            primary.append(smallvec![change], (Token(1), None), Durability::Sync, around, out)
+        });
     }
 
     fn acknowledge(&mut self) {
@@ -135,7 +137,9 @@ fn without_a_view_the_arc_is_served_again_and_what_was_not_committed_can_be_take
     scene.write("x", "3");
     scene.write("new", "1");
     let deletion = SessionChange { key: key_of("gone"), body: Body::Deleted, reply: None, life: None, copied: true };
-    scene.with(|primary, around, out| primary.append(smallvec![deletion], Token(2), Durability::Sync, around, out));
+    scene.with(|primary, around, out| {
+        primary.append(smallvec![deletion], (Token(2), None), Durability::Sync, around, out)
+    });
     assert_eq!((scene.image("x"), scene.image("new"), scene.image("gone")), (Some(&b"3"[..]), Some(&b"1"[..]), None));
 
     let held = scene.primary.store().len();

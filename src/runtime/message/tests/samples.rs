@@ -283,6 +283,10 @@ impl Variants {
             ArcContent::Start { .. } => 2,
             ArcContent::Committed => 3,
             ArcContent::Chunk(_) => 4,
+            ArcContent::Answering(_, commit) => {
+                commit.changes.iter().for_each(|change| self.body(&change.body));
+                5
+            }
         };
         self.0.insert(("content", number));
     }

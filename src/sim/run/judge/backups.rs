@@ -5,6 +5,17 @@ use crate::{
     sim::{check::Violation, node::SimNode, register::values_of, world::World},
 };
 
+/// Whether every in-sync backup has in its sessions all that its primary has committed.
+pub(in crate::sim::run) fn have_all(world: &World) -> bool {
+    let Some(view) = &world.newest else { return true };
+    view.entries().all(|(arc, entry)| {
+        let replica = |name| world.node(name).and_then(SimNode::host).and_then(|h| h.replica(arc));
+        let Some(primary) = replica(entry.primary.name).and_then(Replica::as_primary) else { return true };
+        let copies = entry.in_sync.iter().filter_map(|backup| replica(backup.name).and_then(Replica::as_backup));
+        copies.into_iter().all(|copy| copy.folded() == primary.last())
+    })
+}
+
 /// In a quiet world every in-sync backup holds exactly what its primary holds.
 pub(super) fn judge(world: &World, violations: &mut Vec<Violation>) {
     let Some(view) = &world.newest else { return };

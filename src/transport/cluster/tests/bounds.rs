@@ -163,3 +163,48 @@ async fn what_arrives_on_a_lane_is_what_was_sent_in_its_order() {
         b.heard.wait_for(|_| next.load(Ordering::Acquire) == number).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_several_write_at_once_arrives_in_its_order_also_where_the_peer_is_slow_to_read() {
+    let (a, b) = linked().await;
+    let next = Arc::new(AtomicU64::new(0));
+    let expected = Arc::clone(&next);
+    b.heard.on_message(move |_, _, message| {
+        let number = u64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
+        assert_eq!(number, expected.fetch_add(1, Ordering::AcqRel));
+        if number.is_multiple_of(1_000) {
+            // So the socket is full now and then, and whoever writes leaves a part.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let stop = Arc::new(AtomicBool::new(false));
+    let (pipes, to, until) = (Arc::clone(&a.pipes), b.id, Arc::clone(&stop));
+    let another = std::thread::spawn(move || {
+        while !until.load(Ordering::Acquire) {
+            pipes.push(to);
+            std::thread::yield_now();
+        }
+    });
+    let mut number = 0_u64;
+    while number < 5_000 {
+        let mut message = number.to_be_bytes().to_vec();
+        let more = if number.is_multiple_of(97) { 40_000 } else { number % 500 };
+        message.resize(8 + usize::try_from(more).expect("small"), 0);
+        let sent = match number % 3 {
+            0 => a.send(&b, Lane::Data, Class::Replicate, message),
+            _ => a.pipes.queue(b.id, Class::Replicate, message.into()),
+        };
+        match sent {
+            Ok(()) => number += 1,
+            Err(NotSent::Full) => tokio::task::yield_now().await,
+            Err(other) => panic!("{other:?}"),
+        }
+        if number.is_multiple_of(7) {
+            a.pipes.push(b.id);
+        }
+    }
+    a.pipes.push(b.id);
+    stop.store(true, Ordering::Release);
+    another.join().expect("it only writes");
+    b.heard.wait_for(|_| next.load(Ordering::Acquire) == number).await;
+}
