@@ -41,6 +41,8 @@ use crate::session::SessionId;
 
 /// What is read at once.
 const READ: usize = 16 << 10;
+/// Replies are written together up to about this; larger ones share their bytes until their turn comes.
+const WRITTEN: usize = 256 << 10;
 /// What a connection may keep beside all others' share, and what is read ahead while it waits for its own calls.
 const SMALL: usize = 64 << 10;
 /// How often it looks after what takes too long.
@@ -50,6 +52,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const HEARD_OUT: (u64, Duration) = (64 << 20, Duration::from_secs(1));
 /// Calls of one connection under way at once where there is little room.
 const FEW: usize = 16;
+/// The same before it is known how much is told.
+const FIRST: usize = 64;
 
 type Under<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -69,11 +73,16 @@ pub(super) struct Connection<D: Door> {
     first: u64,
     /// What is done one thing after the other.
     in_turn: FuturesUnordered<Under<Done>>,
-    /// Keys of what is under way: of which round, and which of its units.
-    busy: HashMap<SessionId, (u64, usize)>,
+    /// Keys of what is under way.
+    busy: HashMap<SessionId, Busy>,
+    /// How many of them may tell much.
+    asked: usize,
     /// Requests are begun in rounds: what of one round comes to one key is one unit.
     round: u64,
     came: Vec<(u64, Came)>,
+    /// The largest thing that a key has told lately, in bytes. Nobody knows beforehand; what is asked for at once grows while little is
+    /// told.
+    largest: usize,
     /// What needs the connection for itself, and its number in the line.
     alone: Option<(u64, Under<Over>)>,
     /// No more is read, and none of what was.
@@ -85,6 +94,15 @@ pub(super) struct Connection<D: Door> {
     /// How much of what all connections keep together is counted as this one's.
     kept: usize,
     slow: Slow,
+}
+
+/// A key of something that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Busy {
+    round: u64,
+    /// Which of the round's units.
+    unit: usize,
+    may_tell_much: bool,
 }
 
 /// How often in a row something was found not to have moved, and whether it has since.
@@ -103,6 +121,7 @@ struct Slow {
 impl<D: Door> Connection<D> {
     pub(super) fn new(shared: Arc<Shared<D>>, id: i64) -> Self {
         let client = Client::new(id, shared.settings.password.as_ref());
+        let largest = shared.settings.unread / FIRST;
         Self {
             shared,
             client,
@@ -115,8 +134,10 @@ impl<D: Door> Connection<D> {
             first: 0,
             in_turn: FuturesUnordered::new(),
             busy: HashMap::new(),
+            asked: 0,
             round: 0,
             came: Vec::new(),
+            largest,
             alone: None,
             closes: false,
             has_ended: false,
@@ -137,8 +158,11 @@ impl<D: Door> Connection<D> {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.begin();
-            if self.line.settle(&mut self.out) == Settled::Closed {
+            if self.line.settle(&mut self.out, WRITTEN) == Settled::Closed {
+                break;
+            }
+            let is_cut_short = self.begin();
+            if self.line.settle(&mut self.out, WRITTEN) == Settled::Closed {
                 break;
             }
             // Mostly the client takes at once what there is.
@@ -151,6 +175,10 @@ impl<D: Door> Connection<D> {
             self.count();
             if self.closes && self.line.is_empty() {
                 break;
+            }
+            // What was answered at once has made room for more of what has arrived; no news will come of that.
+            if (self.out.is_empty() && self.line.is_ready()) || (is_cut_short && self.has_room()) {
+                continue;
             }
             self.slow.whole |= self.requests.len() == 0 || !self.is_idle();
             let may_read = self.may_read();
@@ -249,32 +277,52 @@ impl<D: Door> Connection<D> {
         self.kept = keeps;
     }
 
-    /// Begins whatever may begin.
-    fn begin(&mut self) {
+    /// Calls that may be under way at once, and how many of them may tell much.
+    fn most(&self) -> (usize, usize) {
+        let settings = &self.shared.settings;
+        if self.shared.kept.load(Ordering::Relaxed) > settings.kept {
+            return (FEW, FEW);
+        }
+        (settings.pipeline, (settings.unread / self.largest.max(1)).clamp(FEW, settings.pipeline))
+    }
+
+    /// Whether another request may be begun.
+    fn has_room(&self) -> bool {
+        let settings = &self.shared.settings;
+        let (calls, asked) = self.most();
+        self.alone.is_none()
+            && self.line.len() < settings.pipeline
+            && self.busy.len() < calls
+            && self.asked < asked
+            && self.out.len() + self.line.bytes() < settings.unread
+    }
+
+    /// Begins whatever may begin; whether it stopped for want of room.
+    fn begin(&mut self) -> bool {
         let mut units: Vec<Unit> = Vec::new();
         self.round += 1;
-        let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept;
-        let most = if is_full { FEW } else { self.shared.settings.pipeline };
-        while self.alone.is_none()
-            && self.line.len() < self.shared.settings.pipeline
-            && self.busy.len() < most
-            && self.out.len() + self.line.bytes() < self.shared.settings.unread
-        {
+        let mut is_cut_short = true;
+        while self.has_room() {
             let request = match self.held.take() {
                 Some(request) => request,
                 None => match self.next() {
                     Some(request) => request,
-                    None => break,
+                    None => {
+                        is_cut_short = self.line.len() >= self.shared.settings.pipeline;
+                        break;
+                    }
                 },
             };
             if let Some(held) = self.take(request, &mut units) {
                 self.held = Some(held);
+                is_cut_short = false;
                 break;
             }
         }
         if !units.is_empty() {
             self.start(units);
         }
+        is_cut_short
     }
 
     /// The next request that is not for the connection alone.
@@ -338,17 +386,24 @@ impl<D: Door> Connection<D> {
             }
         };
         let round = self.round;
-        if ids.iter().any(|id| self.busy.get(id).is_some_and(|(of, _)| *of != round)) {
+        if ids.iter().any(|id| self.busy.get(id).is_some_and(|busy| busy.round != round)) {
             return Some(Request::Keyed(keyed));
         }
         let (join, does) = split(keyed);
         let number = self.line.wait(protocol, join, does.len());
         for (part, ((_, does), id)) in does.into_iter().zip(ids).enumerate() {
+            let may_tell_much = does.may_tell_much();
             match self.busy.entry(id) {
-                Entry::Occupied(there) => units[there.get().1].add(does, (number, part)),
+                Entry::Occupied(mut there) => {
+                    let busy = there.get_mut();
+                    self.asked += usize::from(may_tell_much && !busy.may_tell_much);
+                    busy.may_tell_much |= may_tell_much;
+                    units[busy.unit].add(does, (number, part));
+                }
                 Entry::Vacant(free) => {
                     let unit = Unit::new(free.key().clone(), does, (number, part));
-                    free.insert((round, units.len()));
+                    free.insert(Busy { round, unit: units.len(), may_tell_much });
+                    self.asked += usize::from(may_tell_much);
                     units.push(unit);
                 }
             }
@@ -471,7 +526,12 @@ impl<D: Door> Connection<D> {
     }
 
     fn done(&mut self, Done { id, told }: Done) {
-        self.busy.remove(&id);
+        if self.busy.remove(&id).is_some_and(|busy| busy.may_tell_much) {
+            self.asked -= 1;
+            let sizes = told.iter().filter_map(|(_, came)| Some(came.as_ref().ok()?.as_ref().ok()?.size()));
+            // Less by a part with each that tells less: after some hundred of these it is forgotten.
+            self.largest = sizes.max().unwrap_or(0).max(self.largest - self.largest / 32);
+        }
         for (place, came) in told {
             self.line.came(place, came);
         }

@@ -63,7 +63,7 @@ async fn serve_all<D: Door>(
         while is_open && let Poll::Ready(connection) = arrived.poll_recv(cx) {
             match connection {
                 Some((stream, id)) => {
-                    served.push(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind())
+                    served.push(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind());
                 }
                 None => is_open = false,
             }

@@ -136,9 +136,14 @@ impl Line {
         self.came((number, 0), came.map(Err));
     }
 
-    /// Writes what may leave.
-    pub(super) fn settle(&mut self, to: &mut BytesMut) -> Settled {
-        loop {
+    /// Whether something may leave.
+    pub(super) fn is_ready(&self) -> bool {
+        self.slots.front().is_some_and(|slot| !matches!(slot, Slot::Waits { .. }))
+    }
+
+    /// Writes what may leave, until about `max` bytes wait to be taken: what stays here shares its bytes with whoever keeps them.
+    pub(super) fn settle(&mut self, to: &mut BytesMut, max: usize) -> Settled {
+        while to.len() < max {
             match self.slots.pop_front() {
                 None => return Settled::Open,
                 Some(Slot::Ready(protocol, reply)) => {
@@ -161,6 +166,7 @@ impl Line {
                 }
             }
         }
+        Settled::Open
     }
 }
 
@@ -211,7 +217,7 @@ mod tests {
 
     fn written(line: &mut Line) -> (String, Settled) {
         let mut to = BytesMut::new();
-        let settled = line.settle(&mut to);
+        let settled = line.settle(&mut to, usize::MAX);
         (String::from_utf8(to.to_vec()).expect("text"), settled)
     }
 

@@ -50,7 +50,7 @@ impl WorkerState {
                 }
                 Effect::Told(token) => {
                     if let Some(waiting) = self.waiting.remove(&token) {
-                        waiting.reply_to.is_told();
+                        waiting.reply_to.told();
                         if let Some(after) = waiting.after {
                             After::begin(*after, &self.shared);
                         }

@@ -119,7 +119,7 @@ impl ReplyTo {
     }
 
     /// Whoever waits for it has been told.
-    pub(super) fn is_told(self) {
+    pub(super) fn told(self) {
         if let Self::There(forwarded) = self {
             forwarded.answered();
         }

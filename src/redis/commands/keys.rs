@@ -1,5 +1,7 @@
 //! Commands of keys, whatever they hold.
 
+use std::collections::HashSet;
+
 use super::{
     super::keys::{Change, Look, Only},
     arguments::{Arguments, NO_NUMBER, SYNTAX, Unit, Wrong, lower, number, shown},
@@ -10,7 +12,13 @@ use super::{
 const COUNT: usize = 10;
 
 pub(super) fn del(arguments: &mut Arguments) -> Result<Request, Wrong> {
-    Ok(Request::Keyed(Keyed::Sum(arguments.all(), Do::Change(Change::Delete))))
+    let mut keys = arguments.all();
+    // What is deleted once is gone: a key that is named again counts nothing.
+    if keys.len() > 1 {
+        let mut seen = HashSet::with_capacity(keys.len());
+        keys.retain(|key| seen.insert(key.clone()));
+    }
+    Ok(Request::Keyed(Keyed::Sum(keys, Do::Change(Change::Delete))))
 }
 
 pub(super) fn exists(arguments: &mut Arguments) -> Result<Request, Wrong> {

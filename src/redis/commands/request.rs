@@ -19,6 +19,16 @@ pub(crate) enum Do {
     Look(Look),
 }
 
+impl Do {
+    /// Whether it may tell as much as the key holds.
+    pub(crate) const fn may_tell_much(&self) -> bool {
+        match self {
+            Self::Change(change) => change.may_tell_much(),
+            Self::Look(_) => true,
+        }
+    }
+}
+
 /// How what a key says is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tell {

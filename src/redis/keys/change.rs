@@ -75,6 +75,11 @@ impl Change {
         matches!(self, Self::Set(_, When::Always, _, Old::Set))
     }
 
+    /// Whether it may tell as much as the key holds.
+    pub(crate) const fn may_tell_much(&self) -> bool {
+        matches!(self, Self::Set(_, _, _, Old::Value) | Self::TextAnd(_) | Self::Take | Self::Look(_))
+    }
+
     /// How many bytes it writes or compares.
     pub(crate) fn bytes(&self) -> usize {
         match self {

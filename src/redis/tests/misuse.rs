@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::{Client, Settings, listening, nodes, one, settings, with_password};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,7 +143,8 @@ async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
         assert_eq!(other.ask("STRLEN k").await, "500000");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(server.kept() > 0, "what nobody reads is counted");
+    let kept = server.kept();
+    assert!(kept > 0, "what nobody reads is counted");
     assert_eq!(half.hear().await, "-ERR the rest of the request took too long");
     assert_eq!(half.hear().await, "closed");
     tokio::time::sleep(patience * 3).await;
@@ -165,6 +168,61 @@ async fn what_a_client_had_asked_when_it_said_that_it_says_no_more_is_done_and_a
         assert_eq!(client.hear().await, words);
     }
     assert_eq!(other.ask("GET a").await, "\"3\"");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_longer_than_what_is_begun_at_once_is_answered_without_a_pause() {
+    let (_node, server, mut client) = one().await;
+    let all = async {
+        for (request, count, words) in [("PING", 20_000, "PONG"), ("SET k v", 5_000, "OK"), ("GET k", 5_000, "\"v\"")] {
+            client.send(format!("{request}\r\n").repeat(count)).await;
+            for _ in 0..count {
+                assert_eq!(client.hear().await, words);
+            }
+        }
+        let distinct: Vec<String> = (0..5_000).map(|n| format!("INCR n{n}\r\n")).collect();
+        client.send(distinct.concat()).await;
+        for _ in 0..5_000 {
+            assert_eq!(client.hear().await, "1");
+        }
+    };
+    // Each pause was a second, and there was one behind every 1,024 requests.
+    timeout(Duration::from_secs(15), all).await.expect("no pauses");
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_much_and_reads_nothing_makes_a_node_keep_little_more_than_it_may() {
+    let settings = Settings { unread: 1 << 20, ..settings() };
+    let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
+    let mut greedy = Client::connect(server.address()).await;
+    let value = "x".repeat(100_000);
+    for n in 0..400 {
+        greedy.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nk{n:03}\r\n${}\r\n{value}\r\n", value.len())).await;
+        assert_eq!(greedy.hear().await, "OK");
+    }
+    let asks: Vec<String> = (0..400).map(|n| format!("GET k{n:03}\r\n")).collect();
+    greedy.send(asks.concat()).await;
+    let mut most = 0;
+    for _ in 0..20 {
+        most = most.max(server.kept());
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    // What was asked for at once before it was known how large it is, and what one connection may leave unread.
+    assert!((1 << 20..16 << 20).contains(&most), "{most} of 40,000,000 bytes");
+    for _ in 0..400 {
+        assert_eq!(greedy.hear().await.len(), value.len() + 2, "it is all there when it is read");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_named_often_to_be_deleted_is_deleted_once_and_soon() {
+    let (_node, _server, mut client) = one().await;
+    assert_eq!(client.ask("SET a 1").await, "OK");
+    assert_eq!(client.ask("SET b 1").await, "OK");
+    let often = format!("DEL{}", " a".repeat(30_000));
+    assert_eq!(timeout(Duration::from_secs(3), client.ask(&often)).await.expect("soon"), "1");
+    assert_eq!(client.ask("UNLINK b b a b").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
