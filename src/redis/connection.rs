@@ -75,7 +75,7 @@ pub(super) struct Connection<D: Door> {
     in_turn: FuturesUnordered<Under<Done>>,
     /// Keys of what is under way.
     busy: HashMap<SessionId, Busy>,
-    /// How many of them may tell much.
+    /// How many things they were asked that may tell much.
     asked: usize,
     /// Requests are begun in rounds: what of one round comes to one key is one unit.
     round: u64,
@@ -102,7 +102,8 @@ struct Busy {
     round: u64,
     /// Which of the round's units.
     unit: usize,
-    may_tell_much: bool,
+    /// How many things it was asked that may tell much.
+    asked: usize,
 }
 
 /// How often in a row something was found not to have moved, and whether it has since.
@@ -277,7 +278,7 @@ impl<D: Door> Connection<D> {
         self.kept = keeps;
     }
 
-    /// Calls that may be under way at once, and how many of them may tell much.
+    /// Calls that may be under way at once, and how much may be asked that may tell much.
     fn most(&self) -> (usize, usize) {
         let settings = &self.shared.settings;
         if self.shared.kept.load(Ordering::Relaxed) > settings.kept {
@@ -392,18 +393,17 @@ impl<D: Door> Connection<D> {
         let (join, does) = split(keyed);
         let number = self.line.wait(protocol, join, does.len());
         for (part, ((_, does), id)) in does.into_iter().zip(ids).enumerate() {
-            let may_tell_much = does.may_tell_much();
+            let asked = usize::from(does.may_tell_much());
+            self.asked += asked;
             match self.busy.entry(id) {
                 Entry::Occupied(mut there) => {
                     let busy = there.get_mut();
-                    self.asked += usize::from(may_tell_much && !busy.may_tell_much);
-                    busy.may_tell_much |= may_tell_much;
+                    busy.asked += asked;
                     units[busy.unit].add(does, (number, part));
                 }
                 Entry::Vacant(free) => {
                     let unit = Unit::new(free.key().clone(), does, (number, part));
-                    free.insert(Busy { round, unit: units.len(), may_tell_much });
-                    self.asked += usize::from(may_tell_much);
+                    free.insert(Busy { round, unit: units.len(), asked });
                     units.push(unit);
                 }
             }
@@ -526,8 +526,8 @@ impl<D: Door> Connection<D> {
     }
 
     fn done(&mut self, Done { id, told }: Done) {
-        if self.busy.remove(&id).is_some_and(|busy| busy.may_tell_much) {
-            self.asked -= 1;
+        if let Some(Busy { asked: asked @ 1.., .. }) = self.busy.remove(&id) {
+            self.asked -= asked;
             let sizes = told.iter().filter_map(|(_, came)| Some(came.as_ref().ok()?.as_ref().ok()?.size()));
             // Less by a part with each that tells less: after some hundred of these it is forgotten.
             self.largest = sizes.max().unwrap_or(0).max(self.largest - self.largest / 32);

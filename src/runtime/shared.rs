@@ -334,7 +334,10 @@ impl Shared {
     }
 
     /// Sends what callers have queued for other nodes, then runs what they have for this one: the others begin meanwhile.
-    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "so far only the Redis port makes many calls at once"))]
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "so far only the Redis port makes many calls at once")
+    )]
     pub(crate) fn see_to_calls(self: &Arc<Self>) {
         self.write_owed();
         self.visit_workers();

@@ -26,8 +26,10 @@ pub(crate) struct Bounds {
 pub(crate) enum ProtocolFault {
     /// The number of strings is no number, or too large.
     Strings,
-    /// The length of a string is no number, or too large.
+    /// The length of a string is no number, or it does not end there.
     Length,
+    /// A string is too long.
+    TooLong { limit: usize },
     /// Something else than a string.
     NoString(u8),
     /// A line without an end.
@@ -46,6 +48,9 @@ impl fmt::Display for ProtocolFault {
         match self {
             Self::Strings => f.write_str("invalid multibulk length"),
             Self::Length => f.write_str("invalid bulk length"),
+            Self::TooLong { limit } => {
+                write!(f, "invalid bulk length: a string has at most {limit} bytes here")
+            }
             Self::NoString(byte) => write!(f, "expected '$', got '{}'", byte.escape_ascii()),
             Self::Line => f.write_str("too big inline request"),
             Self::Quotes => f.write_str("unbalanced quotes in request"),
@@ -109,7 +114,10 @@ impl Scan {
             }
             let found = head(bytes, self.at + 1).map_err(|()| ProtocolFault::Length)?;
             let Some((length, begin)) = found else { return Ok(None) };
-            let length = length.filter(|length| *length <= bounds.string).ok_or(ProtocolFault::Length)?;
+            let length = length.ok_or(ProtocolFault::Length)?;
+            if length > bounds.string {
+                return Err(ProtocolFault::TooLong { limit: bounds.string });
+            }
             let end = begin + length + 2;
             if end > bounds.bytes {
                 return Err(ProtocolFault::Bytes { limit: bounds.bytes });
@@ -184,8 +192,8 @@ mod tests {
             (b"*+1\r\n", ProtocolFault::Strings),
             (b"*1\r\n*1\r\n$1\r\na\r\n", ProtocolFault::NoString(b'*')),
             (b"*1\r\n:1\r\n", ProtocolFault::NoString(b':')),
-            (b"*1\r\n$9223372036854775808\r\n", ProtocolFault::Length),
-            (b"*1\r\n$9\r\n", ProtocolFault::Length),
+            (b"*1\r\n$9223372036854775808\r\n", ProtocolFault::TooLong { limit: 8 }),
+            (b"*1\r\n$9\r\n", ProtocolFault::TooLong { limit: 8 }),
             (b"*1\r\n$-1\r\n", ProtocolFault::Length),
             (b"*1\r\n$1\r\nabc", ProtocolFault::Length),
         ] {

@@ -10,8 +10,9 @@ use super::{Client, Settings, listening, nodes, one, settings, with_password};
 async fn what_is_no_request_is_told_so_and_closes_the_connection() {
     let (_node, server, mut other) = one().await;
     let deep = b"*1\r\n".repeat(10_000);
+    let too_long = "-ERR Protocol error: invalid bulk length: a string has at most 4194304 bytes here";
     let wrong: [(&[u8], &str); 9] = [
-        (b"*1\r\n$9223372036854775807\r\n", "-ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$9223372036854775807\r\n", too_long),
         (b"*9223372036854775807\r\n", "-ERR Protocol error: invalid multibulk length"),
         (b"*99999999999999999999999\r\n", "-ERR Protocol error: invalid multibulk length"),
         (&deep, "-ERR Protocol error: expected '$', got '*'"),
@@ -19,7 +20,7 @@ async fn what_is_no_request_is_told_so_and_closes_the_connection() {
         (b"GET \"k\r\n", "-ERR Protocol error: unbalanced quotes in request"),
         (&[b'x'; 70_000], "-ERR Protocol error: too big inline request"),
         (b"*1\r\n$4\r\nPINGxx", "-ERR Protocol error: invalid bulk length"),
-        (b"*1\r\n$5000000\r\n", "-ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$5000000\r\n", too_long),
     ];
     for (bytes, words) in wrong {
         let mut client = Client::connect(server.address()).await;
@@ -109,7 +110,8 @@ async fn strangers_say_the_password_first_and_send_little() {
     assert!(connect().await.ask("HELLO 3 AUTH default 'open sesame'").await.starts_with("{\"server\""));
     let mut client = connect().await;
     client.send("*2\r\n$4\r\nAUTH\r\n$5000\r\n").await;
-    assert_eq!(client.hear().await, "-ERR Protocol error: invalid bulk length");
+    let too_long = "-ERR Protocol error: invalid bulk length: a string has at most 4096 bytes here";
+    assert_eq!(client.hear().await, too_long);
     let mut client = connect().await;
     client.send("*17\r\n").await;
     assert_eq!(client.hear().await, "-ERR Protocol error: invalid multibulk length");
@@ -121,7 +123,8 @@ async fn whoever_writes_far_too_much_reads_the_word_about_it() {
     client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 20 << 20)).await;
     // As a client that writes all of it before it reads.
     client.send(vec![b'x'; 20 << 20]).await;
-    assert_eq!(client.hear().await, "-ERR Protocol error: invalid bulk length");
+    let too_long = "-ERR Protocol error: invalid bulk length: a string has at most 4194304 bytes here";
+    assert_eq!(client.hear().await, too_long);
     assert_eq!(client.hear().await, "closed");
 }
 
