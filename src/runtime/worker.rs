@@ -306,12 +306,19 @@ impl WorkerState {
         assert!(!batch.inputs.iter().any(|input| matches!(input, WorkerInput::Crash)), "told to crash");
         let host = Arc::clone(&self.host);
         let kinds = shared.registry.look();
+        for input in batch.inputs.drain(..) {
+            let from = self.effects.len();
+            self.take(input, &mut *host.lock().map_err(|_| IN_DOUBT)?);
+            // Before anything else is run: what is kept of an arc that changes hands is dropped, and must not be what a later call
+            // has begun with.
+            let changes_hands = |effect: &Effect| matches!(effect, Effect::Serving { .. } | Effect::SteppedDown(_));
+            if self.effects[from..].iter().any(changes_hands) {
+                self.follow();
+            }
+        }
         loop {
             {
                 let mut slot = host.lock().map_err(|_| IN_DOUBT)?;
-                for input in batch.inputs.drain(..) {
-                    self.take(input, &mut slot);
-                }
                 let began = clock::now();
                 let mut now = began;
                 while now.since(began) < PROMPT
