@@ -69,8 +69,8 @@ impl Many {
         first
     }
 
-    /// Begins calls that wait for `Node::see_to_calls`, each within so long, and gives the number of the first; those of the others follow. Each has its session, what
-    /// is done with it, and whether that may begin where every copy was lost.
+    /// Begins calls that wait for `Node::see_to_calls`, each within so long, and gives the number of the first; those of the others
+    /// follow. Each has its session, what is done with it, and whether that may begin where every copy was lost.
     pub(crate) fn prepare(
         &mut self,
         calls: impl Iterator<Item = Result<(SessionKey, What, bool), Error>>,

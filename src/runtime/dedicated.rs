@@ -327,7 +327,7 @@ pub(super) fn finish(state: &mut WorkerState, host: &mut Host, finished: Finishe
     session.used = now;
     let mut waiting = std::mem::take(&mut session.waiting);
     let UnderWay { call, standing, began, .. } = under_way;
-    let kinds = Arc::clone(&state.shared).registry.look();
+    let kinds = state.shared.registry.look();
     execute::resume(state, host, &kinds, call, Ran { run, standing, began }, now);
     // In order, until one is under way again.
     while !state.dedicated.is_busy(&key)

@@ -14,6 +14,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use ractor::ActorRef;
 use tokio::sync::{Semaphore, broadcast, watch};
 
@@ -37,6 +38,7 @@ use crate::{
     replication::{Grants, Host, ReplicationSettings},
     runtime::message::{CallRequest, ControlMessage, DataMessage},
     transport::{Class, Lane, NotSent, Refusal, Transport},
+    wire::codec::CodecFault,
 };
 
 /// What a node is doing.
@@ -270,38 +272,20 @@ impl Shared {
     /// Sends a control message; what cannot be sent is lost, as on any network, and said again by whoever needs it.
     pub(crate) fn send_control(&self, to: NodeId, class: Class, message: &ControlMessage) -> Result<(), NotSent> {
         let Some(transport) = self.transport.get() else { return Err(NotSent::NoPeer) };
-        match message.encode(self.settings.message_max) {
-            Ok(bytes) => transport.send(to, Lane::Control, class, bytes),
-            Err(fault) => {
-                tracing::error!(%to, %fault, "a control message could not be encoded");
-                Err(NotSent::TooLong)
-            }
-        }
+        transport.send(to, Lane::Control, class, encoded(to, message.encode(self.settings.message_max))?)
     }
 
     /// Sends on the data lane. What of a link's stream cannot be sent now is in its window, and is sent again; of all else whoever
     /// needs it sees to that.
     pub(crate) fn send_data(&self, to: NodeId, class: Class, message: &DataMessage) -> Result<(), NotSent> {
         let Some(transport) = self.transport.get() else { return Err(NotSent::NoPeer) };
-        match message.encode(self.settings.message_max) {
-            Ok(bytes) => transport.send(to, Lane::Data, class, bytes),
-            Err(fault) => {
-                tracing::error!(%to, %fault, "a data message could not be encoded");
-                Err(NotSent::TooLong)
-            }
-        }
+        transport.send(to, Lane::Data, class, encoded(to, message.encode(self.settings.message_max))?)
     }
 
     /// As `send_data`, for what is written later, with whatever else is for that node.
     pub(super) fn queue_data(&self, to: NodeId, class: Class, message: &DataMessage) -> Result<(), NotSent> {
         let Some(transport) = self.transport.get() else { return Err(NotSent::NoPeer) };
-        match message.encode(self.settings.message_max) {
-            Ok(bytes) => transport.queue(to, class, bytes),
-            Err(fault) => {
-                tracing::error!(%to, %fault, "a data message could not be encoded");
-                Err(NotSent::TooLong)
-            }
-        }
+        transport.queue(to, class, encoded(to, message.encode(self.settings.message_max))?)
     }
 
     /// Something was queued for a node that `write_owed` is to write.
@@ -401,4 +385,12 @@ impl Shared {
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
+}
+
+/// A message as bytes; one that is too long for a node says so in its log.
+fn encoded(to: NodeId, message: Result<Bytes, CodecFault>) -> Result<Bytes, NotSent> {
+    message.map_err(|fault| {
+        tracing::error!(%to, %fault, "a message could not be encoded");
+        NotSent::TooLong
+    })
 }
