@@ -298,6 +298,11 @@ impl SessionKey {
         &self.joined[1 + usize::from(self.joined[0])..]
     }
 
+    /// What comes first in the order of keys: evenly spread, and the same on every node.
+    pub(crate) const fn order(&self) -> u64 {
+        self.hash
+    }
+
     /// The allocation, and where in it the id begins.
     pub(crate) fn id_within(&self) -> (&Arc<[u8]>, usize) {
         (&self.joined, 1 + usize::from(self.joined[0]))
@@ -331,7 +336,11 @@ impl PartialOrd for SessionKey {
 
 impl Ord for SessionKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.hash.cmp(&other.hash).then_with(|| self.joined.cmp(&other.joined))
+        let of_one_hash = || match Arc::ptr_eq(&self.joined, &other.joined) {
+            true => Ordering::Equal,
+            false => self.joined.cmp(&other.joined),
+        };
+        self.hash.cmp(&other.hash).then_with(of_one_hash)
     }
 }
 

@@ -57,21 +57,9 @@ impl From<What> for Operation {
 pub(crate) struct Many(Bundle);
 
 impl Many {
-    /// Begins calls as `prepare` does, and sees to them.
-    #[cfg(test)]
-    pub(crate) fn begin(
-        &mut self,
-        calls: impl Iterator<Item = Result<(SessionKey, What, bool), Error>>,
-        within: Duration,
-    ) -> u64 {
-        let first = self.prepare(calls, within);
-        self.0.see_to();
-        first
-    }
-
     /// Begins calls that wait for `Node::see_to_calls`, each within so long, and gives the number of the first; those of the others
     /// follow. Each has its session, what is done with it, and whether that may begin where every copy was lost.
-    pub(crate) fn prepare(
+    pub(crate) fn begin(
         &mut self,
         calls: impl Iterator<Item = Result<(SessionKey, What, bool), Error>>,
         within: Duration,

@@ -199,7 +199,7 @@ impl NodeCalls {
 impl Calls for NodeCalls {
     fn begin(&mut self, asked: Vec<Asked>) -> u64 {
         let calls: Vec<_> = asked.into_iter().map(|asked| self.call(asked)).collect();
-        self.many.prepare(calls.into_iter(), WITHIN)
+        self.many.begin(calls.into_iter(), WITHIN)
     }
 
     async fn next(&mut self, came: &mut Vec<(u64, Came)>) {

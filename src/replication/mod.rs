@@ -4,8 +4,10 @@
 //! the interleavings behind them are in `docs/protocol.md`. Like `membership`, it knows no runtime, clock, randomness or
 //! serde format.
 
+mod ahead;
 mod backup;
 mod by_arc;
+mod by_key;
 mod catch_up;
 mod commit;
 mod effect;

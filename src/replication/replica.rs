@@ -116,6 +116,16 @@ impl Replica {
         }
     }
 
+    /// The sessions it works on: a primary's as of the newest commit, a backup's up to what is folded. None while they are still being received.
+    #[must_use]
+    pub(super) fn store(&self) -> Option<&Store> {
+        match self {
+            Self::Primary(primary) => Some(primary.store()),
+            Self::Backup(backup) => Some(backup.store()),
+            Self::Learner(_) => None,
+        }
+    }
+
     /// The primary, if that is the part.
     #[must_use]
     pub fn as_primary(&self) -> Option<&Primary> {

@@ -148,13 +148,13 @@ impl Bundle {
         request: Arc<CallRequest>,
         deadline: Moment,
         view: &View,
-        here: &mut Vec<(ArcId, Call)>,
+        here: &mut Vec<Call>,
         there: &mut Vec<ForOther>,
     ) {
         let aim = router::aim_in(view, &request.key);
         if aim.primary == self.shared.me {
             let reply_to = ReplyTo::Gathered(Answer::new(&self.answers, number));
-            here.push((aim.arc, Call { request: Arc::clone(&request), reply_to }));
+            here.push(Call { arc: aim.arc, request: Arc::clone(&request), reply_to });
         } else {
             let call = (number, aim.arc, Arc::clone(&request));
             match there.iter_mut().find(|(node, _)| *node == aim.primary) {
@@ -168,7 +168,7 @@ impl Bundle {
     }
 
     /// To this node's workers. Who finds no room hears of it as of any outcome.
-    fn hand_over(&self, here: &mut Vec<(ArcId, Call)>) {
+    fn hand_over(&self, here: &mut Vec<Call>) {
         if here.is_empty() {
             return;
         }
@@ -176,12 +176,6 @@ impl Bundle {
         for refused in self.shared.call_workers(here) {
             refused.reply_to.give(CallOutcome::Busy(bound, router::BUSY_FOR));
         }
-    }
-
-    /// Sees to what was begun, of this bundle and of others.
-    #[cfg(test)]
-    pub(crate) fn see_to(&self) {
-        self.shared.see_to_calls();
     }
 
     /// To another node, in messages of some size.

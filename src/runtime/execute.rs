@@ -71,7 +71,7 @@ pub(super) fn resume(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, ca
 
 fn go(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, call: Call, ran: Option<Ran>, now: Moment) {
     let request = &call.request;
-    let arc = request.key.arc(host.surroundings().view.shape.arcs);
+    let arc = call.arc;
     let primary = match host.serve(arc, now) {
         Ok(primary) => primary,
         Err(not_here) => {
@@ -186,7 +186,7 @@ fn conclude(
     (run, standing): (Run, Standing),
     now: Moment,
 ) {
-    let Call { request, reply_to } = call;
+    let Call { request, reply_to, .. } = call;
     let Standing { exists, version: depends_on, .. } = standing;
     let Run { change, tasks, life, outcome } = run;
     let reply = match outcome {

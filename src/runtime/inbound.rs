@@ -74,8 +74,8 @@ impl Gateway {
             return;
         };
         let with_arc =
-            |ForwardedCall { call, request }| (request.key.arc(arcs), Call { request, reply_to: way_back(call) });
-        let mut calls: Vec<(ArcId, Call)> = calls.into_iter().map(with_arc).collect();
+            |ForwardedCall { call, request }| Call { arc: request.key.arc(arcs), request, reply_to: way_back(call) };
+        let mut calls: Vec<Call> = calls.into_iter().map(with_arc).collect();
         let bound = Bound::Calls { limit: shared.settings.calls_max };
         for refused in shared.call_workers(&mut calls) {
             refused.reply_to.give(CallOutcome::Busy(bound, BUSY_FOR));

@@ -15,13 +15,18 @@ use super::{
     message::{CallRequest, Operation},
     worker::{ReplyTo, WorkerInput},
 };
-use crate::{id::SessionKey, kinds::Kinds};
+use crate::{
+    id::{ArcId, SessionKey},
+    kinds::Kinds,
+};
 
 /// So many calls are taken at once. Acknowledgements and frames of peers wait behind them.
 const BATCH: usize = 128;
 
 /// A command or a question, and where its outcome goes.
 pub(crate) struct Call {
+    /// The arc of its session; how many there are never changes.
+    pub(crate) arc: ArcId,
     pub(crate) request: Arc<CallRequest>,
     pub(crate) reply_to: ReplyTo,
 }
@@ -51,26 +56,11 @@ impl Pace {
 
 #[derive(Default)]
 struct Queue {
-    inputs: Vec<WorkerInput>,
-    quick: VecDeque<Call>,
-    users: VecDeque<Call>,
+    waits: Batch,
     closed: bool,
 }
 
-impl Queue {
-    fn calls(&mut self, pace: Pace) -> &mut VecDeque<Call> {
-        match pace {
-            Pace::Quick => &mut self.quick,
-            Pace::Users => &mut self.users,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.quick.len() + self.users.len()
-    }
-}
-
-/// What one round takes.
+/// What waits, and what one round takes of it.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) inputs: Vec<WorkerInput>,
@@ -83,6 +73,18 @@ impl Batch {
     pub(super) fn next(&mut self) -> Option<(Pace, Call)> {
         let quick = self.quick.pop_front().map(|call| (Pace::Quick, call));
         quick.or_else(|| Some((Pace::Users, self.users.pop_front()?)))
+    }
+
+    fn push(&mut self, pace: Pace, call: Call) {
+        match pace {
+            Pace::Quick => self.quick.push_back(call),
+            Pace::Users => self.users.push_back(call),
+        }
+    }
+
+    /// What calls are left, in their order.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.quick.iter().chain(&self.users)
     }
 
     /// How many calls are left.
@@ -109,10 +111,10 @@ impl Inbox {
         if queue.closed {
             return Ok(());
         }
-        if queue.len() >= self.max {
+        if queue.waits.len() >= self.max {
             return Err(call);
         }
-        queue.calls(pace).push_back(call);
+        queue.waits.push(pace, call);
         Ok(())
     }
 
@@ -124,14 +126,14 @@ impl Inbox {
             calls.for_each(drop);
             return;
         }
-        let mut room = self.max.saturating_sub(queue.len());
+        let mut room = self.max.saturating_sub(queue.waits.len());
         for (pace, call) in calls {
             if room == 0 {
                 refused.push(call);
                 continue;
             }
             room -= 1;
-            queue.calls(pace).push_back(call);
+            queue.waits.push(pace, call);
         }
     }
 
@@ -139,26 +141,26 @@ impl Inbox {
     pub(crate) fn put_input(&self, input: WorkerInput) {
         let mut queue = self.queue();
         if !queue.closed {
-            queue.inputs.push(input);
+            queue.waits.inputs.push(input);
         }
     }
 
     /// Takes what is no call, and the next calls that may be run at this pace: quick ones first.
     pub(super) fn take(&self, pace: Pace, batch: &mut Batch) {
-        let mut queue = self.queue();
-        batch.inputs.append(&mut queue.inputs);
-        let quick = queue.quick.len().min(BATCH);
-        batch.quick.extend(queue.quick.drain(..quick));
+        let waits = &mut self.queue().waits;
+        batch.inputs.append(&mut waits.inputs);
+        let quick = waits.quick.len().min(BATCH);
+        batch.quick.extend(waits.quick.drain(..quick));
         if pace == Pace::Users {
-            let users = queue.users.len().min(BATCH - quick);
-            batch.users.extend(queue.users.drain(..users));
+            let users = waits.users.len().min(BATCH - quick);
+            batch.users.extend(waits.users.drain(..users));
         }
     }
 
     /// Whether something waits that may be run at this pace.
     pub(super) fn has_work(&self, pace: Pace) -> bool {
-        let queue = self.queue();
-        !queue.inputs.is_empty() || !queue.quick.is_empty() || (pace == Pace::Users && !queue.users.is_empty())
+        let waits = &self.queue().waits;
+        !waits.inputs.is_empty() || !waits.quick.is_empty() || (pace == Pace::Users && !waits.users.is_empty())
     }
 
     /// Drops what waits, and whatever comes.
@@ -196,7 +198,7 @@ mod tests {
             creating: false,
         };
         let (answer, answered) = oneshot::channel();
-        (Call { request: Arc::new(request), reply_to: ReplyTo::Here(answer) }, answered)
+        (Call { arc: ArcId(0), request: Arc::new(request), reply_to: ReplyTo::Here(answer) }, answered)
     }
 
     #[test]

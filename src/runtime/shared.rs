@@ -207,7 +207,7 @@ impl Shared {
     /// That has too many: nothing was handed on, and the way back is the caller's again.
     pub(crate) fn call_worker(&self, arc: ArcId, request: Arc<CallRequest>, reply_to: ReplyTo) -> Result<(), ReplyTo> {
         let number = self.worker_number(arc);
-        self.seats[number].inbox.put(Call { request, reply_to }, Pace::Users).map_err(|call| call.reply_to)?;
+        self.seats[number].inbox.put(Call { arc, request, reply_to }, Pace::Users).map_err(|call| call.reply_to)?;
         visit::signal(self, number);
         Ok(())
     }
@@ -216,16 +216,16 @@ impl Shared {
     ///
     /// # Errors
     /// Those for which there was no room.
-    pub(crate) fn call_workers(&self, calls: &mut Vec<(ArcId, Call)>) -> Vec<Call> {
+    pub(crate) fn call_workers(&self, calls: &mut Vec<Call>) -> Vec<Call> {
         let mut refused = Vec::new();
         let kinds = self.registry.look();
         for (number, seat) in self.seats.iter().enumerate() {
-            let mut mine = calls.extract_if(.., |(arc, _)| self.worker_number(*arc) == number).peekable();
+            let mut mine = calls.extract_if(.., |call| self.worker_number(call.arc) == number).peekable();
             if mine.peek().is_none() {
                 continue;
             }
             let mut has_users = false;
-            let with_pace = mine.map(|(_, call)| {
+            let with_pace = mine.map(|call| {
                 let pace = Pace::of(&call.request, &kinds);
                 has_users |= pace == Pace::Users;
                 (pace, call)

@@ -24,7 +24,7 @@ use crate::{
 
 /// Runs the parts of a call that was let through, on the primary of their arc.
 pub(super) fn run(state: &mut WorkerState, host: &mut Host, kinds: &Kinds, arc: ArcId, call: Call, now: Moment) {
-    let Call { request, reply_to } = call;
+    let Call { request, reply_to, .. } = call;
     let Operation::Together(parts) = &request.operation else { unreachable!("the caller looked") };
     if let Err(lapsed) = end_lapsed(state, host, arc, parts, now) {
         reply_to.give(lapsed);

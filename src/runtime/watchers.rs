@@ -76,13 +76,13 @@ pub(super) fn look(state: &mut WorkerState, host: &mut Host, arc: ArcId, call: C
     let Operation::Watch(seen, millis) = call.request.operation else { return };
     let record = host.serve(arc, now).ok().and_then(|primary| primary.store().get(&call.request.key));
     if version_of(record) != seen {
-        tell(state, host, arc, call, now);
+        tell(state, host, call, now);
     } else if state.watchers.parked.len() >= state.watchers.max {
         let bound = Bound::Calls { limit: state.watchers.max };
         call.reply_to.give(CallOutcome::Busy(bound, BUSY_FOR));
     } else {
         let until = now + Duration::from_millis(millis.into()).min(WAIT_MAX);
-        let Call { request, reply_to } = call;
+        let Call { request, reply_to, .. } = call;
         state.watchers.park(Watcher { arc, request, until, reply_to });
     }
 }
@@ -91,8 +91,8 @@ fn version_of(record: Option<&Record>) -> u64 {
     record.filter(|record| record.exists()).map_or(0, |record| record.version.0)
 }
 
-fn tell(state: &mut WorkerState, host: &mut Host, arc: ArcId, call: Call, now: Moment) {
-    let Call { request, reply_to } = call;
+fn tell(state: &mut WorkerState, host: &mut Host, call: Call, now: Moment) {
+    let Call { arc, request, reply_to } = call;
     let Ok(primary) = host.serve(arc, now) else {
         reply_to.give(CallOutcome::Starting);
         return;
@@ -129,7 +129,7 @@ pub(super) fn wake(state: &mut WorkerState, host: &mut Host, key: &SessionKey, n
     }
     for number in state.watchers.of_session.get(key).cloned().unwrap_or_default() {
         if let Some(Watcher { arc, request, reply_to, .. }) = state.watchers.take(number) {
-            tell(state, host, arc, Call { request, reply_to }, now);
+            tell(state, host, Call { arc, request, reply_to }, now);
         }
     }
 }

@@ -319,6 +319,9 @@ impl WorkerState {
         loop {
             {
                 let mut slot = host.lock().map_err(|_| IN_DOUBT)?;
+                if let Some(host) = slot.as_ref() {
+                    host.look_ahead(batch.calls().map(|call| (call.arc, &call.request.key)));
+                }
                 let began = clock::now();
                 let mut now = began;
                 while now.since(began) < PROMPT

@@ -12,13 +12,15 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// Adds one to each of these counters.
-fn add_one(many: &mut Many, ids: &[String]) -> u64 {
+fn add_one(node: &Node, many: &mut Many, ids: &[String]) -> u64 {
     let calls = ids.iter().map(|id| {
         let key = SessionKey::new(Counter::KIND, id.as_bytes()).expect("within bounds");
         let body: Blob = encode_command(&Add(1), 1 << 10)?;
         Ok((key, What::Call(Add::NAME, body), false))
     });
-    many.begin(calls, WITHIN)
+    let first = many.begin(calls, WITHIN);
+    node.see_to_calls();
+    first
 }
 
 /// What so many calls came to.
@@ -44,9 +46,9 @@ async fn calls_to_sessions_of_all_nodes_are_each_done_once_though_one_of_the_nod
     let nodes = start(&["a", "b", "c"], &network).await;
     let ids = ids(300);
     let mut many = nodes[0].many();
-    let first = add_one(&mut many, &ids);
+    let first = add_one(&nodes[0], &mut many, &ids);
     kill(&network, &nodes[1]);
-    let second = add_one(&mut many, &ids);
+    let second = add_one(&nodes[0], &mut many, &ids);
     assert_eq!((first, second), (0, 300));
     let ended = ended(&mut many, 600).await;
     for (number, reply) in &ended {
@@ -66,7 +68,7 @@ async fn more_calls_to_one_session_than_it_remembers_replies_of_come_in_turn() {
     let nodes = start(&["a", "b"], &network).await;
     let same = vec![id_served_by(&nodes[0], "b"); 200];
     let mut many = nodes[0].many();
-    add_one(&mut many, &same);
+    add_one(&nodes[0], &mut many, &same);
     let mut replies: Vec<u64> =
         ended(&mut many, same.len()).await.into_values().map(|reply| reply.expect("done")).collect();
     replies.sort_unstable();
@@ -82,12 +84,12 @@ async fn what_a_node_may_have_done_before_it_stopped_is_not_said_to_be_undone() 
     let name = |n: &str| NodeName::new(n).expect("plain");
     // The backup gets it and its acknowledgement does not come back.
     network.cut_one_way(name("b"), name("a"));
-    add_one(&mut many, &id);
+    add_one(&nodes[0], &mut many, &id);
     until("it is appended", async || nodes[0].arcs().await.iter().any(|arc| arc.lag > 0)).await;
     nodes[0].kill();
     let done = ended(&mut many, 1).await.remove(&0).expect("the first");
     assert_eq!(*done.expect_err("nobody acknowledged it").kind(), ErrorKind::OutcomeUnknown);
-    add_one(&mut many, &id);
+    add_one(&nodes[0], &mut many, &id);
     let refused = ended(&mut many, 1).await.remove(&1).expect("the second");
     assert_eq!(*refused.expect_err("it has stopped").kind(), ErrorKind::Stopped);
 }
@@ -106,6 +108,7 @@ async fn a_call_that_nobody_answers_ends_at_its_deadline_and_those_beside_it_bef
         Ok((key, What::Ask(Count::NAME, encode_command(&Count, 1 << 10).expect("small")), false))
     });
     many.begin(calls.into_iter(), Duration::from_millis(100));
+    nodes[0].see_to_calls();
     let mut order = Vec::new();
     while order.len() < 2 {
         soon(many.next(|number, reply| order.push((number, reply.err().map(|why| why.kind().clone()))))).await;

@@ -163,6 +163,7 @@ impl Host {
             }
             // With a gap nothing is acknowledged, and the primary drops this backup when its patience ends.
             let messages = Arc::unwrap_or_clone(frame.messages);
+            self.look_ahead_of(&messages);
             if !messages.into_iter().all(|message| self.store(from, message, now, out)) {
                 break;
             }
