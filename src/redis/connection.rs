@@ -159,9 +159,6 @@ impl<D: Door> Connection<D> {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.line.settle(&mut self.out, WRITTEN) == Settled::Closed {
-                break;
-            }
             let is_cut_short = self.begin();
             if self.line.settle(&mut self.out, WRITTEN) == Settled::Closed {
                 break;

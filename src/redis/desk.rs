@@ -16,7 +16,11 @@ use std::{
     task::Poll,
 };
 
-use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{Either, pending},
+    stream::FuturesUnordered,
+};
 use tokio::{
     net::TcpStream,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -58,12 +62,15 @@ async fn serve_all<D: Door>(
     has: Arc<AtomicUsize>,
 ) {
     let mut served = FuturesUnordered::new();
+    // Futures that have all been polled in one go wake whoever polled them, for nothing: with few connections that is each time, and
+    // wakes a second thread as well. One that is never polled again is in the way of that.
+    served.push(Either::Right(pending()));
     let mut is_open = true;
     poll_fn(|cx| {
         while is_open && let Poll::Ready(connection) = arrived.poll_recv(cx) {
             match connection {
                 Some((stream, id)) => {
-                    served.push(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind());
+                    served.push(Either::Left(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind()));
                 }
                 None => is_open = false,
             }
@@ -77,7 +84,53 @@ async fn serve_all<D: Door>(
         }
         // All that had something to read have begun what they were asked.
         shared.see_to();
-        if is_open || !served.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        if is_open || served.len() > 1 { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::AtomicUsize,
+        task::{Context, Wake, Waker},
+    };
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{Node, config::Limits, redis::settings::Settings};
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_desk_that_has_seen_to_all_its_connections_does_not_wake_itself() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let shared = Arc::new(Shared::<Node>::new(Settings::within(&Limits::default()), address.port()));
+        let (arriving, arrived) = unbounded_channel();
+        let mut desk = pin!(serve_all(arrived, shared, Arc::new(AtomicUsize::new(2))));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut clients = Vec::new();
+        assert!(desk.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        for id in 1..=2 {
+            clients.push(TcpStream::connect(address).await.expect("it listens"));
+            let (stream, _) = listener.accept().await.expect("one comes");
+            arriving.send((stream, id)).expect("the desk is there");
+            woken.0.store(0, Ordering::Relaxed);
+            assert!(desk.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert_eq!(woken.0.load(Ordering::Relaxed), 0, "with {id}");
+        }
+        drop((clients, arriving));
+        desk.await;
+    }
 }

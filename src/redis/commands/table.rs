@@ -2,7 +2,7 @@
 
 use super::{
     super::frames::Reply,
-    arguments::{Arguments, Wrong, lower},
+    arguments::{Arguments, Wrong},
     hashes, keys,
     request::Request,
     server, strings,
@@ -129,8 +129,8 @@ commands! {
 
 /// The command of that name, in whatever case.
 pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
-    let name = lower(name);
-    COMMANDS.binary_search_by(|spec| spec.name.cmp(&name)).ok().map(|at| &COMMANDS[at])
+    let lower = || name.iter().map(u8::to_ascii_lowercase);
+    COMMANDS.binary_search_by(|spec| spec.name.bytes().cmp(lower())).ok().map(|at| &COMMANDS[at])
 }
 
 impl Spec {
