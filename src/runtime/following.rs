@@ -8,12 +8,12 @@ use super::{
     tasks::After,
     view_keeper::KeeperInput,
     watchers,
-    worker::WorkerState,
+    worker::{Waiting, WorkerState},
 };
 use crate::{
     event::EventKind,
     id::{ArcId, NodeId, ViewNumber},
-    replication::{Broken, Effect, Frame},
+    replication::{Broken, Effect, Frame, Token},
     transport::Class,
 };
 
@@ -40,22 +40,8 @@ impl WorkerState {
                     self.shared.owe(to);
                     self.to_write.owes();
                 }
-                Effect::Release(token) => {
-                    if let Some(waiting) = self.waiting.remove(&token) {
-                        self.outgoing.give(waiting.reply_to, waiting.outcome);
-                        if let Some(after) = waiting.after {
-                            After::begin(*after, &self.shared);
-                        }
-                    }
-                }
-                Effect::Told(token) => {
-                    if let Some(waiting) = self.waiting.remove(&token) {
-                        waiting.reply_to.told();
-                        if let Some(after) = waiting.after {
-                            After::begin(*after, &self.shared);
-                        }
-                    }
-                }
+                Effect::Release(token) => self.let_go(token, false),
+                Effect::Told(token) => self.let_go(token, true),
                 Effect::Done { call, by, number, reply } => {
                     done.push((by, ForwardedReply { call, outcome: CallOutcome::Done(reply, number.0) }));
                 }
@@ -88,6 +74,19 @@ impl WorkerState {
         if !promoted.is_empty() {
             let view = self.shared.installed[usize::from(self.number)].load(Ordering::Acquire);
             self.shared.tell(EventKind::Promoted { arcs: promoted.iter().map(|a| a.0).collect(), view });
+        }
+    }
+
+    /// A reply may leave, unless its asker has been told it.
+    fn let_go(&mut self, token: Token, is_told: bool) {
+        let Some(Waiting { reply_to, outcome, after }) = self.waiting.remove(&token) else { return };
+        if is_told {
+            reply_to.told();
+        } else {
+            self.outgoing.give(reply_to, outcome);
+        }
+        if let Some(after) = after {
+            After::begin(*after, &self.shared);
         }
     }
 
