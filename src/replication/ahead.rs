@@ -30,7 +30,7 @@ impl Host {
             }
             for (arc, _) in &group {
                 if let Some(Replica::Primary(primary)) = self.replica(*arc) {
-                    black_box((primary.last(), primary.is_serving(), primary.in_sync().is_empty()));
+                    primary.read_ahead();
                 }
             }
             let stores = group.iter().filter_map(|(arc, key)| Some((self.replica(*arc)?.store()?, *key)));
@@ -70,7 +70,7 @@ fn read(wanted: &SmallVec<[(&Store, &SessionKey); GROUP]>) {
         black_box((key.order(), record.version, record.replies.is_some()));
     }
     for (key, record) in &held {
-        black_box(key.as_bytes().last());
+        black_box((key.as_bytes().first(), key.as_bytes().last()));
         if let Some(image) = &record.image {
             for at in (0..image.len().min(STATE_MAX)).step_by(LINE) {
                 black_box(image[at]);

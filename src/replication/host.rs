@@ -317,7 +317,7 @@ impl Host {
             };
             let held = match self.replicas.remove(turn.arc) {
                 Some(Replica::Backup(backup)) if matches!(turn.after, Part::CatchingUp | Part::Away) => {
-                    self.stale.keep(turn.arc, backup, old.number, &self.settings, now);
+                    self.stale.keep(turn.arc, *backup, old.number, &self.settings, now);
                     None
                 }
                 // Whoever went on without this node did not ask what it serves.

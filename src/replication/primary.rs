@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    hint::black_box,
     sync::Arc,
     time::Duration,
 };
@@ -94,10 +95,10 @@ pub struct Primary {
     owing: Few<NodeId, Moment>,
     shunned: BTreeMap<NodeId, Moment>,
     goal: Target,
-    wish: Option<Wish>,
+    wish: Option<Box<Wish>>,
     hand_back: Option<Box<HandBack>>,
     hand_back_not_before: Moment,
-    catch_up: Option<CatchUp>,
+    catch_up: Option<Box<CatchUp>>,
     passes: u64,
     waiting: VecDeque<Waiting>,
     /// Replies that need a lease, each with the time from when on it has needed one.
@@ -195,7 +196,7 @@ impl Primary {
             // What it owed as a backup it owes no more: kept, that would make it look silent the moment it arrives.
             self.owing.remove(&to);
         }
-        self.catch_up = to.map(|to| CatchUp::new(to, pass, self.shunned.get(&to).copied().unwrap_or(now)));
+        self.catch_up = to.map(|to| Box::new(CatchUp::new(to, pass, self.shunned.get(&to).copied().unwrap_or(now))));
     }
 
     /// Takes what placement wants now; an unchanged entry may still have another goal.
@@ -282,6 +283,13 @@ impl Primary {
     /// Drops what is no longer remembered; how many sessions it looked at, about `max` at most.
     pub fn sweep(&mut self, settings: &ReplicationSettings, now: Moment, max: usize) -> usize {
         self.store.sweep(&settings.replies, now, max)
+    }
+
+    /// Reads what the next command will look at.
+    pub(super) fn read_ahead(&self) {
+        let backup = self.in_sync.first();
+        black_box((self.is_serving(), self.hand_back.is_some(), self.waiting.back().map(|w| w.number), backup));
+        black_box(backup.and_then(|backup| self.owing.get(backup)));
     }
 
     fn send(&self, to: NodeId, content: ArcContent, out: &mut Vec<Effect>) {

@@ -11,15 +11,16 @@ use crate::{
     moment::Moment,
 };
 
-/// What a node holds of one arc.
+/// What a node holds of one arc. Each in an allocation of its own: a host's table of arcs is read with every command and message, and
+/// stays small.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Replica {
     /// It serves it.
     Primary(Box<Primary>),
     /// It holds every acknowledged commit.
-    Backup(Backup),
+    Backup(Box<Backup>),
     /// It is receiving everything.
-    Learner(Learner),
+    Learner(Box<Learner>),
 }
 
 /// What a change of part needs beside the change itself.
@@ -51,7 +52,9 @@ impl Replica {
             }
             // A deposed primary keeps nothing: what it had above the committed number may contradict the next history. One
             // that handed over knows what was committed.
-            Some(Self::Primary(primary)) => primary.step_aside(around.settings, around.now, out).map(Self::Backup),
+            Some(Self::Primary(primary)) => {
+                primary.step_aside(around.settings, around.now, out).map(|backup| Self::Backup(Box::new(backup)))
+            }
             other => other,
         };
         // Where every copy was lost the history begins anew, whatever is left of the one before.
@@ -59,11 +62,14 @@ impl Replica {
         // A node that jumped views may have been called in sync, and even promoted, in between; it holds what that needs.
         let held = match held {
             Some(Self::Learner(learner)) if turn.after != Part::CatchingUp && turn.after != Part::Away => {
-                Some(Self::Backup(learner.into_backup().unwrap_or_else(|partial| {
-                    let whole = around.settings.rules.hold(Rule::CatchUpWhole);
-                    assert!(!whole, "a learner that lacks something was called in sync: {turn:?}");
-                    *partial
-                })))
+                Some(Self::Backup(learner.into_backup().map_or_else(
+                    |partial| {
+                        let whole = around.settings.rules.hold(Rule::CatchUpWhole);
+                        assert!(!whole, "a learner that lacks something was called in sync: {turn:?}");
+                        partial
+                    },
+                    Box::new,
+                )))
             }
             other => other,
         };
@@ -96,12 +102,12 @@ impl Replica {
                 Some(Self::Backup(backup)) => backup,
                 _ => {
                     assert!(may_begin_empty(turn), "a node that holds nothing was called in sync: {turn:?}");
-                    Backup::default()
+                    Box::default()
                 }
             })),
             Part::CatchingUp => Some(Self::Learner(match held {
                 Some(Self::Learner(learner)) => learner,
-                _ => Learner::default(),
+                _ => Box::default(),
             })),
             Part::Away => None,
         }
@@ -212,7 +218,7 @@ mod tests {
             learner.handle_chunk(ViewNumber(since), chunk, settings.rules, Moment::START);
             let (before, after) = (Part::CatchingUp, if since == 3 { Part::Backup } else { Part::CatchingUp });
             let turn = Turn { arc: ArcId(0), entry: Arc::clone(&entry), before, after, deposed: None };
-            let replica = Replica::turn(Some(Replica::Learner(learner)), &turn, &change, &mut Vec::new());
+            let replica = Replica::turn(Some(Replica::Learner(Box::new(learner))), &turn, &change, &mut Vec::new());
             let last = match replica.expect("a part") {
                 Replica::Backup(backup) => backup.last(),
                 Replica::Learner(learner) => learner.whole().map_or(CommitNumber(0), Backup::last),

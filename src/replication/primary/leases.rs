@@ -23,7 +23,7 @@ impl Primary {
     /// made until a view has settled the wish. Before, because what was acknowledged without that node an instant before the
     /// wish would be missing in it.
     pub(super) fn union(&self, rules: Rules) -> impl Iterator<Item = NodeId> + use<'_> {
-        let wished = match &self.wish {
+        let wished = match self.wish.as_deref() {
             Some(Wish { change: WishedChange::Add(node), .. }) => Some(*node),
             _ => None,
         };

@@ -96,8 +96,9 @@ impl Primary {
             expected: self.in_sync.clone(),
             change,
         };
+        let wish = Box::new(wish);
         self.wish = Some(wish.clone());
-        out.push(Effect::Wish(Box::new(wish)));
+        out.push(Effect::Wish(wish));
     }
 
     fn next_change(&self, around: &Around<'_>) -> Option<WishedChange> {
