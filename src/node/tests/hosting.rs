@@ -211,6 +211,9 @@ async fn commands_run_one_after_the_other_in_the_order_they_came(hosting: Hostin
     let network = MemoryNetwork::new();
     let nodes = three(hosting, &network).await;
     let log = log(&nodes[0], &id_served_by(&nodes[0], "a"));
+    // A ring is protected as soon as its view says so, and its arcs serve a moment later: whoever is told "starting" asks again, each for
+    // itself.
+    assert!(log.ask(Lines).await.expect("asked").is_empty());
     let lines: Vec<String> = (0..60).map(|n| n.to_string()).collect();
     let mut appending = JoinSet::new();
     for line in lines.clone() {
