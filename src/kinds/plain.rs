@@ -33,16 +33,23 @@ pub(crate) trait Plain: Send + Sync + 'static {
     /// The name of its questions.
     const QUESTION: &'static str;
 
-    /// Runs a command where this is stored: what is to be stored then, and the reply.
+    /// A session while commands of one call are run on it: what they need of it is read once, and written once, however many they are.
+    type Open<'s>;
+
+    /// Opens what is stored.
+    fn open(stored: Option<&Blob>) -> Self::Open<'_>;
+
+    /// Runs a command, and gives its reply.
     ///
     /// # Errors
-    /// If the command, or what is stored, cannot be read; `TooLarge`.
-    fn command(
-        stored: Option<&Blob>,
-        body: &[u8],
-        life: &mut Life,
-        limits: &PlainLimits,
-    ) -> Result<(Becomes, Blob), Failure>;
+    /// If the command, or what is stored, cannot be read; `TooLarge`. Nothing of the call is done then.
+    fn command(open: &mut Self::Open<'_>, body: &[u8], life: &mut Life, limits: &PlainLimits) -> Result<Blob, Failure>;
+
+    /// What is to be stored after the last command.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    fn close(open: Self::Open<'_>, limits: &PlainLimits) -> Result<Becomes, Failure>;
 
     /// Answers a question where this is stored and so much is left of its time.
     ///
@@ -75,12 +82,12 @@ pub(crate) fn plain_bytes(value: &impl Serialize, max: usize) -> Result<Blob, Fa
     codec::encode_plain(value, max).map_err(|fault| Failure::of_output("bytes", fault))
 }
 
-/// What a command makes of what is stored.
+/// What commands make of what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Becomes {
     /// It is as it was.
     Same,
-    /// It is this, and counts as changed.
+    /// It is this, and counts as changed, though it be what it was.
     State(Blob),
     /// There is none any more.
     Gone,
@@ -139,27 +146,20 @@ impl<P: Plain> PlainKind<P> {
             return Err(Failure::NoSuchCommand { command: command.to_owned() }.into());
         }
         let before = Self::readable(stored)?;
-        let mut now = before.cloned();
+        let mut open = P::open(before);
         let mut life = Life::of(occasion.lifespan);
         let limit = occasion.value_max;
+        let limits = PlainLimits::of(limit);
         let reply = payload.each(limit, |body| {
             if body.len() > limit {
                 return Err(Failure::TooLarge { limit }.into());
             }
-            let (becomes, reply) = P::command(now.as_ref(), body, &mut life, &PlainLimits::of(limit))?;
-            match becomes {
-                Becomes::Same => {}
-                Becomes::State(state) => now = Some(state),
-                Becomes::Gone => now = None,
-            }
-            Ok(reply)
+            Ok(P::command(&mut open, body, &mut life, &limits)?)
         })?;
-        let change = match (before, now) {
-            (None, None) => Change::None,
-            (Some(_), None) => Change::Deleted,
-            // Whether other bytes say the same is for the type to tell: to compare them is to read what is mostly far away.
-            (Some(before), Some(now)) if before.is_same(&now) => Change::None,
-            (_, Some(bytes)) => Change::Image { bytes, state_version: P::VERSION },
+        let change = match P::close(open, &limits)? {
+            Becomes::Gone if before.is_some() => Change::Deleted,
+            Becomes::Same | Becomes::Gone => Change::None,
+            Becomes::State(bytes) => Change::Image { bytes, state_version: P::VERSION },
         };
         let life = (life.is_set && !matches!(change, Change::Deleted)).then_some(life.span);
         Ok((change, reply, life))

@@ -48,44 +48,87 @@ impl Key {
             let reason = format!("the value of a key: {fault}");
             Failure::Undecodable { theirs: Self::VERSION, ours: Self::VERSION, reason }
         })?;
-        Ok(Self { value })
+        Ok(Self { value, is_written: false })
+    }
+}
+
+/// A key while commands are run on it.
+#[derive(Debug)]
+pub(crate) struct Open<'s> {
+    stored: Option<&'s Blob>,
+    now: Now,
+}
+
+/// What there is of it now.
+#[derive(Debug)]
+enum Now {
+    /// What is stored: nobody has asked for it yet.
+    Stored,
+    /// A string that was set whatever there was, as it will be stored.
+    Set(Blob),
+    /// It was read, and may have been changed.
+    Read(Key),
+}
+
+impl Open<'_> {
+    /// The key, read if it was not yet.
+    fn key(&mut self) -> Result<&mut Key, Failure> {
+        let read = match &self.now {
+            Now::Stored => Some(Key::stored(self.stored)?),
+            Now::Set(state) => Some(Key { is_written: true, ..Key::stored(Some(state))? }),
+            Now::Read(_) => None,
+        };
+        if let Some(read) = read {
+            self.now = Now::Read(read);
+        }
+        let Now::Read(key) = &mut self.now else { unreachable!("it was read just now") };
+        Ok(key)
+    }
+
+    fn exists(&self) -> bool {
+        match &self.now {
+            Now::Stored => self.stored.is_some(),
+            Now::Set(_) => true,
+            Now::Read(key) => key.value.is_some(),
+        }
     }
 }
 
 impl Plain for Key {
+    type Open<'s> = Open<'s>;
+
     const KIND: &'static str = "redis";
     const COMMAND: &'static str = "c";
     const QUESTION: &'static str = "q";
 
-    fn command(
-        stored: Option<&Blob>,
-        body: &[u8],
-        life: &mut Life,
-        limits: &PlainLimits,
-    ) -> Result<(Becomes, Blob), Failure> {
+    fn open(stored: Option<&Blob>) -> Open<'_> {
+        Open { stored, now: Now::Stored }
+    }
+
+    fn command(open: &mut Open<'_>, body: &[u8], life: &mut Life, limits: &PlainLimits) -> Result<Blob, Failure> {
         if let Ok(Sets::Set(text, When::Always, span, Old::Set)) = postcard::from_bytes(body)
             && span != Span::Over
         {
-            if stored.is_none() {
+            if !open.exists() {
                 life.never_expire();
             }
             span.set(life);
-            let state = plain_bytes(&Text::Text(text), limits.state)?;
-            return Ok((Becomes::State(state), plain_bytes(&Said::Done, limits.reply)?));
+            open.now = Now::Set(plain_bytes(&Text::Text(text), limits.state)?);
+            return plain_bytes(&Said::Done, limits.reply);
         }
         let change: Change = postcard::from_bytes(body).map_err(unreadable)?;
-        let is_look = matches!(change, Change::Look(_));
-        let mut key = Self::stored(stored)?;
-        let said = key.handle(change, life);
-        let becomes = match &key.value {
-            _ if is_look => Becomes::Same,
-            None => Becomes::Gone,
-            Some(value) => {
-                let state = plain_bytes(value, limits.state)?;
-                if stored == Some(&state) { Becomes::Same } else { Becomes::State(state) }
-            }
-        };
-        Ok((becomes, plain_bytes(&said, limits.reply)?))
+        let said = open.key()?.handle(change, life);
+        plain_bytes(&said, limits.reply)
+    }
+
+    fn close(open: Open<'_>, limits: &PlainLimits) -> Result<Becomes, Failure> {
+        Ok(match open.now {
+            Now::Stored => Becomes::Same,
+            Now::Set(state) => Becomes::State(state),
+            Now::Read(Self { value: None, .. }) => Becomes::Gone,
+            Now::Read(Self { is_written: false, .. }) => Becomes::Same,
+            Now::Read(Self { value: Some(value), .. }) => Becomes::State(plain_bytes(&value, limits.state)?),
+        })
     }
 
     fn question(stored: Option<&Blob>, body: &[u8], left: Lifespan, limits: &PlainLimits) -> Result<Blob, Failure> {
@@ -107,6 +150,16 @@ mod tests {
 
     const LIMITS: PlainLimits = PlainLimits::of(1 << 10);
 
+    /// Runs commands, one after the other, on what is stored: what becomes of it, and what the last of them says.
+    fn run(stored: Option<&Blob>, bodies: &[Blob]) -> Result<(Becomes, Blob), Failure> {
+        let (mut open, mut life) = (Key::open(stored), life());
+        let mut told = Blob::default();
+        for body in bodies {
+            told = Key::command(&mut open, body, &mut life, &LIMITS)?;
+        }
+        Ok((Key::close(open, &LIMITS)?, told))
+    }
+
     fn written(value: &impl Serialize) -> Blob {
         plain_bytes(value, 1 << 12).expect("small")
     }
@@ -121,14 +174,9 @@ mod tests {
         let refused = Failure::TooLarge { limit: LIMITS.reply };
         assert_eq!(ask(&often(6)), Err(refused.clone()));
         let within = written(&Change::Look(Look::Fields(vec![field.clone(); 6])));
-        assert_eq!(Key::command(Some(&hash), &within, &mut life(), &LIMITS), Err(refused));
+        assert_eq!(run(Some(&hash), &[within]), Err(refused));
         let larger = Bytes::from_static(&[b'x'; 900]);
-        let grown = Key::command(
-            Some(&hash),
-            &written(&Change::SetFields(vec![(larger.clone(), larger)], true)),
-            &mut life(),
-            &LIMITS,
-        );
+        let grown = run(Some(&hash), &[written(&Change::SetFields(vec![(larger.clone(), larger)], true))]);
         assert!(matches!(grown, Err(Failure::TooLarge { .. })), "{grown:?}");
     }
 
@@ -146,22 +194,20 @@ mod tests {
         for text in [&b""[..], b"text", &[b'x'; 300]] {
             let stored = written(&Value::Text(Bytes::from_static(text)));
             for before in [None, Some(&hash), Some(&stored)] {
-                let (becomes, said_) =
-                    Key::command(before, &written(&set(text, Span::ForEver)), &mut life(), &LIMITS).expect("readable");
+                let (becomes, said_) = run(before, &[written(&set(text, Span::ForEver))]).expect("readable");
                 assert_eq!(becomes, Becomes::State(stored.clone()));
                 assert_eq!(said(&said_).expect("readable"), Said::Done);
             }
         }
         let unreadable = Blob::from(&[0xff; 9]);
-        assert!(Key::command(Some(&unreadable), &written(&set(b"a", Span::ForEver)), &mut life(), &LIMITS).is_ok());
-        assert!(Key::command(Some(&unreadable), &written(&Change::Add(1)), &mut life(), &LIMITS).is_err());
+        assert!(run(Some(&unreadable), &[written(&set(b"a", Span::ForEver))]).is_ok());
+        assert!(run(Some(&unreadable), &[written(&Change::Add(1))]).is_err());
     }
 
     #[test]
     fn every_other_change_and_question_comes_back_as_it_was_asked() {
         let text = written(&Value::Text(Bytes::from_static(b"7")));
-        let done =
-            |change: &Change| Key::command(Some(&text), &written(change), &mut life(), &LIMITS).expect("readable");
+        let done = |change: &Change| run(Some(&text), &[written(change)]).expect("readable");
         let (becomes, told) = done(&Change::Add(3));
         assert_eq!(becomes, Becomes::State(written(&Value::Text(Bytes::from_static(b"10")))));
         assert_eq!(said(&told).expect("readable"), Said::Number(10));
@@ -171,6 +217,54 @@ mod tests {
         let asked = Key::question(Some(&text), &written(&Look::Length), Lifespan::FOR_EVER, &LIMITS).expect("readable");
         assert_eq!(said(&asked).expect("readable"), Said::Number(1));
         assert!(Key::question(Some(&text), &[0xff], Lifespan::FOR_EVER, &LIMITS).is_err());
+    }
+
+    #[test]
+    fn what_is_written_counts_as_changed_though_it_be_what_it_was_and_what_only_looked_does_not() {
+        let text = written(&Value::Text(Bytes::from_static(b"7")));
+        let field = |value: &'static [u8]| (Bytes::from_static(b"f"), Bytes::from_static(value));
+        let hash = written(&Value::Hash(BTreeMap::from([field(b"v")])));
+        let becomes = |stored: &Blob, change: Change| run(Some(stored), &[written(&change)]).expect("readable").0;
+        for change in [
+            set(b"7", Span::Kept),
+            Change::Set(Bytes::from_static(b"7"), When::Present, Span::Kept, Old::Value),
+            Change::Add(0),
+            Change::Append(Bytes::new()),
+        ] {
+            assert_eq!(becomes(&text, change.clone()), Becomes::State(text.clone()), "{change:?}");
+        }
+        assert_eq!(becomes(&hash, Change::SetFields(vec![field(b"v")], true)), Becomes::State(hash.clone()));
+        for change in [
+            Change::Set(Bytes::from_static(b"8"), When::Absent, Span::Kept, Old::Set),
+            Change::Expire(Span::Millis(9), Only::Always),
+            Change::TextAnd(Span::ForEver),
+            Change::DeleteIf(Bytes::from_static(b"8")),
+            Change::Look(Look::Text),
+        ] {
+            assert_eq!(becomes(&text, change.clone()), Becomes::Same, "{change:?}");
+        }
+        for change in [
+            Change::SetFieldIfAbsent(Bytes::from_static(b"f"), Bytes::new()),
+            Change::DeleteFields(vec![Bytes::from_static(b"g")]),
+        ] {
+            assert_eq!(becomes(&hash, change.clone()), Becomes::Same, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_commands_finds_what_those_before_it_did() {
+        let one = |stored: Option<&Blob>, changes: &[Change]| {
+            let bodies: Vec<Blob> = changes.iter().map(written).collect();
+            let (becomes, told) = run(stored, &bodies).expect("readable");
+            (becomes, said(&told).expect("readable"))
+        };
+        let text = |text: &'static [u8]| written(&Value::Text(Bytes::from_static(text)));
+        let appended = [set(b"a", Span::Kept), Change::Append(Bytes::from_static(b"b")), Change::Look(Look::Text)];
+        assert_eq!(one(None, &appended), (Becomes::State(text(b"ab")), Said::Bytes(Bytes::from_static(b"ab"))));
+        let anew = [Change::Delete, Change::Add(2), set(b"5", Span::Kept), Change::Add(2)];
+        assert_eq!(one(Some(&text(b"1")), &anew), (Becomes::State(text(b"7")), Said::Number(7)));
+        let gone = [set(b"x", Span::Kept), Change::Delete];
+        assert_eq!(one(None, &gone), (Becomes::Gone, Said::Number(1)));
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Key {
                 text.extend_from_slice(before);
                 text.extend_from_slice(&more);
                 let length = text.len();
-                self.value = Some(Value::Text(text.freeze()));
+                self.write(Value::Text(text.freeze()));
                 Said::count(length)
             }
             Change::AddIfAny(_) if self.value.is_none() => Said::Nothing,
@@ -151,7 +151,7 @@ impl Key {
                     None => 0,
                 };
                 let sum = before.checked_add(more).ok_or(Complaint::Overflow)?;
-                self.value = Some(Value::Text(number::spell(sum)));
+                self.write(Value::Text(number::spell(sum)));
                 Said::Number(sum)
             }
             Change::TextAnd(span) => {
@@ -192,7 +192,9 @@ impl Key {
                 let hash = self.hash_mut()?;
                 let before = hash.len();
                 hash.extend(fields);
-                if counts { Said::count(hash.len() - before) } else { Said::Done }
+                let new = hash.len() - before;
+                self.is_written = true;
+                if counts { Said::count(new) } else { Said::Done }
             }
             Change::SetFieldIfAbsent(field, value) => {
                 let hash = self.hash_mut()?;
@@ -200,6 +202,7 @@ impl Key {
                 if is_new {
                     hash.insert(field, value);
                 }
+                self.is_written |= is_new;
                 flag(is_new)
             }
             Change::DeleteFields(fields) => {
@@ -207,7 +210,9 @@ impl Key {
                     return Ok(Said::Number(0));
                 }
                 let hash = self.hash_mut()?;
-                Said::count(fields.iter().filter(|field| hash.remove(*field).is_some()).count())
+                let gone = fields.iter().filter(|field| hash.remove(*field).is_some()).count();
+                self.is_written |= gone > 0;
+                Said::count(gone)
             }
             Change::AddToField(field, more) => {
                 let before = match self.hash()?.and_then(|hash| hash.get(&field)) {
@@ -216,14 +221,20 @@ impl Key {
                 };
                 let sum = before.checked_add(more).ok_or(Complaint::Overflow)?;
                 self.hash_mut()?.insert(field, number::spell(sum));
+                self.is_written = true;
                 Said::Number(sum)
             }
             Change::Look(look) => self.look(&look, life.expires_in()),
         })
     }
 
-    fn become_(&mut self, value: Value, span: Span, life: &mut Life) {
+    fn write(&mut self, value: Value) {
         self.value = Some(value);
+        self.is_written = true;
+    }
+
+    fn become_(&mut self, value: Value, span: Span, life: &mut Life) {
+        self.write(value);
         self.live_for(span, life);
     }
 

@@ -29,6 +29,8 @@ impl Value {
 #[derive(Debug, Default)]
 pub(crate) struct Key {
     pub(super) value: Option<Value>,
+    /// Whether a command has written it, be it what it was: as Redis counts a change.
+    pub(super) is_written: bool,
 }
 
 impl Key {
