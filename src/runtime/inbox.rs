@@ -157,6 +157,21 @@ impl Inbox {
         }
     }
 
+    /// Puts the calls of a batch that were not run back to the front.
+    pub(super) fn put_back(&self, batch: &mut Batch) {
+        let Batch { quick, users, .. } = std::mem::take(batch);
+        let mut queue = self.queue();
+        if queue.closed {
+            drop(queue);
+            drop((quick, users));
+            return;
+        }
+        let waits = &mut queue.waits;
+        for (front, back) in [(quick, &mut waits.quick), (users, &mut waits.users)] {
+            front.into_iter().rev().for_each(|call| back.push_front(call));
+        }
+    }
+
     /// Whether something waits that may be run at this pace.
     pub(super) fn has_work(&self, pace: Pace) -> bool {
         let waits = &self.queue().waits;
@@ -216,6 +231,24 @@ mod tests {
         assert_eq!((batch.len(), inbox.has_work(Pace::Users)), (1 + BATCH, true), "one is left");
         inbox.take(Pace::Users, &mut batch);
         assert_eq!((batch.len(), inbox.has_work(Pace::Users)), (2 + BATCH, false));
+    }
+
+    #[test]
+    fn what_of_a_batch_was_not_run_is_the_next_to_be() {
+        let inbox = Inbox::new(10);
+        let calls: Vec<_> = (0..4).map(|_| call().0).collect();
+        let requests: Vec<_> = calls.iter().map(|call| Arc::clone(&call.request)).collect();
+        calls.into_iter().for_each(|call| assert!(inbox.put(call, Pace::Quick).is_ok()));
+        let mut batch = Batch::default();
+        inbox.take(Pace::Quick, &mut batch);
+        let (_, run) = batch.next().expect("the first");
+        assert!(inbox.put(call().0, Pace::Quick).is_ok());
+        inbox.put_back(&mut batch);
+        assert_eq!(batch.len(), 0);
+        inbox.take(Pace::Quick, &mut batch);
+        let next: Vec<_> = std::iter::from_fn(|| batch.next()).map(|(_, call)| call.request).collect();
+        let all = std::iter::once(&run.request).chain(&next).zip(&requests);
+        assert!(next.len() == 4 && all.into_iter().all(|(found, sent)| Arc::ptr_eq(found, sent)));
     }
 
     #[test]

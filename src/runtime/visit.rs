@@ -15,19 +15,23 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering, fence},
     },
+    time::Duration,
 };
 
 use ractor::ActorId;
 
 use super::{
+    clock,
     inbox::{Inbox, Pace},
     shared::Shared,
     to_write::ToWrite,
     worker::{WorkerInput, WorkerState},
 };
 
-/// So many rounds somebody who passes by runs, at most. What is left then is for the worker's actor.
+/// So many rounds are run in one go, at most. What is left then is for the worker's actor.
 const ROUNDS: usize = 4;
+/// Somebody who passes by begins no further round after this long: they have work of their own.
+const PASSING: Duration = Duration::from_millis(2);
 
 /// Where one worker's work is done.
 pub(crate) struct Seat {
@@ -74,8 +78,9 @@ pub(super) fn visit(shared: &Arc<Shared>, number: usize, pace: Pace, to_write: &
     if pace == Pace::Users {
         seat.signalled.store(false, Ordering::SeqCst);
     }
+    let began = clock::now();
     for _ in 0..ROUNDS {
-        if !seat.inbox.has_work(pace) {
+        if !seat.inbox.has_work(pace) || (pace == Pace::Quick && clock::now().since(began) >= PASSING) {
             break;
         }
         {

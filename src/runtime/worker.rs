@@ -53,6 +53,8 @@ const EARLY_MAX: usize = 256;
 const SWEPT: usize = 2_048;
 /// What calls produced leaves after this long, though more of their batch wait.
 const PROMPT: Duration = Duration::from_millis(1);
+/// A round begins no more calls after this long: what waits besides, an acknowledgement or the passing of time, is seen to first.
+const ROUND: Duration = Duration::from_millis(5);
 /// Why a worker does not go on.
 const IN_DOUBT: &str = "a panic inside the host left its arcs in doubt";
 const FAILED: &str = "a round of its work panicked, or its arcs are in doubt";
@@ -293,7 +295,7 @@ impl Actor for Worker {
 
 impl WorkerState {
     /// Takes what has arrived and a batch of calls. What they produced leaves when the batch is through, or sooner if their code is
-    /// slow.
+    /// slow; then some of them may be left for the next round.
     ///
     /// # Errors
     /// The host is in doubt.
@@ -306,6 +308,7 @@ impl WorkerState {
         assert!(!batch.inputs.iter().any(|input| matches!(input, WorkerInput::Crash)), "told to crash");
         let host = Arc::clone(&self.host);
         let kinds = shared.registry.look();
+        let round_began = clock::now();
         for input in batch.inputs.drain(..) {
             let from = self.effects.len();
             self.take(input, &mut *host.lock().map_err(|_| IN_DOUBT)?);
@@ -353,6 +356,10 @@ impl WorkerState {
             }
             self.follow();
             if batch.len() == 0 {
+                break;
+            }
+            if clock::now().since(round_began) >= ROUND {
+                shared.seats[number].inbox.put_back(&mut batch);
                 break;
             }
         }
