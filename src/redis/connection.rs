@@ -248,7 +248,7 @@ impl<D: Door> Connection<D> {
 
     fn may_read(&mut self) -> bool {
         let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept && self.kept > 0;
-        let waits = self.held.is_some() || self.alone.is_some() || self.line.len() >= self.shared.settings.pipeline;
+        let waits = self.held.is_some() || !self.has_room();
         if self.closes
             || self.has_ended
             || is_full

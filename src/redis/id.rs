@@ -18,7 +18,7 @@ const LOCK: &[u8] = b"_LOCK";
 /// The id of a key in a database.
 ///
 /// # Errors
-/// The key is longer than an id may be, less the database.
+/// The key is longer than an id may be, less the database, and less two braces if it is a lock.
 pub(super) fn id_of(database: u8, key: &[u8]) -> Result<SessionId, Wrong> {
     let prefix = prefix(database);
     let mut id = SmallVec::<[u8; 128]>::new();
@@ -35,7 +35,8 @@ pub(super) fn id_of(database: u8, key: &[u8]) -> Result<SessionId, Wrong> {
             id.extend_from_slice(key);
         }
     }
-    let max = SESSION_ID_MAX - prefix.len() - 2;
+    // What the id has beside the key: the database, and of a lock the braces.
+    let max = SESSION_ID_MAX - (id.len() - key.len());
     let key = SessionKey::new(Key::KIND, &id).ok_or_else(|| format!("ERR a key has at most {max} bytes here"))?;
     Ok(SessionId::of(&key))
 }
@@ -127,7 +128,11 @@ mod tests {
 
     #[test]
     fn a_key_that_is_too_long_is_refused() {
-        assert!(id_of(0, &[b'k'; 510]).is_ok());
-        assert!(id_of(0, &[b'k'; 511]).is_err());
+        let key = |len: usize, end: &str| [&b"k".repeat(len - end.len())[..], end.as_bytes()].concat();
+        for (database, end, max) in [(0, "", 510), (15, "", 509), (0, "_LOCK", 508), (15, "_LOCK", 507)] {
+            assert!(id_of(database, &key(max, end)).is_ok(), "{max} bytes in {database}");
+            let wrong = id_of(database, &key(max + 1, end)).expect_err("too long");
+            assert_eq!(wrong, format!("ERR a key has at most {max} bytes here"), "in {database}");
+        }
     }
 }

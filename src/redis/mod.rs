@@ -8,7 +8,7 @@
 //!                                                      └─────► Alone: what concerns many keys ──────┘
 //! ```
 //!
-//! An error reply means that nothing was done. Where nobody can tell, the connection is closed.
+//! An error reply means that nothing was done, of several keys that not all was. Where nobody can tell, the connection is closed.
 
 mod alone;
 mod arcs;

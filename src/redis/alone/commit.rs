@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures_util::future;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use smallvec::{SmallVec, smallvec};
 
 use super::Stop;
@@ -17,10 +17,14 @@ use crate::{
         id::{arc_of, id_of},
         keys::{Change, Look, Old, Said, Span, When},
         line::{Join, join_all},
+        refusal::{self, Unknown},
         units::change_of,
     },
     session::SessionId,
 };
+
+/// Arcs that are set at once.
+const AT_ONCE: usize = 64;
 
 const CROSSED: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
@@ -104,8 +108,8 @@ const fn set(value: Bytes) -> Change {
     Change::Set(value, When::Always, Span::ForEver, Old::Set)
 }
 
-/// Sets each key: those of one arc in one commit, the arcs beside each other. If one of them fails, the client is told that only if
-/// nothing else was done.
+/// Sets each key: those of one arc in one commit, so many arcs beside each other. Once one fails, no other is begun. The client is told
+/// why, and whether others were set; only where nobody can tell of one, nobody can tell.
 pub(super) async fn set_all<D: Door>(
     door: &D,
     database: u8,
@@ -119,15 +123,24 @@ pub(super) async fn set_all<D: Door>(
         by_arc.entry(arc_of(&id, door.arcs())).or_default().insert(id, vec![set(value)]);
     }
     written.extend(by_arc.keys());
-    let commits = by_arc.into_values().map(|parts| {
+    let mut waiting = by_arc.into_values().map(|parts| {
         let parts = parts.into_iter().map(|(id, changes)| Part { id, changes, expected: None });
         door.together(parts.collect())
     });
-    let came = future::join_all(commits).await;
-    let done = came.iter().filter(|came| came.is_ok()).count();
-    match came.into_iter().find_map(Result::err) {
-        None => Ok(Reply::OK),
-        Some(error) if done == 0 => Err(error.into()),
-        Some(_) => Err(Stop::Unknown),
+    let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(AT_ONCE).collect();
+    let (mut is_any_set, mut failed) = (false, Vec::new());
+    while let Some(came) = under_way.next().await {
+        match came {
+            Ok(_) => is_any_set = true,
+            Err(error) => failed.push(error),
+        }
+        // Each of those that follow could wait as long as this one did, and their client waits for them all.
+        if failed.is_empty() {
+            under_way.extend(waiting.next());
+        }
     }
+    let word = if is_any_set { refusal::of_some } else { refusal::of };
+    let words: Result<Vec<Reply>, Unknown> = failed.iter().map(word).collect();
+    let words = words.map_err(|Unknown| Stop::Unknown)?;
+    words.into_iter().next().map_or(Ok(Reply::OK), |refused| Err(Stop::Said(refused)))
 }

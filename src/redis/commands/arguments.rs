@@ -114,16 +114,26 @@ impl Unit {
             Self::Seconds | Self::UnixSeconds => number.checked_mul(1_000)?,
             Self::Millis | Self::UnixMillis => number,
         };
+        let now = wall_clock::unix_millis();
         let left = match self {
-            Self::Seconds | Self::Millis => i128::from(millis),
-            Self::UnixSeconds | Self::UnixMillis => i128::from(millis) - i128::from(wall_clock::unix_millis()),
+            Self::Seconds | Self::Millis => {
+                // Redis keeps ends as dates: one that is none of 64 bits it refuses.
+                millis.checked_add(now)?;
+                i128::from(millis)
+            }
+            Self::UnixSeconds | Self::UnixMillis => i128::from(millis) - i128::from(now),
         };
         Some(Span::of_millis(left))
     }
 }
 
-/// A whole number of 64 bits.
+/// A whole number of 64 bits in its only spelling: no sign but `-`, no zero before another digit, no blanks.
 pub(crate) fn number(bytes: &[u8]) -> Result<i64, Wrong> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    // `-0` is none of them, and neither is a sign behind a sign.
+    if !matches!(digits, [b'1'..=b'9', ..]) && bytes != b"0" {
+        return Err(NO_NUMBER);
+    }
     std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(NO_NUMBER)
 }
 
@@ -142,4 +152,49 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 /// The command got more or fewer strings than it takes.
 pub(super) fn wrong_number(command: &str) -> Wrong {
     format!("ERR wrong number of arguments for '{command}' command").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        for right in [0, 5, -5, 10, i64::MAX, i64::MIN] {
+            assert_eq!(number(right.to_string().as_bytes()), Ok(right));
+        }
+        let wrong: [&[u8]; 15] = [
+            b"",
+            b"-",
+            b"+5",
+            b"-+5",
+            b"--5",
+            b"05",
+            b"-05",
+            b"00",
+            b"-0",
+            b" 5",
+            b"5 ",
+            b"5x",
+            b"1.5",
+            b"9223372036854775808",
+            "1\u{0661}".as_bytes(),
+        ];
+        for wrong in wrong {
+            assert_eq!(number(wrong), Err(NO_NUMBER), "{}", wrong.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_time_whose_end_is_no_date_of_64_bits_is_refused() {
+        for beyond in [Unit::Seconds, Unit::Millis, Unit::UnixSeconds] {
+            assert_eq!(beyond.span(i64::MAX), None, "{beyond:?}");
+        }
+        assert_eq!(Unit::Seconds.span(i64::MAX / 1_000), None);
+        assert!(matches!(Unit::UnixMillis.span(i64::MAX), Some(Span::Millis(_))), "a date that there is");
+        assert_eq!(Unit::Millis.span(5), Some(Span::Millis(5)));
+        assert_eq!(Unit::Millis.span(i64::MIN), Some(Span::Over));
+        let mut arguments = Arguments::new("set", vec![Bytes::from_static(b"9223372036854775807")].into_iter());
+        assert_eq!(arguments.span(Unit::Millis), Err("ERR invalid expire time in 'set' command".into()));
+    }
 }

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Client, Settings, listening, nodes, one, settings, with_password};
+use super::{Client, Settings, listening, local::Local, nodes, one, settings, with_password};
+use crate::redis::{
+    alone::Alone,
+    door::Door as _,
+    frames::Reply,
+    id::{arc_of, id_of},
+    refusal::Unknown,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_request_is_told_so_and_closes_the_connection() {
@@ -66,7 +73,7 @@ async fn a_value_that_is_too_large_is_refused_and_the_connection_goes_on() {
     assert!(client.hear().await.starts_with("-ERR string exceeds maximum allowed size"));
     assert_eq!(client.hear().await, "2");
     let key = "k".repeat(600);
-    assert_eq!(client.ask(&format!("GET {key}")).await, "-ERR a key has at most 508 bytes here");
+    assert_eq!(client.ask(&format!("GET {key}")).await, "-ERR a key has at most 510 bytes here");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,6 +226,51 @@ async fn who_asks_for_much_and_reads_nothing_makes_a_node_keep_little_more_than_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_one_who_asks_without_end_and_reads_nothing_little_is_read() {
+    let settings = Settings { unread: 1 << 20, ..settings() };
+    let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
+    let mut greedy = Client::connect(server.address()).await;
+    let value = "x".repeat(200_000);
+    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
+    assert_eq!(greedy.hear().await, "OK");
+    let asks = "GET k\r\n".repeat(64 << 20 >> 3);
+    let sent = timeout(Duration::from_secs(2), greedy.send(asks)).await;
+    assert!(sent.is_err(), "all of it was taken");
+    let kept = server.kept();
+    assert!((1 << 20..16 << 20).contains(&kept), "{kept} bytes");
+    // Others are not held up by it.
+    let mut other = Client::connect(server.address()).await;
+    other.send(format!("*3\r\n$3\r\nSET\r\n$1\r\no\r\n${}\r\n{value}\r\n", value.len())).await;
+    assert_eq!(timeout(Duration::from_secs(3), other.hear()).await.expect("soon"), "OK");
+}
+
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_changes_of_one_large_hash_hold_up_nobody_else() {
+    let (_node, server, mut client) = one().await;
+    let fields: String = (0..6_000).map(|n| format!("$5\r\nf{n:04}\r\n$8\r\nsomevalu\r\n")).collect();
+    client.send(format!("*12002\r\n$4\r\nHSET\r\n$4\r\nhash\r\n{fields}")).await;
+    assert_eq!(client.hear().await, "6000");
+    let changes: String = (0..4_000).map(|n| format!("HSET hash g{n} v\r\n")).collect();
+    client.send(changes).await;
+    let mut other = Client::connect(server.address()).await;
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        let began = std::time::Instant::now();
+        assert_eq!(other.ask("SET other 1").await, "OK");
+        longest = longest.max(began.elapsed());
+    }
+    assert!(longest < Duration::from_millis(300), "{longest:?}");
+    let all = async {
+        for _ in 0..4_000 {
+            assert_eq!(client.hear().await, "1");
+        }
+    };
+    timeout(Duration::from_secs(5), all).await.expect("it reads the hash once for many of them");
+    assert_eq!(other.ask("HLEN hash").await, "10000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_named_often_to_be_deleted_is_deleted_once_and_soon() {
     let (_node, _server, mut client) = one().await;
     assert_eq!(client.ask("SET a 1").await, "OK");
@@ -258,4 +310,27 @@ async fn before_the_node_serves_and_when_it_has_stopped_clients_are_told_what_th
     assert_eq!(client.ask("SET k w").await, "-READONLY this node has stopped: connect to another");
     server.stop().await;
     assert_eq!(client.hear().await, "closed");
+}
+
+/// Sets one key in each of so many arcs, where every so manieth call fails: the first that does was not done, of the second nobody can
+/// tell.
+async fn set_in_arcs(arcs: usize, fails: usize) -> Result<Reply, Unknown> {
+    let door = Local::new(1 << 10, fails);
+    let mut of_arcs = std::collections::BTreeMap::new();
+    for n in 0..100 {
+        let key = format!("k{n}");
+        of_arcs.entry(arc_of(&id_of(0, key.as_bytes()).expect("short"), door.arcs())).or_insert(key);
+    }
+    let pairs: Vec<_> = of_arcs.into_values().take(arcs).map(|key| (key.into(), "v".into())).collect();
+    assert_eq!(pairs.len(), arcs);
+    Alone::SetAll(0, pairs).run(door).await.reply
+}
+
+#[tokio::test]
+async fn what_of_several_keys_was_not_set_is_said_and_only_what_nobody_can_tell_is_not() {
+    let why = "TRYAGAIN the key's node is being replaced, or too few nodes are heard; nothing was done";
+    assert_eq!(set_in_arcs(4, 0).await, Ok(Reply::OK));
+    assert_eq!(set_in_arcs(1, 1).await, Ok(Reply::error(why)));
+    assert_eq!(set_in_arcs(2, 2).await, Ok(Reply::error(format!("{why} to it. Others of these keys were set"))));
+    assert_eq!(set_in_arcs(4, 2).await, Err(Unknown));
 }
