@@ -4,12 +4,15 @@
 //! next. With Redis, once as they are (`plain`: acknowledged when the primary alone has them) and once with `WAIT 1` behind each
 //! group, which is what ringheir's `OK` says by itself. All run on this machine, callers included, so a rate is that of all of
 //! them on its cores. Where one connection waits for one set, two processes that do nothing but pass it on stand beside them.
+//!
+//! A machine that others use is faster now and slower then. So the servers are measured in turn at each point, in several rounds, and
+//! what is told is the median: of each figure, and of what the rates of one turn are in parts of each other.
 
 pub(super) mod bare;
 mod load;
 mod servers;
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
@@ -37,8 +40,11 @@ pub(crate) struct Redis {
     #[arg(long, default_value_t = 100_000)]
     keys: u32,
     /// Seconds of each measurement.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// How often each is measured; the median is told.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Where Redis 7 is; without it ringheir alone is measured.
     #[arg(long, value_name = "PROGRAM")]
     redis_server: Option<std::path::PathBuf>,
@@ -61,7 +67,14 @@ struct Row {
     server_cpu_us: f64,
     server_cpu_s: f64,
     refused: u64,
+    /// Its rate in that of Redis with `WAIT 1` in the same turn.
+    of_wait: Option<f64>,
 }
+
+/// One that is measured: its name, who it is, and whether a `WAIT 1` stands behind each group.
+type Server<'p> = (&'static str, &'p dyn Pair, bool);
+
+const WAITS: &str = "redis + wait";
 
 impl Redis {
     pub(crate) fn run(self) -> ExitCode {
@@ -78,61 +91,61 @@ impl Redis {
         if points.iter().any(|point| point.connections == 0 || point.pipeline == 0)
             || self.seconds == 0
             || self.keys == 0
+            || self.rounds == 0
         {
             return Err("nothing to measure".to_owned());
         }
-        let mut rows = Vec::new();
-        // One pair at a time, so that nobody else is on the cores.
-        {
-            let ring = RingPair::start().await?;
-            self.of("ringheir", &ring, &points, false, &mut rows).await?;
+        let ring = RingPair::start().await?;
+        let redis = match &self.redis_server {
+            Some(program) => Some(RedisPair::start(program).await?),
+            None => None,
+        };
+        let bare = BarePair::start().await?;
+        let mut rounds = Vec::new();
+        for _ in 0..self.rounds {
+            for point in &points {
+                let mut servers: Vec<Server<'_>> = vec![("ringheir", &ring, false)];
+                if let Some(redis) = &redis {
+                    servers.extend([(WAITS, redis as &dyn Pair, true), ("redis plain", redis, false)]);
+                }
+                if (point.connections, point.pipeline) == (1, 1) {
+                    servers.push(("bare", &bare, false));
+                }
+                let mut turn = Vec::new();
+                for server in servers {
+                    turn.push(self.once(server, *point).await?);
+                }
+                let waits = turn.iter().find(|row| row.server == WAITS).map(|row| row.per_s);
+                turn.iter_mut().for_each(|row| row.of_wait = waits.map(|waits| row.per_s / waits));
+                rounds.extend(turn);
+            }
         }
-        if let Some(program) = &self.redis_server {
-            let redis = RedisPair::start(program).await?;
-            self.of("redis + wait", &redis, &points, true, &mut rows).await?;
-            self.of("redis plain", &redis, &points, false, &mut rows).await?;
-        }
-        let alone: Vec<Point> =
-            points.into_iter().filter(|point| (point.connections, point.pipeline) == (1, 1)).collect();
-        if !alone.is_empty() {
-            self.of("bare", &BarePair::start().await?, &alone, false, &mut rows).await?;
-        }
-        Ok(rows)
+        Ok(medians(&rounds))
     }
 
-    async fn of(
-        &self,
-        server: &'static str,
-        pair: &impl Pair,
-        points: &[Point],
-        waits: bool,
-        rows: &mut Vec<Row>,
-    ) -> Result<(), String> {
-        for point in points {
-            let load = Load { point: *point, keys: self.keys, waits };
-            // What is new is warm afterwards.
-            load.run(&pair.addresses(), Duration::from_millis(500)).await?;
-            let before = pair.cpu();
-            let within = Duration::from_secs(self.seconds);
-            let told = load.run(&pair.addresses(), within).await?;
-            let cpu = pair.cpu().saturating_sub(before);
-            let row = Row {
-                server,
-                point: *point,
-                per_s: told.sets as f64 / told.took.as_secs_f64(),
-                p50_us: told.waits.value_at_quantile(0.5),
-                p99_us: told.waits.value_at_quantile(0.99),
-                server_cpu_us: cpu.as_micros() as f64 / told.sets.max(1) as f64,
-                server_cpu_s: cpu.as_secs_f64(),
-                refused: told.refused,
-            };
-            progress(format_args!(
-                "{server:<13} {:>4} connections x {:>2}, {:>5} B: {:>8.0} sets/s",
-                point.connections, point.pipeline, point.bytes, row.per_s
-            ));
-            rows.push(row);
-        }
-        Ok(())
+    async fn once(&self, (server, pair, waits): Server<'_>, point: Point) -> Result<Row, String> {
+        let load = Load { point, keys: self.keys, waits };
+        // What is new is warm afterwards.
+        load.run(&pair.addresses(), Duration::from_millis(500)).await?;
+        let before = pair.cpu();
+        let told = load.run(&pair.addresses(), Duration::from_secs(self.seconds)).await?;
+        let cpu = pair.cpu().saturating_sub(before);
+        let row = Row {
+            server,
+            point,
+            per_s: told.sets as f64 / told.took.as_secs_f64(),
+            p50_us: told.waits.value_at_quantile(0.5),
+            p99_us: told.waits.value_at_quantile(0.99),
+            server_cpu_us: cpu.as_micros() as f64 / told.sets.max(1) as f64,
+            server_cpu_s: cpu.as_secs_f64(),
+            refused: told.refused,
+            of_wait: None,
+        };
+        progress(format_args!(
+            "{server:<13} {:>4} connections x {:>2}, {:>5} B: {:>8.0} sets/s",
+            point.connections, point.pipeline, point.bytes, row.per_s
+        ));
+        Ok(row)
     }
 
     fn tell(&self, rows: &[Row]) {
@@ -140,15 +153,16 @@ impl Redis {
             "redis: SET over the Redis protocol, two servers each, {} keys; a wait is that of one group",
             self.keys
         );
-        println!("  bytes connections group  server          sets/s   p50 us   p99 us  server us a set  server cpu s");
-        let mut sorted: Vec<&Row> = rows.iter().collect();
-        sorted.sort_by_key(|row| (row.point.bytes, row.point.pipeline, row.point.connections));
-        for Row { server, point, per_s, p50_us, p99_us, server_cpu_us, server_cpu_s, refused } in sorted {
+        println!(
+            "  bytes connections group  server          sets/s   p50 us   p99 us  server us a set  server cpu s  of WAIT"
+        );
+        for Row { server, point, per_s, p50_us, p99_us, server_cpu_us, server_cpu_s, refused, of_wait } in rows {
             let Point { connections, pipeline, bytes } = point;
             let refused = if *refused > 0 { format!("  {refused} refused") } else { String::new() };
+            let of_wait = of_wait.map_or_else(String::new, |part| format!("{part:.2}"));
             println!(
                 "  {bytes:>5} {connections:>11} {pipeline:>5}  {server:<13} {per_s:>8.0} {p50_us:>8} {p99_us:>8} \
-                 {server_cpu_us:>16.1} {server_cpu_s:>13.2}{refused}"
+                 {server_cpu_us:>16.1} {server_cpu_s:>13.2} {of_wait:>8}{refused}"
             );
         }
         if self.json {
@@ -158,4 +172,36 @@ impl Redis {
             );
         }
     }
+}
+
+/// Of each server at each point one row, of medians, in the order of points.
+fn medians(rounds: &[Row]) -> Vec<Row> {
+    let mut all: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
+    for row in rounds {
+        let Point { connections, pipeline, bytes } = row.point;
+        // Of one turn the servers stay in their order.
+        let order = rounds.iter().position(|first| first.server == row.server);
+        all.entry((bytes, pipeline, connections, order)).or_default().push(row);
+    }
+    let row = |rows: Vec<&Row>| {
+        let of = |what: fn(&Row) -> f64| median(rows.iter().map(|row| what(row)).collect());
+        Row {
+            server: rows[0].server,
+            point: rows[0].point,
+            per_s: of(|row| row.per_s),
+            p50_us: of(|row| row.p50_us as f64) as u64,
+            p99_us: of(|row| row.p99_us as f64) as u64,
+            server_cpu_us: of(|row| row.server_cpu_us),
+            server_cpu_s: of(|row| row.server_cpu_s),
+            refused: rows.iter().map(|row| row.refused).sum(),
+            of_wait: rows[0].of_wait.map(|_| of(|row| row.of_wait.unwrap_or_default())),
+        }
+    };
+    all.into_values().map(row).collect()
+}
+
+/// The one in the middle; of an even number the upper of the two.
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }
