@@ -122,7 +122,8 @@ impl Replica {
         }
     }
 
-    /// The sessions it works on: a primary's as of the newest commit, a backup's up to what is folded. None while they are still being received.
+    /// The sessions it works on: a primary's as of the newest commit, a backup's up to what is folded. None while they are still being
+    /// received.
     #[must_use]
     pub(super) fn store(&self) -> Option<&Store> {
         match self {

@@ -4,7 +4,11 @@ use std::{borrow::Cow, vec};
 
 use bytes::Bytes;
 
-use super::super::{frames::Reply, keys::Span, wall_clock};
+use super::super::{
+    frames::Reply,
+    keys::{self, Span},
+    wall_clock,
+};
 
 /// What was asked cannot be: nothing was done, and asking again the same way is of no use.
 pub(crate) type Wrong = Cow<'static, str>;
@@ -127,14 +131,9 @@ impl Unit {
     }
 }
 
-/// A whole number of 64 bits in its only spelling: no sign but `-`, no zero before another digit, no blanks.
+/// A whole number of 64 bits, as it is read where it lies in a key.
 pub(crate) fn number(bytes: &[u8]) -> Result<i64, Wrong> {
-    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-    // `-0` is none of them, and neither is a sign behind a sign.
-    if !matches!(digits, [b'1'..=b'9', ..]) && bytes != b"0" {
-        return Err(NO_NUMBER);
-    }
-    std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(NO_NUMBER)
+    keys::number::read(bytes).ok_or(NO_NUMBER)
 }
 
 /// A word in lower case.

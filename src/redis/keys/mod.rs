@@ -9,7 +9,7 @@
 mod bytes;
 mod change;
 mod look;
-mod number;
+pub(super) mod number;
 mod said;
 mod span;
 mod value;
