@@ -38,7 +38,8 @@ impl Host {
         }
     }
 
-    /// Looks at the sessions that backups here change when they hear what these messages say of how far their arcs are committed.
+    /// Looks at the sessions that backups here change when they hear what these messages say of how far their arcs are committed: that
+    /// of the oldest commit kept apart, or where there is none, that of the message.
     pub(super) fn look_ahead_of(&self, messages: &[ArcMessage]) {
         for group in messages.chunks(GROUP) {
             if group.len() < 2 {
@@ -48,12 +49,13 @@ impl Host {
             for message in group {
                 if let Some(Replica::Backup(backup)) = self.replica(message.arc) {
                     black_box(backup.tail().front().map(Arc::as_ptr));
-                    backups.push((backup, message.committed));
+                    backups.push((backup, message));
                 }
             }
-            let folded = backups.iter().filter_map(|(backup, committed)| {
-                let commit = backup.tail().front().filter(|commit| commit.id.number <= *committed)?;
-                Some((backup.store(), &commit.changes.first()?.key))
+            let folded = backups.iter().filter_map(|(backup, message)| {
+                let commit = backup.tail().front().or_else(|| message.content.commit())?;
+                let change = commit.changes.first().filter(|_| commit.id.number <= message.committed)?;
+                Some((backup.store(), &change.key))
             });
             read(&folded.collect());
         }

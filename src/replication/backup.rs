@@ -1,6 +1,6 @@
 //! The backup of one arc: sessions as bytes up to what is folded, and an uncommitted tail kept apart.
 //!
-//! It never folds a commit above the committed number, and a commit is known by (since, number): meeting another commit under
+//! It folds no commit that is not committed once it is here, and a commit is known by (since, number): meeting another commit under
 //! a number it holds, it discards its own from there on (A2 of the interleavings). So whatever a deposed primary sent and did
 //! not get acknowledged can still be taken back, and whatever was acknowledged is here.
 //!
@@ -108,6 +108,34 @@ impl Backup {
         Ok(())
     }
 
+    /// Takes the next commit, and how far the history is committed once it is stored. Where that is all there is here, the commit is
+    /// folded at once, and was never kept apart.
+    ///
+    /// # Errors
+    /// A commit before it is missing: nothing was stored.
+    pub fn handle_next(
+        &mut self,
+        commit: Arc<Commit>,
+        committed: CommitNumber,
+        limits: &ReplyLimits,
+        rules: Rules,
+        now: Moment,
+    ) -> Result<(), Gap> {
+        let number = commit.id.number;
+        if self.tail.is_empty() && number == self.folded.next() && number <= committed && rules == Rules::default() {
+            self.fold(commit, limits, rules, now);
+        } else {
+            self.handle_commit(commit, rules)?;
+        }
+        self.handle_committed(committed, limits, rules, now);
+        Ok(())
+    }
+
+    fn fold(&mut self, commit: Arc<Commit>, limits: &ReplyLimits, rules: Rules, now: Moment) {
+        self.folded = commit.id.number;
+        self.store.take(Arc::unwrap_or_clone(commit), limits, rules, now);
+    }
+
     /// Takes a promoted primary's start: everything above `base` becomes equal to its tail.
     ///
     /// # Errors
@@ -141,8 +169,7 @@ impl Backup {
         while self.tail.front().is_some_and(|c| c.id.number <= committed)
             && let Some(commit) = self.tail.pop_front()
         {
-            self.store.apply(&commit, limits, rules, now);
-            self.folded = commit.id.number;
+            self.fold(commit, limits, rules, now);
         }
         // Switched off, what is over by this copy's own count is gone here: what the checkers have to notice.
         if !rules.hold(Rule::PrimaryExpires) {
@@ -200,5 +227,22 @@ mod tests {
         }
         backup.handle_start(SINCE, base, commits(&[3, 4]), Rules::default()).expect("it goes on");
         assert_eq!(backup.last(), CommitNumber(4));
+    }
+
+    #[test]
+    fn a_commit_is_folded_at_once_where_it_is_said_to_be_committed_by_that_and_nothing_before_it_is_missing() {
+        let mut backup = Backup::default();
+        let mut next = |number: u64, committed: u64| {
+            let commit = commits(&[number]).remove(0);
+            let (limits, rules) = (ReplyLimits::default(), Rules::default());
+            let stored = backup.handle_next(commit, CommitNumber(committed), &limits, rules, Moment::START);
+            (stored, backup.folded().0, backup.tail().len())
+        };
+        assert_eq!(next(1, 1), (Ok(()), 1, 0));
+        assert_eq!(next(2, 1), (Ok(()), 1, 1), "others have to have it");
+        assert_eq!(next(4, 4), (Err(Gap), 1, 1), "what it says is not believed");
+        assert_eq!(next(3, 2), (Ok(()), 2, 1));
+        assert_eq!(next(4, 4), (Ok(()), 4, 0), "with those before it");
+        assert_eq!(next(2, 4), (Ok(()), 4, 0), "it was there");
     }
 }

@@ -20,7 +20,8 @@ pub struct ArcMessage {
     pub arc: ArcId,
     /// The view that installed the primary which says it. Only an older one is refused.
     pub since: ViewNumber,
-    /// How far the arc's history is committed, as the primary knows it.
+    /// How far the arc's history is committed once this is stored, as the primary knows it: where a commit needs nobody beside the
+    /// receiver, the commit is part of that.
     pub committed: CommitNumber,
     /// What it says.
     pub content: ArcContent,
@@ -68,6 +69,15 @@ fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Commit>, D::
 }
 
 impl ArcContent {
+    /// The next commit, if it is one.
+    #[must_use]
+    pub fn commit(&self) -> Option<&Arc<Commit>> {
+        match self {
+            Self::Commit(commit) | Self::Answering(_, commit) => Some(commit),
+            _ => None,
+        }
+    }
+
     /// Bytes of user content, for windows and limits.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -85,7 +85,7 @@ pub struct Primary {
     store: Store,
     last: CommitNumber,
     committed: CommitNumber,
-    /// How far the backups were told that the history is committed.
+    /// How far the backups were told that the history is committed, or is once they have it.
     told: CommitNumber,
     /// Whether no commit went out since `tick` looked.
     is_quiet: bool,
@@ -293,7 +293,11 @@ impl Primary {
     }
 
     fn send(&self, to: NodeId, content: ArcContent, out: &mut Vec<Effect>) {
-        let message = ArcMessage { arc: self.arc, since: self.since, committed: self.committed, content };
+        self.send_as_of(self.committed, to, content, out);
+    }
+
+    fn send_as_of(&self, committed: CommitNumber, to: NodeId, content: ArcContent, out: &mut Vec<Effect>) {
+        let message = ArcMessage { arc: self.arc, since: self.since, committed, content };
         out.push(Effect::ToBackup { to, message });
     }
 }
@@ -321,6 +325,10 @@ impl Primary {
         let copied = Commit::for_backups(&commit);
         let may_tell = durability == Durability::Sync && !copied.changes.is_empty();
         let asker = asker.filter(|asker| may_tell && self.is_alone_to_have(asker.node, around.settings.rules));
+        // Where one backup is all that it needs, it is committed once that has it: so that one need not keep it apart until it hears.
+        let is_alone = self.in_sync.first().is_some_and(|backup| self.is_alone_to_have(*backup, around.settings.rules));
+        self.told = if is_alone { self.last } else { self.committed };
+        self.is_quiet = false;
         for at in 0..self.in_sync.len() {
             let backup = self.in_sync[at];
             self.owing.get_or_insert_with(backup, || around.now);
@@ -328,10 +336,9 @@ impl Primary {
                 Some(Asker { call, .. }) => ArcContent::Answering(call, Arc::clone(&copied)),
                 None => ArcContent::Commit(Arc::clone(&copied)),
             };
-            self.send(backup, content, out);
+            self.send_as_of(self.told, backup, content, out);
         }
         self.send_live(&copied, around, out);
-        (self.told, self.is_quiet) = (self.committed, false);
         match durability {
             // What the backups never get they cannot vouch for.
             Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => {

@@ -104,8 +104,8 @@ impl ReplyTable {
     }
 
     /// Remembers the reply of a commit.
-    pub fn remember(&mut self, entry: &ReplyEntry, number: CommitNumber, limits: &ReplyLimits, now: Moment) {
-        let request = &entry.request;
+    pub fn remember(&mut self, entry: ReplyEntry, number: CommitNumber, limits: &ReplyLimits, now: Moment) {
+        let ReplyEntry { request, reply } = entry;
         let place = match self.place(request.client) {
             Ok(place) => place,
             Err(_) => {
@@ -123,7 +123,7 @@ impl ReplyTable {
         client.floor = client.floor.max(request.first_unanswered);
         let answered = client.replies.iter().take_while(|r| r.sequence < client.floor).count();
         client.replies.drain(..answered);
-        let remembered = Remembered { sequence: request.sequence, number, reply: entry.reply.clone() };
+        let remembered = Remembered { sequence: request.sequence, number, reply };
         match client.replies.iter().position(|r| r.sequence >= request.sequence) {
             Some(at) if client.replies[at].sequence == request.sequence => client.replies[at] = remembered,
             Some(at) => client.replies.insert(at, remembered),
@@ -173,7 +173,7 @@ mod tests {
 
     fn remember(table: &mut ReplyTable, request: RequestId, number: u64, now: Moment) {
         let entry = ReplyEntry { request, reply: Blob::from(&number.to_string()) };
-        table.remember(&entry, CommitNumber(number), &LIMITS, now);
+        table.remember(entry, CommitNumber(number), &LIMITS, now);
     }
 
     #[test]

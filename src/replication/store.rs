@@ -135,9 +135,16 @@ impl Store {
         self.live = 0;
     }
 
-    /// Applies a commit.
+    /// Applies a commit that others keep.
     pub fn apply(&mut self, commit: &Commit, limits: &ReplyLimits, rules: Rules, now: Moment) {
         for change in &commit.changes {
+            self.change(change.clone(), commit.id.number, limits, rules, now);
+        }
+    }
+
+    /// Applies a commit that nobody keeps.
+    pub fn take(&mut self, commit: Commit, limits: &ReplyLimits, rules: Rules, now: Moment) {
+        for change in commit.changes {
             self.change(change, commit.id.number, limits, rules, now);
         }
     }
@@ -145,31 +152,32 @@ impl Store {
     /// Applies what a commit changes in one session.
     pub fn change(
         &mut self,
-        change: &SessionChange,
+        change: SessionChange,
         number: CommitNumber,
         limits: &ReplyLimits,
         rules: Rules,
         now: Moment,
     ) {
-        let record = self.records.get_or_default(&change.key);
+        let SessionChange { key, body, reply, life: said, copied } = change;
+        let record = self.records.get_or_default(&key);
         let existed = record.exists();
-        record.alone = !change.copied;
-        match &change.body {
+        record.alone = !copied;
+        match body {
             Body::Unchanged => {}
             Body::Image { bytes, state_version } => {
-                record.image = Some(bytes.clone());
+                record.image = Some(bytes);
                 record.events.clear();
-                record.state_version = *state_version;
+                record.state_version = state_version;
                 record.version = number;
             }
             Body::Events { events, image, state_version } => {
                 if let Some(image) = image {
-                    record.image = Some(image.clone());
+                    record.image = Some(image);
                     record.events.clear();
                 } else {
-                    record.events.extend_from_slice(events);
+                    record.events.extend(events);
                 }
-                record.state_version = *state_version;
+                record.state_version = state_version;
                 record.version = number;
             }
             Body::Deleted => {
@@ -178,24 +186,24 @@ impl Store {
                 record.version = number;
             }
         }
-        if let Some(entry) = &change.reply
+        if let Some(entry) = reply
             && rules.hold(Rule::RepliesReplicated)
         {
             record.replies.get_or_insert_default().remember(entry, number, limits, now);
         }
         let exists = record.exists();
-        let span = if exists { change.life } else { Some(Lifespan::FOR_EVER) };
+        let span = if exists { said } else { Some(Lifespan::FOR_EVER) };
         match (span, &mut record.life) {
             (Some(span), life) => {
-                disarm(&mut self.timers, &change.key, life.as_deref());
+                disarm(&mut self.timers, &key, life.as_deref());
                 *life = Lifetime::new(span, number, now).map(Box::new);
             }
             (None, Some(life)) => life.told(number, now),
             (None, None) => {}
         }
-        arm(&mut self.timers, &change.key, record.life.as_deref_mut());
+        arm(&mut self.timers, &key, record.life.as_deref_mut());
         if !exists {
-            self.tombstones.push_back(change.key.clone());
+            self.tombstones.push_back(key);
         }
         self.live = self.live + usize::from(exists) - usize::from(existed);
     }

@@ -99,23 +99,25 @@ fn survives(world: &World) -> bool {
 fn prefix(world: &World) -> bool {
     let backups = || {
         world.living().filter_map(|(_, node)| match node.host.replica(ARC) {
-            Some(Replica::Backup(backup)) => Some(backup),
+            Some(Replica::Backup(backup)) => Some((node.me, backup)),
             _ => None,
         })
     };
-    let of_its_primary = backups().all(|backup| {
+    let of_its_primary = backups().all(|(me, backup)| {
         let committed = writes_in(backup.store());
         world.living().filter_map(|(_, node)| node.primary()).filter(|p| backup.follows(p.since())).all(|primary| {
-            // What its fellows heard of the old primary's last word, one that was just promoted may still have to commit.
-            let settled = if primary.is_serving() { primary.committed() } else { primary.last() };
+            // What its fellows heard of the old primary's last word, one that was just promoted may still have to commit. And what
+            // a backup alone has to have is committed by being there, before its primary hears of that.
+            let is_alone = primary.in_sync() == [me];
+            let settled = if primary.is_serving() && !is_alone { primary.committed() } else { primary.last() };
             backup.folded() <= settled && begins(&committed, &writes_in(primary.store()))
         })
     });
     // What one backup takes for committed another may not know yet, but it never takes another write for it.
     of_its_primary
-        && backups().enumerate().all(|(at, one)| {
+        && backups().enumerate().all(|(at, (_, one))| {
             let one = writes_in(one.store());
-            backups().take(at).all(|other| {
+            backups().take(at).all(|(_, other)| {
                 let other = writes_in(other.store());
                 begins(&one, &other) || begins(&other, &one)
             })

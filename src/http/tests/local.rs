@@ -150,7 +150,7 @@ impl Local {
         held.image = image;
         if let Some(request) = request {
             let entry = ReplyEntry { request, reply: reply.clone() };
-            held.replies.remember(&entry, CommitNumber(inside.commits), &limits, Moment::START);
+            held.replies.remember(entry, CommitNumber(inside.commits), &limits, Moment::START);
         }
         // Nobody listens in most tests.
         let _ = self.events.send(Noted { commit: inside.commits });

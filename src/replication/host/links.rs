@@ -224,19 +224,21 @@ impl Host {
             _ => None,
         };
         let stored = match self.replicas.get_mut(arc) {
-            Some(Replica::Backup(backup)) => {
-                let stored = match content {
-                    ArcContent::Commit(commit) | ArcContent::Answering(_, commit) => {
-                        backup.handle_commit(commit, rules)
-                    }
-                    ArcContent::Start { base, tail } => backup.handle_start(since, base, tail, rules),
-                    ArcContent::Committed | ArcContent::Chunk(_) => Ok(()),
-                };
-                if stored.is_ok() {
-                    backup.handle_committed(committed, &limits, rules, now);
+            Some(Replica::Backup(backup)) => match content {
+                ArcContent::Commit(commit) | ArcContent::Answering(_, commit) => {
+                    backup.handle_next(commit, committed, &limits, rules, now)
                 }
-                stored
-            }
+                content => {
+                    let stored = match content {
+                        ArcContent::Start { base, tail } => backup.handle_start(since, base, tail, rules),
+                        _ => Ok(()),
+                    };
+                    if stored.is_ok() {
+                        backup.handle_committed(committed, &limits, rules, now);
+                    }
+                    stored
+                }
+            },
             Some(Replica::Learner(learner)) => {
                 let stored = match content {
                     ArcContent::Commit(commit) | ArcContent::Answering(_, commit) => {

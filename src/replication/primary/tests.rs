@@ -168,3 +168,39 @@ fn the_only_backup_is_asked_to_tell_its_caller_and_a_reply_leaves_from_here_wher
     primary.append(change(4), (Token(4), asker(c, 10)), Durability::Sync, &around, &mut out);
     assert!(commits_to(c, &out).iter().all(|content| matches!(content, ArcContent::Commit(_))), "it is not in sync");
 }
+
+#[test]
+fn a_commit_says_that_it_is_committed_once_stored_only_to_a_backup_beside_which_nobody_has_to_have_it() {
+    let [a, b, c] = ["a", "b", "c"].map(|name| node(name, 1));
+    let settings = ReplicationSettings::default();
+    let view = founded(&["a", "b", "c"], 1, 1);
+    let goal = Target { primary: Some(a), backups: vec![b] };
+    let surroundings = Surroundings::new(a, Arc::new(view.clone()));
+    let around = Around { settings: &settings, surroundings: &surroundings, now: Moment::START };
+    let says = |primary: &mut Primary, around: &Around<'_>| {
+        let change = SessionChange {
+            key: SessionKey::new("k", b"s").expect("short"),
+            body: Body::Deleted,
+            reply: None,
+            life: None,
+            copied: true,
+        };
+        let mut out = Vec::new();
+        let number = primary.append(smallvec![change], (Token(1), None), Durability::Sync, around, &mut out);
+        let said = out.iter().filter_map(|effect| match effect {
+            Effect::ToBackup { to, message } => Some((*to, message.committed == number)),
+            _ => None,
+        });
+        said.collect::<Vec<_>>()
+    };
+    let mut primary = serving(b, &view, goal.clone(), &around, &mut Vec::new());
+    assert_eq!(says(&mut primary, &around), [(b, true)]);
+    let mut next = view;
+    next.number = next.number.next();
+    let entry = Arc::make_mut(&mut next.arcs[0]);
+    (entry.in_sync, entry.changed) = (vec![b, c], next.number);
+    let surroundings = Surroundings::new(a, Arc::new(next));
+    let around = Around { surroundings: &surroundings, ..around };
+    primary.reconfigure(&surroundings.view.arcs[0], goal, false, &around, &mut Vec::new());
+    assert_eq!(says(&mut primary, &around), [(b, false), (c, false)]);
+}
