@@ -8,7 +8,7 @@ use super::{
     tasks::After,
     view_keeper::KeeperInput,
     watchers,
-    worker::{Waiting, WorkerState},
+    worker::{ReplyTo, Waiting, WorkerState},
 };
 use crate::{
     event::EventKind,
@@ -83,6 +83,8 @@ impl WorkerState {
         if is_told {
             reply_to.told();
         } else {
+            // Whoever has something to take looks after this, be it that they were woken before.
+            self.to_write.wakes(matches!(reply_to, ReplyTo::Gathered(_)));
             self.outgoing.give(reply_to, outcome);
         }
         if let Some(after) = after {

@@ -25,7 +25,7 @@ pub(super) struct ToWrite {
     pub(super) nodes: Nodes,
     /// Something is owed.
     owes: bool,
-    /// Callers were woken that will see to what is owed.
+    /// Callers have something to take, who will see to what is owed then.
     wakes: bool,
 }
 
@@ -40,7 +40,7 @@ impl ToWrite {
         (self.owes, self.wakes) = (true, false);
     }
 
-    /// Callers were woken, if so, since the last of these.
+    /// Callers were given something, if so, since the last of these. They look after that, were they woken by it or by what came before.
     pub(super) const fn wakes(&mut self, any: bool) {
         self.wakes |= any;
     }
