@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::{Buf as _, BytesMut};
+use foldhash::quality::RandomState;
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use smallvec::SmallVec;
 use tokio::{
@@ -74,7 +75,7 @@ pub(super) struct Connection<D: Door> {
     /// What is done one thing after the other.
     in_turn: FuturesUnordered<Under<Done>>,
     /// Keys of what is under way.
-    busy: HashMap<SessionId, Busy>,
+    busy: HashMap<SessionId, Busy, RandomState>,
     /// How many things they were asked that may tell much.
     asked: usize,
     /// Requests are begun in rounds: what of one round comes to one key is one unit.
@@ -134,7 +135,7 @@ impl<D: Door> Connection<D> {
             begun: VecDeque::new(),
             first: 0,
             in_turn: FuturesUnordered::new(),
-            busy: HashMap::new(),
+            busy: HashMap::default(),
             asked: 0,
             round: 0,
             came: Vec::new(),

@@ -4,9 +4,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
-use smallvec::{SmallVec, smallvec};
-
 use super::{
     commands::Tell,
     frames::{Protocol, Reply},
@@ -14,6 +11,7 @@ use super::{
     refusal::Unknown,
     told,
 };
+use bytes::BytesMut;
 
 /// What one part of a request came to: what the key says, or why it was not done, or that nobody can tell.
 pub(super) type Came = Result<Result<Said, Reply>, Unknown>;
@@ -31,22 +29,44 @@ pub(super) enum Join {
     Done,
 }
 
+/// A request's place. There are as many as a client asks for at once: what most of them need lies in them, the rest beside them.
 #[derive(Debug)]
 enum Slot {
     /// The reply, in the protocol that was spoken when it was asked for.
     Ready(Protocol, Reply),
-    /// So many parts are still to come.
-    Waits {
-        protocol: Protocol,
-        join: Join,
-        parts: SmallVec<[Option<Result<Said, Reply>>; 1]>,
-        missing: usize,
-        bytes: usize,
-    },
+    /// What its one key says is still to come, and how that is told.
+    One(Protocol, Tell),
+    /// Parts are still to come.
+    Parts(Box<Parts>),
     /// Nobody can tell: here the connection ends.
     Unknown,
     /// Here it ends, having said so.
     Last(Protocol, Reply),
+}
+
+/// The parts of one request.
+#[derive(Debug)]
+struct Parts {
+    protocol: Protocol,
+    join: Join,
+    came: Vec<Option<Result<Said, Reply>>>,
+    missing: usize,
+    bytes: usize,
+}
+
+impl Parts {
+    /// Takes what one of them came to; the reply, if that was the last, or if it is too much already.
+    fn take(&mut self, part: usize, came: Result<Said, Reply>) -> Option<Reply> {
+        self.bytes += came.as_ref().map_or(0, Said::size);
+        self.came[part] = Some(came);
+        self.missing -= 1;
+        if self.missing == 0 {
+            return Some(join_all(&self.join, std::mem::take(&mut self.came).into_iter().flatten()));
+        }
+        // Only questions to many keys tell so much, and those that are still to come change nothing.
+        let words = || format!("ERR the reply has more than {LIST_MAX} bytes: ask for fewer keys at once");
+        (self.bytes > LIST_MAX).then(|| Reply::error(words()))
+    }
 }
 
 /// What may leave has left.
@@ -98,7 +118,10 @@ impl Line {
     /// A request of so many parts, and its number.
     pub(super) fn wait(&mut self, protocol: Protocol, join: Join, parts: usize) -> u64 {
         let number = self.first + self.slots.len() as u64;
-        self.slots.push_back(Slot::Waits { protocol, join, parts: smallvec![None; parts], missing: parts, bytes: 0 });
+        self.slots.push_back(match join {
+            Join::One(tell) => Slot::One(protocol, tell),
+            join => Slot::Parts(Box::new(Parts { protocol, join, came: vec![None; parts], missing: parts, bytes: 0 })),
+        });
         number
     }
 
@@ -108,26 +131,31 @@ impl Line {
         else {
             return;
         };
-        let Slot::Waits { protocol, join, parts, missing, bytes } = slot else { return };
-        let Ok(came) = came else {
-            self.bytes -= *bytes;
-            *slot = Slot::Unknown;
-            return;
+        let (protocol, reply) = match (&mut *slot, came) {
+            (Slot::One(..), Err(Unknown)) => {
+                *slot = Slot::Unknown;
+                return;
+            }
+            (Slot::Parts(parts), Err(Unknown)) => {
+                self.bytes -= parts.bytes;
+                *slot = Slot::Unknown;
+                return;
+            }
+            (Slot::One(protocol, tell), Ok(came)) => {
+                (*protocol, came.map_or_else(|refused| refused, |said| told::told(said, tell)))
+            }
+            (Slot::Parts(parts), Ok(came)) => {
+                let before = parts.bytes;
+                let reply = parts.take(part, came);
+                self.bytes += parts.bytes - before;
+                let Some(reply) = reply else { return };
+                self.bytes -= parts.bytes;
+                (parts.protocol, reply)
+            }
+            _ => return,
         };
-        let size = came.as_ref().map_or(0, Said::size);
-        (*bytes, self.bytes) = (*bytes + size, self.bytes + size);
-        parts[part] = Some(came);
-        *missing -= 1;
-        let reply = if *missing == 0 {
-            join_all(join, std::mem::take(parts).into_iter().flatten())
-        } else if *bytes > LIST_MAX {
-            // Only questions to many keys tell so much, and those that are still to come change nothing.
-            Reply::error(format!("ERR the reply has more than {LIST_MAX} bytes: ask for fewer keys at once"))
-        } else {
-            return;
-        };
-        self.bytes = self.bytes - *bytes + weight(&reply);
-        *slot = Slot::Ready(*protocol, reply);
+        self.bytes += weight(&reply);
+        *slot = Slot::Ready(protocol, reply);
     }
 
     /// A request that was seen to as a whole has come.
@@ -138,7 +166,7 @@ impl Line {
 
     /// Whether something may leave.
     pub(super) fn is_ready(&self) -> bool {
-        self.slots.front().is_some_and(|slot| !matches!(slot, Slot::Waits { .. }))
+        self.slots.front().is_some_and(|slot| !matches!(slot, Slot::One(..) | Slot::Parts(_)))
     }
 
     /// Writes what may leave, until about `max` bytes wait to be taken: what stays here shares its bytes with whoever keeps them.
@@ -151,7 +179,7 @@ impl Line {
                     self.bytes -= weight(&reply);
                     reply.write(protocol, to);
                 }
-                Some(waits @ Slot::Waits { .. }) => {
+                Some(waits @ (Slot::One(..) | Slot::Parts(_))) => {
                     self.slots.push_front(waits);
                     return Settled::Open;
                 }

@@ -40,8 +40,16 @@ pub(super) struct Done {
 #[derive(Debug)]
 pub(super) struct Begun {
     id: SessionId,
-    /// What is to be told of it, and where it may have to be done one by one, what that is.
-    does: SmallVec<[(Option<Do>, Place); 1]>,
+    does: Asks,
+}
+
+/// What a call under way is to be told of, kept small: there are many.
+#[derive(Debug)]
+enum Asks {
+    /// One thing.
+    One(Place),
+    /// Several, which may have to be done one by one.
+    Several(Vec<(Do, Place)>),
 }
 
 /// How a unit is done.
@@ -86,7 +94,7 @@ impl Unit {
                     (Ask::Change(change), creates)
                 }
             };
-            let begun = Begun { id: self.id.clone(), does: smallvec![(None, place)] };
+            let begun = Begun { id: self.id.clone(), does: Asks::One(place) };
             return Way::Call(Asked { id: self.id, ask, creates }, begun);
         }
         if !self.changes() {
@@ -94,8 +102,7 @@ impl Unit {
         }
         let changes = self.does.iter().map(|(does, _)| change_of(does.clone())).collect();
         let asked = Asked { id: self.id.clone(), ask: Ask::Changes(changes), creates: false };
-        let does = self.does.into_iter().map(|(does, place)| (Some(does), place)).collect();
-        Way::Call(asked, Begun { id: self.id, does })
+        Way::Call(asked, Begun { id: self.id, does: Asks::Several(self.does.into_vec()) })
     }
 
     /// Does them where they can come to an end, and refuses them all where they cannot.
@@ -126,20 +133,25 @@ impl Unit {
 impl Begun {
     /// What its call came to. What is too much for one commit is to be done one by one: nothing of it was done yet.
     pub(super) fn came(self, came: door::Came) -> Result<Done, Unit> {
-        let Self { id, does } = self;
+        let Self { id, mut does } = self;
+        if let (Asks::Several(does), Err(error)) = (&mut does, &came)
+            && matches!(error.kind(), ErrorKind::TooLarge { .. })
+        {
+            return Err(Unit { id, does: std::mem::take(does).into() });
+        }
+        let places: SmallVec<[Place; 1]> = match does {
+            Asks::One(place) => smallvec![place],
+            Asks::Several(does) => does.into_iter().map(|(_, place)| place).collect(),
+        };
         let told = match came {
             // Of another build, or broken: what it did nobody can tell.
-            Ok(said) if said.len() != does.len() => {
-                does.into_iter().map(|(_, place)| (place, Err(refusal::Unknown))).collect()
+            Ok(said) if said.len() != places.len() => {
+                places.into_iter().map(|place| (place, Err(refusal::Unknown))).collect()
             }
-            Ok(said) => does.into_iter().zip(said).map(|((_, place), said)| (place, Ok(Ok(said)))).collect(),
-            Err(error) if matches!(error.kind(), ErrorKind::TooLarge { .. }) && does.len() > 1 => {
-                let does = does.into_iter().filter_map(|(does, place)| Some((does?, place)));
-                return Err(Unit { id, does: does.collect() });
-            }
+            Ok(said) => places.into_iter().zip(said).map(|(place, said)| (place, Ok(Ok(said)))).collect(),
             Err(error) => {
                 let word = refusal::of(&error).map(Err);
-                does.into_iter().map(|(_, place)| (place, word.clone())).collect()
+                places.into_iter().map(|place| (place, word.clone())).collect()
             }
         };
         Ok(Done { id, told })

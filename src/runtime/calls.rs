@@ -18,6 +18,7 @@ use std::{
     },
 };
 
+use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
@@ -59,7 +60,7 @@ impl WayBack {
 struct Table {
     attempts: HashMap<u64, Attempt, ByDrawn>,
     /// Sequences of this node's own requests that have no answer yet, by session.
-    unanswered: HashMap<SessionKey, Unanswered>,
+    unanswered: HashMap<SessionKey, Unanswered, RandomState>,
 }
 
 /// What is under way to one session: sequences from the first without an answer on. Mostly there is one, which needs no
@@ -293,24 +294,25 @@ impl Calls {
         drop(left);
     }
 
-    /// Nodes answer attempts. Says whether somebody who makes several together was woken.
+    /// Nodes answer attempts. Says whether somebody who makes several together has something to take.
     pub(crate) fn handle_replies(&self, replies: impl ExactSizeIterator<Item = (NodeId, ForwardedReply)>) -> bool {
         if replies.len() == 0 {
             return false;
         }
-        let mut wake = Vec::new();
+        let (mut wake, mut gathered) = (Vec::new(), false);
         {
             let mut table = self.table();
             for (from, ForwardedReply { call, outcome }) in replies {
                 if table.attempts.get(&call).is_some_and(|a| a.to == from)
                     && let Some(attempt) = table.attempts.remove(&call)
                 {
+                    gathered |= matches!(attempt.answer, WayBack::Gathered(_));
                     attempt.answer.give(Came::Outcome(outcome), &mut wake);
                 }
             }
         }
         wake.iter().for_each(|answers| answers.wake());
-        !wake.is_empty()
+        gathered
     }
 
     /// The link to a node was lost, and with it what it was asked.
@@ -341,7 +343,7 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::membership::test_views::node;
+    use crate::{membership::test_views::node, runtime::message::CallOutcome};
 
     fn numbered(begun: Begun<'_>) -> RequestId {
         let Begun::Numbered(id) = begun else { panic!("there is room") };
@@ -398,6 +400,19 @@ mod tests {
         assert_eq!((entered, enter(2).1, enter(2).1), (2, 1, 0));
         calls.leave(first);
         assert_eq!(enter(5).1, 1);
+    }
+
+    #[test]
+    fn whoever_is_given_more_before_they_have_looked_has_something_to_take_and_is_woken_once() {
+        let calls = Calls::new(node("a", 1), 8, 1);
+        let answers = Arc::default();
+        let attempts = [(ArcId(0), 1), (ArcId(0), 2)];
+        let (first, _) = calls.enter_all(node("b", 1), attempts.into_iter(), &answers);
+        let reply = |call| [(node("b", 1), ForwardedReply { call, outcome: CallOutcome::Starting })].into_iter();
+        assert!(calls.handle_replies(reply(first)) && calls.handle_replies(reply(first + 1)));
+        assert!(!calls.handle_replies(reply(first)), "it was answered");
+        let (_, _own) = calls.enter(node("b", 1), ArcId(0)).expect("there is room");
+        assert!(!calls.handle_replies(reply(first + 2)), "who makes one call sees to nothing that is owed");
     }
 
     #[test]
