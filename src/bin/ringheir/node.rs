@@ -77,6 +77,10 @@ pub(crate) struct NodeArgs {
     /// On SIGTERM, hand over what is here for at most this many seconds, then stop.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600))]
     drain_within: u64,
+    /// Threads that do the node's work; as many as the machine has cores, unless told. Where several nodes share a machine, each is
+    /// better off with its share.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    threads: Option<u16>,
     /// Stop when standard input is closed: for whoever starts nodes and must not leave any behind.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -112,7 +116,11 @@ pub(crate) fn run(args: &NodeArgs) -> ExitCode {
     // Colours are for people: in a file or a pipe they stand in the way of whoever searches it.
     // A log that cannot be written is dropped: to complain about that on stderr, which is gone, would be a panic.
     log.with_ansi(stderr().is_terminal()).log_internal_errors(false).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(usize::from(threads));
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {
             tell(format_args!("no runtime: {why}"));

@@ -186,6 +186,16 @@ impl Processes {
         Ok(processes)
     }
 
+    /// Has each of them do its work with its share of the machine's threads. Left alone each takes all, as one on a machine of its own
+    /// does, and they are in each other's way.
+    pub(crate) fn share_threads(&mut self) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = (cores / self.nodes.len().max(1)).max(1);
+        for node in &mut self.nodes {
+            node.arguments.extend(["--threads".to_owned(), share.to_string()]);
+        }
+    }
+
     /// What a node is started with besides its file and its name, instead of the folder of life locks that all share.
     #[cfg(feature = "sim")]
     pub(crate) fn start_with(&mut self, name: &str, arguments: Vec<String>) {

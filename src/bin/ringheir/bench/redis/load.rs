@@ -17,6 +17,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::group::Group;
 use crate::{bench::tally::Tally, clock::Clock};
 
 /// No group takes so long.
@@ -71,6 +72,7 @@ impl Load {
                 let mut connection = Connection {
                     load: self,
                     stream,
+                    group: Group::new(self),
                     random: 0x9e37_79b9 ^ n as u64,
                     written: (n as u64) << 40,
                     read: Vec::new(),
@@ -97,6 +99,7 @@ impl Load {
 struct Connection {
     load: Load,
     stream: TcpStream,
+    group: Group,
     random: u64,
     /// Values it has written.
     written: u64,
@@ -106,27 +109,17 @@ struct Connection {
 impl Connection {
     /// Writes a group and reads its replies; how many sets of it were refused.
     async fn group(&mut self) -> Result<u64, String> {
-        let Point { pipeline, bytes, .. } = self.load.point;
-        let mut group = Vec::with_capacity(pipeline * (bytes + 64) + 32);
-        for _ in 0..pipeline {
+        let Point { pipeline, .. } = self.load.point;
+        for at in 0..pipeline {
             // xorshift: keys need not be well drawn, only many.
             self.random ^= self.random << 13;
             self.random ^= self.random >> 7;
             self.random ^= self.random << 17;
-            let key = format!("key:{:012}", self.random % u64::from(self.load.keys));
-            group.extend_from_slice(format!("*3\r\n$3\r\nSET\r\n$16\r\n{key}\r\n${bytes}\r\n").as_bytes());
             // No value is like the one before it: who keeps it has to.
             self.written += 1;
-            let value = format!("{:016x}", self.written);
-            let end = group.len() + bytes;
-            group.extend_from_slice(&value.as_bytes()[..bytes.min(value.len())]);
-            group.resize(end, b'x');
-            group.extend_from_slice(b"\r\n");
+            self.group.set(at, self.random % u64::from(self.load.keys), self.written);
         }
-        if self.load.waits {
-            group.extend_from_slice(b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n");
-        }
-        self.stream.write_all(&group).await.map_err(|why| why.to_string())?;
+        self.stream.write_all(self.group.bytes()).await.map_err(|why| why.to_string())?;
         let wanted = pipeline + usize::from(self.load.waits);
         let (mut replies, mut bad) = (0, 0);
         self.read.clear();

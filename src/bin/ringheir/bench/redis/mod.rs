@@ -9,6 +9,7 @@
 //! what is told is the median: of each figure, and of what the rates of one turn are in parts of each other.
 
 pub(super) mod bare;
+mod group;
 mod load;
 mod servers;
 

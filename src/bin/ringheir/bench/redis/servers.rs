@@ -53,6 +53,7 @@ impl RingPair {
         };
         let draw = Uuid::new_v4().as_u128();
         let mut processes = Processes::lay_out("bench", &names, draw, false, file).map_err(|why| why.to_string())?;
+        processes.share_threads();
         let mut starting = Vec::new();
         for name in &names {
             starting.push(processes.start(name).map_err(|why| why.to_string())?);
