@@ -124,7 +124,7 @@ fn every_scenario_of_the_project_holds_in_the_simulator() {
 }
 
 /// Every scenario that is about ends, or about commits of several sessions, and what it must not let pass.
-const MUST_CATCH: [(&str, &[&str]); 10] = [
+const MUST_CATCH: [(&str, &[&str]); 11] = [
     ("an-end-taken-back", &["without-ends-replaced", "without-ends-copied"]),
     ("ends-by-clocks-that-drift", &["without-primary-expires", "without-ends-copied"]),
     ("ends-due-behind-a-partition", &["without-primary-expires", "without-ends-copied"]),
@@ -135,6 +135,7 @@ const MUST_CATCH: [(&str, &[&str]); 10] = [
     ("ends-in-a-catch-up-that-is-interrupted", &["without-primary-expires", "without-ends-copied"]),
     ("ends-past-when-an-old-copy-returns", &["without-primary-expires", "without-ends-copied"]),
     ("several-in-one-commit", &["without-commit-whole", "without-catch-up-parts"]),
+    ("several-in-one-commit-two-backups", &["without-commit-whole"]),
 ];
 
 #[test]

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::BytesMut;
+
 use super::{
     commands::Tell,
     frames::{Protocol, Reply},
@@ -11,7 +13,6 @@ use super::{
     refusal::Unknown,
     told,
 };
-use bytes::BytesMut;
 
 /// What one part of a request came to: what the key says, or why it was not done, or that nobody can tell.
 pub(super) type Came = Result<Result<Said, Reply>, Unknown>;

@@ -18,7 +18,6 @@ use std::{
     },
 };
 
-use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
@@ -60,7 +59,7 @@ impl WayBack {
 struct Table {
     attempts: HashMap<u64, Attempt, ByDrawn>,
     /// Sequences of this node's own requests that have no answer yet, by session.
-    unanswered: HashMap<SessionKey, Unanswered, RandomState>,
+    unanswered: HashMap<SessionKey, Unanswered>,
 }
 
 /// What is under way to one session: sequences from the first without an answer on. Mostly there is one, which needs no

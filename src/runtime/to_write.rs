@@ -1,8 +1,9 @@
 //! `ToWrite`: for which nodes a worker's rounds have queued something.
 //!
 //! Commits, replies and calls are waited for, and are written as soon as the round is over. An acknowledgement alone can wait for the
-//! callers that the same round has woken: what they say to their clients comes first, and what they ask for next goes along with it.
-//! It is *owed* before they are woken, so that they find it.
+//! callers that the same round has given something: what they say to their clients comes first, and what they ask for next goes along with it.
+//! It is *owed* before they are given that, so that they find it. Where they have gone, whoever next writes to that node writes it, at the
+//! latest the worker's next tick.
 
 use smallvec::SmallVec;
 

@@ -1,6 +1,6 @@
 //! The rules of replication switched off one by one: the model of one arc has to see what each of them prevents.
 //!
-//! Not among them: `LeaseFromAll` and `ToldAlone`, which take more than three nodes to show; `PrimaryExpires` and `RepliesReplicated`,
+//! Not among them: `LeaseFromAll`, which takes more than three nodes to show; `PrimaryExpires` and `RepliesReplicated`,
 //! for here no session ends by itself and no command is repeated. The simulator shows all of them.
 
 use ringheir::replication::Rule;
@@ -44,6 +44,11 @@ fn counting_on_a_newcomer_only_from_the_wish_on_loses_commands() {
 fn knowing_commits_by_their_number_alone_makes_copies_differ() {
     let proved = ArcModel { writes: 2, times: 0, crashes: 1, proposals: [0, 1, 0], ..both() };
     is_broken("without CommitIdentity", without(Rule::CommitIdentity, proved), PREFIX);
+}
+
+#[test]
+fn taking_for_committed_what_another_backup_may_lack_is_seen_at_once() {
+    is_broken("without ToldAlone", without(Rule::ToldAlone, both()), PREFIX);
 }
 
 #[test]

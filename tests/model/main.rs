@@ -56,7 +56,7 @@
 //! | alone, all propose (ignored) | `a` alone, `b` catches up | 2, 1 in two sessions | a, b, c: 1 | a | 3 | 1 | 0 | 1,058 thousand | 44 |
 //! | two backups, time passes (ignored) | `a`, backups `b`, `c` | 1, 2 | b, c: 1 | a | 2 | 1 | 0 | 741 thousand | 24 |
 //!
-//! Eleven rules of replication are switched off one by one (`arc_planted`): the model sees each of them missed, breadth first,
+//! Twelve rules of replication are switched off one by one (`arc_planted`): the model sees each of them missed, breadth first,
 //! after this many states: `BackupFirst` 2,112, `PromotedWaits` 2,802, `ReadLease` 2,209, `CommittedReads` 3,246, `Quiesce` 5,341,
 //! `Fencing` 4,720, `DropByView` 3,011, `CatchUpWhole` 10,662, `Union` 19,919, `CommitIdentity` 17,701, `Enlist` 22,783.
 //!
