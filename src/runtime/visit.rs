@@ -97,8 +97,12 @@ pub(super) fn visit(shared: &Arc<Shared>, number: usize, pace: Pace, to_write: &
                     // Whatever its state is, it is not used again. Its arcs the supervisor judges by their own lock.
                     let failed = slot.take();
                     drop(slot);
+                    // It is told by its own name: right after a restart the node knows the worker before it still.
+                    let actor = failed.as_ref().map(|state| state.myself.clone());
                     drop(failed);
-                    shared.tell_worker_number(number, WorkerInput::Fail);
+                    if let Some(actor) = actor {
+                        let _ = actor.cast(WorkerInput::Fail);
+                    }
                     return;
                 }
             }
