@@ -95,14 +95,12 @@ pub(super) fn visit(shared: &Arc<Shared>, number: usize, pace: Pace, to_write: &
                 Ok(Ok(())) => to_write.append(&mut state.to_write),
                 _ => {
                     // Whatever its state is, it is not used again. Its arcs the supervisor judges by their own lock.
+                    let actor = state.myself.clone();
                     let failed = slot.take();
                     drop(slot);
-                    // It is told by its own name: right after a restart the node knows the worker before it still.
-                    let actor = failed.as_ref().map(|state| state.myself.clone());
                     drop(failed);
-                    if let Some(actor) = actor {
-                        let _ = actor.cast(WorkerInput::Fail);
-                    }
+                    // By its own name: right after a restart the node knows the worker before it still.
+                    let _ = actor.cast(WorkerInput::Fail);
                     return;
                 }
             }

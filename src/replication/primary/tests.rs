@@ -124,19 +124,26 @@ fn commits_to(backup: NodeId, out: &[Effect]) -> Vec<&ArcContent> {
     sent.filter(|content| matches!(content, ArcContent::Commit(_) | ArcContent::Answering(..))).collect()
 }
 
+/// The first of three nodes, whose backup is the second.
+fn three() -> ([NodeId; 3], View, Target, Surroundings) {
+    let nodes @ [a, b, _] = ["a", "b", "c"].map(|name| node(name, 1));
+    let view = founded(&["a", "b", "c"], 1, 1);
+    let surroundings = Surroundings::new(a, Arc::new(view.clone()));
+    (nodes, view, Target { primary: Some(a), backups: vec![b] }, surroundings)
+}
+
+/// A commit of one session.
+fn change(n: u8) -> Changes {
+    let key = SessionKey::new("k", &[n]).expect("short");
+    let body = Body::Image { bytes: Blob::from(&[n]), state_version: 1 };
+    smallvec![SessionChange { key, body, reply: None, life: None, copied: true }]
+}
+
 #[test]
 fn the_only_backup_is_asked_to_tell_its_caller_and_a_reply_leaves_from_here_where_it_did_not() {
-    let [a, b, c] = ["a", "b", "c"].map(|name| node(name, 1));
+    let ([a, b, c], view, goal, surroundings) = three();
     let settings = ReplicationSettings::default();
-    let view = founded(&["a", "b", "c"], 1, 1);
-    let goal = Target { primary: Some(a), backups: vec![b] };
-    let surroundings = Surroundings::new(a, Arc::new(view.clone()));
     let around = Around { settings: &settings, surroundings: &surroundings, now: Moment::START };
-    let change = |n: u8| {
-        let key = SessionKey::new("k", &[n]).expect("short");
-        let body = Body::Image { bytes: Blob::from(&[n]), state_version: 1 };
-        smallvec![SessionChange { key, body, reply: None, life: None, copied: true }]
-    };
     let mut out = Vec::new();
     let mut primary = serving(b, &view, goal.clone(), &around, &mut out);
     let asker = |node, call| Some(Asker { node, call });
@@ -171,22 +178,12 @@ fn the_only_backup_is_asked_to_tell_its_caller_and_a_reply_leaves_from_here_wher
 
 #[test]
 fn a_commit_says_that_it_is_committed_once_stored_only_to_a_backup_beside_which_nobody_has_to_have_it() {
-    let [a, b, c] = ["a", "b", "c"].map(|name| node(name, 1));
+    let ([a, b, c], view, goal, surroundings) = three();
     let settings = ReplicationSettings::default();
-    let view = founded(&["a", "b", "c"], 1, 1);
-    let goal = Target { primary: Some(a), backups: vec![b] };
-    let surroundings = Surroundings::new(a, Arc::new(view.clone()));
     let around = Around { settings: &settings, surroundings: &surroundings, now: Moment::START };
     let says = |primary: &mut Primary, around: &Around<'_>| {
-        let change = SessionChange {
-            key: SessionKey::new("k", b"s").expect("short"),
-            body: Body::Deleted,
-            reply: None,
-            life: None,
-            copied: true,
-        };
         let mut out = Vec::new();
-        let number = primary.append(smallvec![change], (Token(1), None), Durability::Sync, around, &mut out);
+        let number = primary.append(change(1), (Token(1), None), Durability::Sync, around, &mut out);
         let said = out.iter().filter_map(|effect| match effect {
             Effect::ToBackup { to, message } => Some((*to, message.committed == number)),
             _ => None,
