@@ -178,28 +178,25 @@ pub(crate) struct NodeCalls {
     limit: usize,
 }
 
-impl NodeCalls {
-    fn call(&self, Asked { id, ask, creates }: Asked) -> Result<(SessionKey, What, bool), Error> {
-        let limit = self.limit;
-        let what = match ask {
-            Ask::Change(change) => What::Call(Key::COMMAND, body(&change, limit)?),
-            Ask::Look(look) => What::Ask(Key::QUESTION, body(&look, limit)?),
-            Ask::Changes(changes) => {
-                let bodies = changes.iter().map(|change| body(change, limit)).collect::<Result<Vec<_>, _>>()?;
-                if bodies.iter().map(|body| body.len().max(BODY_LEAST)).sum::<usize>() > limit {
-                    return Err(ErrorKind::TooLarge { limit }.into());
-                }
-                What::Many(Key::COMMAND, bodies)
+fn call(Asked { id, ask, creates }: Asked, limit: usize) -> Result<(SessionKey, What, bool), Error> {
+    let what = match ask {
+        Ask::Change(change) => What::Call(Key::COMMAND, body(&change, limit)?),
+        Ask::Look(look) => What::Ask(Key::QUESTION, body(&look, limit)?),
+        Ask::Changes(changes) => {
+            let bodies = changes.iter().map(|change| body(change, limit)).collect::<Result<Vec<_>, _>>()?;
+            if bodies.iter().map(|body| body.len().max(BODY_LEAST)).sum::<usize>() > limit {
+                return Err(ErrorKind::TooLarge { limit }.into());
             }
-        };
-        Ok((key_of(&id)?, what, creates))
-    }
+            What::Many(Key::COMMAND, bodies)
+        }
+    };
+    Ok((key_of(&id)?, what, creates))
 }
 
 impl Calls for NodeCalls {
     fn begin(&mut self, asked: Vec<Asked>) -> u64 {
-        let calls: Vec<_> = asked.into_iter().map(|asked| self.call(asked)).collect();
-        self.many.begin(calls.into_iter(), WITHIN)
+        let limit = self.limit;
+        self.many.begin(asked.into_iter().map(|asked| call(asked, limit)), WITHIN)
     }
 
     async fn next(&mut self, came: &mut Vec<(u64, Came)>) {

@@ -4,7 +4,8 @@
 //! waits for all of it. Nothing that one command needs says where another's lies: here a step is made for all of them before the
 //! next step is made for any, so that a processor waits for many at a time ("group prefetching", Chen, Ailamaki, Gibbons and Mowry 2004).
 //!
-//! It changes nothing and decides nothing; who does not look ahead waits, and that is all.
+//! It changes nothing and decides nothing; who does not look ahead waits, and that is all. A reference is no look: what is to be
+//! read is copied out of it.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -60,6 +61,17 @@ impl Host {
             read(&folded.collect());
         }
     }
+
+    /// Looks at the primaries that hear that these messages are stored, and at what is let go of with them.
+    pub(super) fn look_ahead_to_settle(&self, messages: &[ArcMessage]) {
+        for message in messages {
+            if let Some(Replica::Primary(primary)) = self.replica(message.arc) {
+                primary.read_ahead();
+            }
+            let change = message.content.commit().and_then(|commit| commit.changes.first());
+            black_box(change.and_then(|change| change.key.as_bytes().first().copied()));
+        }
+    }
 }
 
 /// Reads what is held under keys: where to look, what is there, and what that leads to.
@@ -72,7 +84,7 @@ fn read(wanted: &SmallVec<[(&Store, &SessionKey); GROUP]>) {
         black_box((key.order(), record.version, record.replies.is_some()));
     }
     for (key, record) in &held {
-        black_box((key.as_bytes().first(), key.as_bytes().last()));
+        black_box((key.as_bytes().first().copied(), key.as_bytes().last().copied()));
         if let Some(image) = &record.image {
             for at in (0..image.len().min(STATE_MAX)).step_by(LINE) {
                 black_box(image[at]);

@@ -94,9 +94,9 @@ impl Commit {
 
     /// What the backups get of it: its place in the history, and the changes that are copied.
     #[must_use]
-    pub(super) fn for_backups(commit: &Arc<Self>) -> Arc<Self> {
+    pub(super) fn for_backups(commit: Arc<Self>) -> Arc<Self> {
         if commit.changes.iter().all(|change| change.copied) {
-            return Arc::clone(commit);
+            return commit;
         }
         let changes = commit.changes.iter().filter(|change| change.copied).cloned().collect();
         Arc::new(Self { id: commit.id, changes })

@@ -11,6 +11,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     hint::black_box,
+    iter::repeat_n,
     sync::Arc,
     time::Duration,
 };
@@ -288,8 +289,19 @@ impl Primary {
     /// Reads what the next command will look at.
     pub(super) fn read_ahead(&self) {
         let backup = self.in_sync.first();
-        black_box((self.is_serving(), self.hand_back.is_some(), self.waiting.back().map(|w| w.number), backup));
-        black_box(backup.and_then(|backup| self.owing.get(backup)));
+        let waits = |waiting: Option<&Waiting>| waiting.map(|waiting| (waiting.number, waiting.token));
+        black_box((
+            self.is_serving(),
+            self.hand_back.is_some(),
+            waits(self.waiting.front()),
+            waits(self.waiting.back()),
+        ));
+        black_box((
+            backup.copied(),
+            backup.and_then(|backup| self.owing.get(backup)),
+            self.committed,
+            self.leased.len(),
+        ));
     }
 
     fn send(&self, to: NodeId, content: ArcContent, out: &mut Vec<Effect>) {
@@ -322,26 +334,28 @@ impl Primary {
         let commit = Arc::new(Commit { id: CommitId { since: self.since, number: self.last }, changes });
         self.note_before(&commit);
         self.store.apply(&commit, &around.settings.replies, around.settings.rules, around.now);
-        let copied = Commit::for_backups(&commit);
-        let may_tell = durability == Durability::Sync && !copied.changes.is_empty();
+        let changes_any = !commit.changes.is_empty();
+        let copied = Commit::for_backups(commit);
+        let copies_any = !copied.changes.is_empty();
+        let may_tell = durability == Durability::Sync && copies_any;
         let asker = asker.filter(|asker| may_tell && self.is_alone_to_have(asker.node, around.settings.rules));
         // Where one backup is all that it needs, it is committed once that has it: so that one need not keep it apart until it hears.
         let is_alone = self.in_sync.first().is_some_and(|backup| self.is_alone_to_have(*backup, around.settings.rules));
         self.told = if is_alone { self.last } else { self.committed };
         self.is_quiet = false;
-        for at in 0..self.in_sync.len() {
+        self.send_live(&copied, around, out);
+        for (at, commit) in repeat_n(copied, self.in_sync.len()).enumerate() {
             let backup = self.in_sync[at];
             self.owing.get_or_insert_with(backup, || around.now);
             let content = match asker.filter(|asker| asker.node == backup) {
-                Some(Asker { call, .. }) => ArcContent::Answering(call, Arc::clone(&copied)),
-                None => ArcContent::Commit(Arc::clone(&copied)),
+                Some(Asker { call, .. }) => ArcContent::Answering(call, commit),
+                None => ArcContent::Commit(commit),
             };
             self.send_as_of(self.told, backup, content, out);
         }
-        self.send_live(&copied, around, out);
         match durability {
             // What the backups never get they cannot vouch for.
-            Durability::Sync if !commit.changes.is_empty() && copied.changes.is_empty() => {
+            Durability::Sync if changes_any && !copies_any => {
                 self.leased.push_back((token, around.now));
             }
             Durability::Sync => {

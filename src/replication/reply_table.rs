@@ -146,8 +146,9 @@ impl ReplyTable {
 
     /// Reads what it holds of its first client.
     pub(super) fn read(&self) {
-        let first = self.clients.first();
-        black_box((first.map(|client| client.floor), first.and_then(|client| client.replies.first()?.reply.first())));
+        let Some(Client { floor, used, replies, .. }) = self.clients.first() else { return };
+        let remembered = replies.first().map(|remembered| (remembered.sequence, remembered.reply.first().copied()));
+        black_box((*floor, *used, remembered));
     }
 
     /// Bytes of replies held.

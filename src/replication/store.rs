@@ -14,7 +14,7 @@ use thin_vec::ThinVec;
 
 use super::{
     by_key::ByKey,
-    commit::{Body, Commit, SessionChange},
+    commit::{Body, Commit, ReplyEntry, SessionChange},
     lifetime::{Lapse, Left, Lifespan, Lifetime, Use},
     reply_table::{ReplyLimits, ReplyTable},
     rules::{Rule, Rules},
@@ -137,8 +137,9 @@ impl Store {
 
     /// Applies a commit that others keep.
     pub fn apply(&mut self, commit: &Commit, limits: &ReplyLimits, rules: Rules, now: Moment) {
-        for change in &commit.changes {
-            self.change(change.clone(), commit.id.number, limits, rules, now);
+        for SessionChange { key, body, reply, life, copied } in &commit.changes {
+            let (body, reply) = (body.clone(), reply.clone());
+            self.enact(key, (body, reply, *life, *copied), commit.id.number, limits, rules, now);
         }
     }
 
@@ -158,8 +159,21 @@ impl Store {
         rules: Rules,
         now: Moment,
     ) {
-        let SessionChange { key, body, reply, life: said, copied } = change;
-        let record = self.records.get_or_default(&key);
+        let SessionChange { key, body, reply, life, copied } = change;
+        self.enact(&key, (body, reply, life, copied), number, limits, rules, now);
+    }
+
+    /// The same with a key that stays where it is: a session that is there has its own.
+    fn enact(
+        &mut self,
+        key: &SessionKey,
+        (body, reply, said, copied): (Body, Option<ReplyEntry>, Option<Lifespan>, bool),
+        number: CommitNumber,
+        limits: &ReplyLimits,
+        rules: Rules,
+        now: Moment,
+    ) {
+        let record = self.records.get_or_default(key);
         let existed = record.exists();
         record.alone = !copied;
         match body {
@@ -195,15 +209,15 @@ impl Store {
         let span = if exists { said } else { Some(Lifespan::FOR_EVER) };
         match (span, &mut record.life) {
             (Some(span), life) => {
-                disarm(&mut self.timers, &key, life.as_deref());
+                disarm(&mut self.timers, key, life.as_deref());
                 *life = Lifetime::new(span, number, now).map(Box::new);
             }
             (None, Some(life)) => life.told(number, now),
             (None, None) => {}
         }
-        arm(&mut self.timers, &key, record.life.as_deref_mut());
+        arm(&mut self.timers, key, record.life.as_deref_mut());
         if !exists {
-            self.tombstones.push_back(key);
+            self.tombstones.push_back(key.clone());
         }
         self.live = self.live + usize::from(exists) - usize::from(existed);
     }

@@ -96,7 +96,7 @@ impl Bundle {
         let mut begun = Vec::with_capacity(requests.size_hint().0);
         for (number, request) in (first..).zip(requests) {
             match request {
-                Ok(request) => begun.push((number, request)),
+                Ok(request) => begun.push((number, Arc::new(request))),
                 Err(error) => self.ended.push((number, Err(error))),
             }
             self.attempts.push_back(None);
@@ -105,7 +105,7 @@ impl Bundle {
         first
     }
 
-    fn begin_all(&mut self, requests: Vec<(u64, CallRequest)>, deadline: Moment) {
+    fn begin_all(&mut self, requests: Vec<(u64, Arc<CallRequest>)>, deadline: Moment) {
         let shared = Arc::clone(&self.shared);
         if shared.is_stopped() {
             let stopped = |(number, _)| (number, Err(ErrorKind::Stopped.into()));
@@ -114,7 +114,7 @@ impl Bundle {
         let view = shared.view.load();
         let Some(view) = view.as_deref() else {
             for (number, request) in requests {
-                self.go_on(number, Arc::new(request), deadline, None, None);
+                self.go_on(number, request, deadline, None, None);
             }
             return;
         };
@@ -124,15 +124,16 @@ impl Bundle {
         let mut numbers = numbers.into_iter();
         let (mut here, mut there) = (Vec::with_capacity(requests.len()), Vec::new());
         for (number, mut request) in requests {
-            if !request.operation.is_question() {
+            // Nobody else has it yet.
+            if let Some(request) = Arc::get_mut(&mut request).filter(|request| !request.operation.is_question()) {
                 request.request = numbers.next().flatten();
-                if request.request.is_none() {
-                    // It waits for its turn, and is given a number then.
-                    self.go_on(number, Arc::new(request), deadline, None, None);
-                    continue;
-                }
             }
-            self.aim(number, Arc::new(request), deadline, view, &mut here, &mut there);
+            if request.request.is_none() && !request.operation.is_question() {
+                // It waits for its turn, and is given a number then.
+                self.go_on(number, request, deadline, None, None);
+                continue;
+            }
+            self.aim(number, request, deadline, view, &mut here, &mut there);
         }
         self.hand_over(&mut here);
         for (node, calls) in there {

@@ -284,6 +284,7 @@ impl Host {
         let start = out.len();
         let mut chunks_arrived = false;
         let mut newest: Vec<(ArcId, ViewNumber, CommitNumber)> = Vec::new();
+        settled.iter().for_each(|messages| self.look_ahead_to_settle(messages));
         for message in settled.iter().flat_map(|messages| messages.iter()) {
             let receipt = message.receipt();
             match receipt.of {
