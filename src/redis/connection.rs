@@ -34,6 +34,7 @@ use super::{
     id::{arc_of, id_of},
     info,
     line::{Line, Settled},
+    pace::{Turn, Turns},
     refusal,
     state::Shared,
     units::{Begun, Done, Unit, Way},
@@ -95,6 +96,7 @@ pub(super) struct Connection<D: Door> {
     /// How much of what all connections keep together is counted as this one's.
     kept: usize,
     slow: Slow,
+    turn: Turn,
 }
 
 /// A key of something that is under way.
@@ -121,7 +123,7 @@ struct Slow {
 }
 
 impl<D: Door> Connection<D> {
-    pub(super) fn new(shared: Arc<Shared<D>>, id: i64) -> Self {
+    pub(super) fn new(shared: Arc<Shared<D>>, id: i64, turns: Turns) -> Self {
         let client = Client::new(id, shared.settings.password.as_ref());
         let largest = shared.settings.unread / FIRST;
         Self {
@@ -146,6 +148,7 @@ impl<D: Door> Connection<D> {
             is_wrong: false,
             kept: 0,
             slow: Slow::default(),
+            turn: Turn::new(turns),
         }
     }
 
@@ -172,7 +175,7 @@ impl<D: Door> Connection<D> {
                 return;
             }
             self.count();
-            if self.closes && self.line.is_empty() {
+            if self.closes && self.is_idle() {
                 break;
             }
             // What was answered at once has made room for more of what has arrived; no news will come of that.
@@ -184,6 +187,7 @@ impl<D: Door> Connection<D> {
             tokio::select! {
                 biased;
                 () = next(&mut self.calls, &mut self.came), if !self.begun.is_empty() => self.take_came(),
+                () = self.turn.comes(), if self.turn.waits() => {}
                 Some(done) = self.in_turn.next(), if !self.in_turn.is_empty() => self.done(done),
                 over = wait_for(&mut self.alone), if self.alone.is_some() => self.over(over),
                 written = write.write(&self.out), if !self.out.is_empty() => if !self.wrote(written) {
@@ -253,6 +257,7 @@ impl<D: Door> Connection<D> {
         if self.closes
             || self.has_ended
             || is_full
+            || self.turn.waits()
             || (waits && self.requests.len() > SMALL)
             || self.out.len() > self.shared.settings.unread
         {
@@ -312,7 +317,8 @@ impl<D: Door> Connection<D> {
                     }
                 },
             };
-            if let Some(held) = self.take(request, &mut units) {
+            let held = if self.turn.may_begin() { self.take(request, &mut units) } else { Some(request) };
+            if let Some(held) = held {
                 self.held = Some(held);
                 is_cut_short = false;
                 break;
@@ -496,6 +502,7 @@ impl<D: Door> Connection<D> {
             }
         }
         let calls = self.calls.get_or_insert_with(|| door.calls());
+        self.turn.began(asked.len());
         if !asked.is_empty() {
             calls.begin(asked);
         }
@@ -504,6 +511,7 @@ impl<D: Door> Connection<D> {
     /// Calls have come.
     fn take_came(&mut self) {
         let mut all = std::mem::take(&mut self.came);
+        self.turn.came(all.len());
         for (number, came) in all.drain(..) {
             let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
             let Some(begun) = at.and_then(|at| self.begun.get_mut(at)?.take()) else { continue };

@@ -7,13 +7,15 @@
 //! Invariant: no failure of one connection reaches another, a panic of ours included.
 
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
 use futures_util::{
@@ -25,9 +27,11 @@ use tokio::{
     net::TcpStream,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
+    time::sleep,
 };
 
-use super::{door::Door, server::serve, state::Shared};
+use super::{door::Door, pace::Turns, server::serve, state::Shared};
+use crate::runtime::clock;
 
 /// How connections come to a desk. When it is dropped the desk takes no more, and ends with the last it has.
 pub(super) struct Desk {
@@ -66,21 +70,42 @@ async fn serve_all<D: Door>(
     // wakes a second thread as well. One that is never polled again is in the way of that.
     served.push(Either::Right(pending()));
     let mut is_open = true;
+    let turns = Turns::default();
+    let (mut timer, mut is_timed) = (pin!(sleep(Duration::ZERO)), false);
     poll_fn(|cx| {
         while is_open && let Poll::Ready(connection) = arrived.poll_recv(cx) {
             match connection {
                 Some((stream, id)) => {
-                    served.push(Either::Left(AssertUnwindSafe(serve(stream, Arc::clone(&shared), id)).catch_unwind()));
+                    served.push(Either::Left(
+                        AssertUnwindSafe(serve(stream, Arc::clone(&shared), id, turns.clone())).catch_unwind(),
+                    ));
                 }
                 None => is_open = false,
             }
         }
-        while let Poll::Ready(Some(ended)) = served.poll_next_unpin(cx) {
-            has.fetch_sub(1, Ordering::Relaxed);
-            shared.open.fetch_sub(1, Ordering::Relaxed);
-            if ended.is_err() {
-                tracing::error!("what served a Redis client panicked; its connection is closed");
+        turns.look(clock::now());
+        loop {
+            while let Poll::Ready(Some(ended)) = served.poll_next_unpin(cx) {
+                has.fetch_sub(1, Ordering::Relaxed);
+                shared.open.fetch_sub(1, Ordering::Relaxed);
+                if ended.is_err() {
+                    tracing::error!("what served a Redis client panicked; its connection is closed");
+                }
             }
+            // One after the other: how much each of them begins is seen then.
+            if !turns.give() {
+                break;
+            }
+        }
+        while let Some(due) = turns.due() {
+            if !std::mem::replace(&mut is_timed, true) {
+                timer.set(sleep(due.since(clock::now())));
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            is_timed = false;
+            turns.look(clock::now());
         }
         // All that had something to read have begun what they were asked.
         shared.see_to();
@@ -92,15 +117,27 @@ async fn serve_all<D: Door>(
 #[cfg(test)]
 mod tests {
     use std::{
+        fmt::Write as _,
         pin::pin,
         sync::atomic::AtomicUsize,
         task::{Context, Wake, Waker},
     };
 
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        time::timeout,
+    };
 
     use super::*;
-    use crate::{Node, config::Limits, redis::settings::Settings};
+    use crate::{
+        Node,
+        config::Limits,
+        redis::{
+            settings::Settings,
+            tests::local::{Local, STUCK},
+        },
+    };
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -111,9 +148,13 @@ mod tests {
         }
     }
 
+    async fn listens() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+    }
+
     #[tokio::test]
     async fn a_desk_that_has_seen_to_all_its_connections_does_not_wake_itself() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = listens().await;
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::<Node>::new(Settings::within(&Limits::default()), address.port()));
         let (arriving, arrived) = unbounded_channel();
@@ -132,5 +173,40 @@ mod tests {
         }
         drop((clients, arriving));
         desk.await;
+    }
+
+    /// So many `SET`s of keys that end so.
+    fn sets(count: usize, end: &str) -> String {
+        (0..count).fold(String::new(), |mut sets, n| {
+            let _ = write!(sets, "SET key{n}{end} x\r\n");
+            sets
+        })
+    }
+
+    #[tokio::test]
+    async fn calls_of_which_nothing_comes_do_not_hold_up_the_other_connections_of_their_desk() {
+        let listener = listens().await;
+        let address = listener.local_addr().expect("it is bound");
+        let shared = Arc::new(Shared::new(Settings::within(&Limits::default()), address.port()));
+        shared.open(Local::new(1 << 10, 0));
+        let mut desks = JoinSet::new();
+        let desk = Desk::open(&shared, &mut desks);
+        let mut clients = Vec::new();
+        for id in 0..8 {
+            clients.push(TcpStream::connect(address).await.expect("it listens"));
+            desk.take(listener.accept().await.expect("one comes").0, id);
+        }
+        for client in &mut clients[..2] {
+            client.write_all(sets(600, STUCK).as_bytes()).await.expect("there is room");
+        }
+        for client in &mut clients[2..] {
+            client.write_all(sets(300, "").as_bytes()).await.expect("there is room");
+        }
+        for client in &mut clients[2..] {
+            let mut told = vec![0; 300 * b"+OK\r\n".len()];
+            let read = timeout(Duration::from_secs(5), client.read_exact(&mut told)).await;
+            read.expect("they are not held up").expect("they are connected");
+            assert!(told.chunks(5).all(|one| one == b"+OK\r\n"));
+        }
     }
 }

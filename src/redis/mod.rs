@@ -25,6 +25,7 @@ mod keys;
 mod known_script;
 mod line;
 mod node;
+mod pace;
 mod refusal;
 mod scripts;
 mod secret;

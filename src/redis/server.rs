@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{connection::Connection, desk::Desk, door::Door, settings::Settings, state::Shared};
+use super::{connection::Connection, desk::Desk, door::Door, pace::Turns, settings::Settings, state::Shared};
 use crate::config::Address;
 
 /// After a failed accept (too many open files, say) the next is tried this much later.
@@ -151,14 +151,14 @@ async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64) {
+pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64, turns: Turns) {
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
     // A client may idle for ever; one whose machine is gone must not.
     let _ = sockopt::set_socket_keepalive(&stream, true);
     let _ = sockopt::set_tcp_keepidle(&stream, ALIVE_AFTER);
     let stopping = shared.stopping.subscribe();
-    Connection::new(shared, id).serve(stream, stopping).await;
+    Connection::new(shared, id, turns).serve(stream, stopping).await;
 }
 
 /// Tells it so if there is room at once, and closes it.

@@ -4,7 +4,7 @@ mod client;
 mod fuzz;
 mod keys;
 mod like_redis;
-mod local;
+pub(super) mod local;
 mod misuse;
 mod over_nodes;
 mod strangers;

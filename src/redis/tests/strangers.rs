@@ -22,6 +22,7 @@ use super::{fuzz::ROUNDS, local::Local};
 use crate::redis::{
     connection::Connection,
     frames::{Bounds, Requests},
+    pace::Turns,
     secret::Password,
     settings::Settings,
     state::Shared,
@@ -145,7 +146,7 @@ async fn served(manner: Manner, bytes: &[u8]) -> Vec<u8> {
     shared.open(Local::new(VALUE, if manner.nodes_fail { 3 } else { 0 }));
     let (theirs, ours) = duplex(manner.room);
     let stopping = shared.stopping.subscribe();
-    let serving = tokio::spawn(Connection::new(Arc::clone(&shared), 1).serve(ours, stopping));
+    let serving = tokio::spawn(Connection::new(Arc::clone(&shared), 1, Turns::default()).serve(ours, stopping));
     let heard = timeout(LONG * 1_000, client(manner, bytes, theirs, &shared)).await.expect("nobody waits for ever");
     timeout(LONG, serving).await.expect("it ends when its client is gone").expect("no panic");
     assert_eq!(shared.kept.load(Ordering::Relaxed), 0, "what it kept is given back");
