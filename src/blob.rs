@@ -2,7 +2,7 @@
 //!
 //! What is stored is small and there is much of it, so a blob has no spare capacity and no allocation beyond its bytes: up to
 //! [`INLINE_MAX`] bytes lie in the handle itself, more of them in one allocation that all clones share. Bytes on their way
-//! through sockets are `bytes::Bytes`, which can be cut in pieces; these cannot.
+//! through sockets are `bytes::Bytes`, which can be cut in pieces; of these a few can be left out at the end.
 
 use std::{
     fmt,
@@ -16,6 +16,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// So many bytes need no allocation: the handle is three words, of which one byte says how many there are.
 const INLINE_MAX: usize = 22;
 
+/// So many bytes may lie unused behind those of a blob that is the beginning of another.
+#[cfg(feature = "redis")]
+const UNUSED_MAX: usize = 16;
+
 /// Shared bytes.
 #[derive(Clone)]
 pub struct Blob(Inner);
@@ -23,7 +27,7 @@ pub struct Blob(Inner);
 #[derive(Clone)]
 enum Inner {
     Inline { len: u8, bytes: [u8; INLINE_MAX] },
-    Shared(Arc<[u8]>),
+    Shared { bytes: Arc<[u8]>, unused: u8 },
 }
 
 impl Blob {
@@ -31,8 +35,23 @@ impl Blob {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Inner::Shared(a), Inner::Shared(b)) => Arc::ptr_eq(a, b),
+            (Inner::Shared { bytes: a, unused: of_a }, Inner::Shared { bytes: b, unused: of_b }) => {
+                Arc::ptr_eq(a, b) && of_a == of_b
+            }
             _ => **self == **other,
+        }
+    }
+
+    /// The first `len` bytes, or all if there are no more: in the same allocation, unless much of it would lie unused then.
+    #[cfg(feature = "redis")]
+    pub(crate) fn beginning(&self, len: usize) -> Self {
+        let len = len.min(self.len());
+        match &self.0 {
+            Inner::Shared { bytes, .. } if len > INLINE_MAX && bytes.len() - len <= UNUSED_MAX => {
+                let unused = u8::try_from(bytes.len() - len).expect("at most UNUSED_MAX");
+                Self(Inner::Shared { bytes: Arc::clone(bytes), unused })
+            }
+            _ => Self::from(&self[..len]),
         }
     }
 }
@@ -52,7 +71,7 @@ impl<T: AsRef<[u8]> + ?Sized> From<&T> for Blob {
                 bytes[..from.len()].copy_from_slice(from);
                 Self(Inner::Inline { len, bytes })
             }
-            _ => Self(Inner::Shared(from.into())),
+            _ => Self(Inner::Shared { bytes: from.into(), unused: 0 }),
         }
     }
 }
@@ -69,7 +88,7 @@ impl Deref for Blob {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Inner::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Inner::Shared(bytes) => bytes,
+            Inner::Shared { bytes, unused } => &bytes[..bytes.len() - usize::from(*unused)],
         }
     }
 }
@@ -143,6 +162,26 @@ mod tests {
             assert_eq!(codec::decode_message::<Blob>(&sent[1..], 512).expect("it reads what it wrote"), blob);
         }
         assert_ne!(Blob::from(&b"a"[..]), Blob::default());
+    }
+
+    #[test]
+    #[cfg(feature = "redis")]
+    fn the_beginning_of_one_is_what_it_begins_with_and_shares_its_bytes_where_few_are_left_out() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let blob = Blob::from(&bytes);
+        for len in 0..=101 {
+            let beginning = blob.beginning(len);
+            assert_eq!(*beginning, bytes[..len.min(100)]);
+            assert_eq!(beginning, Blob::from(&bytes[..len.min(100)]));
+            let lies_there = beginning.as_ptr() == blob.as_ptr();
+            assert_eq!(lies_there, len >= 100 - UNUSED_MAX, "{len}");
+            assert_eq!(beginning.is_same(&blob), len >= 100);
+            assert_eq!(
+                *beginning.beginning(len - len.min(7)),
+                bytes[..(len - len.min(7)).min(100)],
+                "of a beginning as well"
+            );
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Payload<'_> {
     pub(super) fn each(
         self,
         value_max: usize,
-        mut run: impl FnMut(&[u8]) -> Result<Blob, Fault>,
+        mut run: impl FnMut(&Blob) -> Result<Blob, Fault>,
     ) -> Result<Blob, Fault> {
         let bodies = match self {
             Self::One(body) => return run(body),

@@ -73,7 +73,7 @@ impl Op<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Payload<'a> {
     /// One; its reply is the reply.
-    One(&'a [u8]),
+    One(&'a Blob),
     /// Several; the reply is the list of their encoded replies.
     Many(&'a [Blob]),
 }

@@ -43,7 +43,7 @@ pub(crate) trait Plain: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the command, or what is stored, cannot be read; `TooLarge`. Nothing of the call is done then.
-    fn command(open: &mut Self::Open<'_>, body: &[u8], life: &mut Life, limits: &PlainLimits) -> Result<Blob, Failure>;
+    fn command(open: &mut Self::Open<'_>, body: &Blob, life: &mut Life, limits: &PlainLimits) -> Result<Blob, Failure>;
 
     /// What is to be stored after the last command.
     ///

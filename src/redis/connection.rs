@@ -264,7 +264,9 @@ impl<D: Door> Connection<D> {
             return false;
         }
         let buffer = self.requests.buffer();
-        if buffer.capacity() - buffer.len() < READ / 4 {
+        // An empty one begins anew where it began before, which is nearer than what lies behind.
+        let least = if buffer.is_empty() { READ } else { READ / 4 };
+        if buffer.capacity() - buffer.len() < least {
             buffer.reserve(READ);
         }
         true
@@ -303,7 +305,7 @@ impl<D: Door> Connection<D> {
 
     /// Begins whatever may begin; whether it stopped for want of room.
     fn begin(&mut self) -> bool {
-        let mut units: Vec<Unit> = Vec::new();
+        let mut units = Vec::with_capacity(if self.requests.len() > 0 { FEW } else { 0 });
         self.round += 1;
         let mut is_cut_short = true;
         while self.has_room() {

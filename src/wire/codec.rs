@@ -79,6 +79,8 @@ thread_local! {
 
 /// A scratch buffer that grew beyond this is given back.
 const SCRATCH_MAX: usize = 256 * 1024;
+/// A message from here on is not copied out of it but goes with it, unless it is mostly empty; another takes its place.
+const HANDED_ON: usize = 8 * 1024;
 
 /// Where an encoder writes: it stops the encoder as soon as the value is too large or too deep, not afterwards.
 struct Sink {
@@ -179,7 +181,12 @@ pub(crate) fn encode_dense<T: Serialize + ?Sized>(kind: u8, body: &T, max: usize
         return Err(fault);
     }
     encoded.map_err(|fault| mismatch(&fault))?;
-    Ok(Bytes::copy_from_slice(&sink.bytes))
+    let (len, capacity) = (sink.bytes.len(), sink.bytes.capacity());
+    if len < HANDED_ON || len < capacity / 4 {
+        return Ok(Bytes::copy_from_slice(&sink.bytes));
+    }
+    let next = Vec::with_capacity(if capacity <= SCRATCH_MAX { capacity } else { 0 });
+    Ok(std::mem::replace(&mut sink.bytes, next).into())
 }
 
 /// The same without a byte before it: for kinds of sessions that see to their bytes themselves.

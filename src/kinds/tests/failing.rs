@@ -227,7 +227,7 @@ fn bytes_that_are_no_such_command_are_malformed_however_deep() {
     let before = bench.stored();
     let deep = vec![0x91; VALUE_MAX];
     for bad in [&b"\xa1x"[..], b"", &deep] {
-        let run = bench.run(Op::Call { command: "add", payload: Payload::One(bad), may_create: true });
+        let run = bench.run(Op::Call { command: "add", payload: Payload::One(&bad.into()), may_create: true });
         assert!(matches!(run.outcome, Err(Failure::Malformed { .. })));
         let run = bench.run(Op::Create { initial: Some(bad) });
         assert_eq!(run.outcome, Err(Failure::AlreadyExists));

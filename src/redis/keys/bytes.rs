@@ -3,7 +3,7 @@
 //! So variants of what is written here are added at the end only, and none goes. Nothing in it contains itself. A string that is set
 //! whatever there was is most of what clients ask: that is done without reading what was there.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Change, Key, Look, Old, Said, Span, When};
 use crate::{
@@ -19,10 +19,13 @@ enum Sets<'c> {
     Set(#[serde(borrow)] &'c serde_bytes::Bytes, When, Span, Old),
 }
 
-/// [`super::Value`] as far as it is a string, with the string where it lies.
-#[derive(Serialize)]
-enum Text<'t> {
-    Text(&'t serde_bytes::Bytes),
+/// What is stored of a string that a command sets: with what its body begins, kind and length included, so nothing is copied.
+fn state_of(text: &[u8], body: &Blob, max: usize) -> Result<Blob, Failure> {
+    let end = text.as_ptr().addr() + text.len() - body.as_ptr().addr();
+    if end > max {
+        return Err(Failure::TooLarge { limit: max });
+    }
+    Ok(body.beginning(end))
 }
 
 /// What a key says, from the bytes that it said it in.
@@ -105,7 +108,7 @@ impl Plain for Key {
         Open { stored, now: Now::Stored }
     }
 
-    fn command(open: &mut Open<'_>, body: &[u8], life: &mut Life, limits: &PlainLimits) -> Result<Blob, Failure> {
+    fn command(open: &mut Open<'_>, body: &Blob, life: &mut Life, limits: &PlainLimits) -> Result<Blob, Failure> {
         if let Ok(Sets::Set(text, When::Always, span, Old::Set)) = postcard::from_bytes(body)
             && span != Span::Over
         {
@@ -113,7 +116,7 @@ impl Plain for Key {
                 life.never_expire();
             }
             span.set(life);
-            open.now = Now::Set(plain_bytes(&Text::Text(text), limits.state)?);
+            open.now = Now::Set(state_of(text, body, limits.state)?);
             return plain_bytes(&Said::Done, limits.reply);
         }
         let change: Change = postcard::from_bytes(body).map_err(unreadable)?;
@@ -142,6 +145,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use bytes::Bytes;
+    use serde::Serialize;
 
     use super::{
         super::{Only, Value},
@@ -178,6 +182,21 @@ mod tests {
         let larger = Bytes::from_static(&[b'x'; 900]);
         let grown = run(Some(&hash), &[written(&Change::SetFields(vec![(larger.clone(), larger)], true))]);
         assert!(matches!(grown, Err(Failure::TooLarge { .. })), "{grown:?}");
+    }
+
+    #[test]
+    fn what_is_stored_of_a_set_is_the_value_as_it_is_written_and_no_more_than_it_may_be() {
+        for len in [0, 1, 20, 21, 127, 128, 300, LIMITS.state - 3] {
+            let text = Bytes::from(vec![b'x'; len]);
+            for span in [Span::Kept, Span::ForEver, Span::Millis(u64::MAX)] {
+                let body = written(&Change::Set(text.clone(), When::Always, span, Old::Set));
+                let (becomes, _) = run(None, &[body]).expect("readable");
+                assert_eq!(becomes, Becomes::State(written(&Value::Text(text.clone()))), "{len} {span:?}");
+            }
+        }
+        let text = Bytes::from(vec![b'x'; LIMITS.state - 2]);
+        let body = written(&Change::Set(text, When::Always, Span::Kept, Old::Set));
+        assert_eq!(run(None, &[body]), Err(Failure::TooLarge { limit: LIMITS.state }));
     }
 
     fn set(text: &'static [u8], span: Span) -> Change {

@@ -1,15 +1,16 @@
 //! The data lane: our own frames on our own TCP stream.
 //!
 //! Whoever has something to send writes it, on their own thread, with all else that is pending, as far as the socket takes it at
-//! once. What it does not take, and what is large, is left to the lane's own task; while that writes, more gathers: so the batches
-//! grow with the load and a lone message waits for nobody. Small messages are copied once, into the batch; large ones not at all.
+//! once. What it does not take is left to the lane's own task; while that writes, more gathers: so the batches grow with the load
+//! and a lone message waits for nobody. Small messages are copied once, into the batch; large ones not at all.
 //! The reader takes as many frames as one read brought. Neither queues anything of its own.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, io::IoSlice, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
+use smallvec::SmallVec;
 use tokio::{
-    io::{self, AsyncReadExt, AsyncWriteExt},
+    io::{self, AsyncReadExt as _},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -21,15 +22,14 @@ use super::{
     Core,
     link::{Link, Stage},
 };
-use crate::{
-    transport::{Lane, outbox::BATCH},
-    wire::frame,
-};
+use crate::{transport::Lane, wire::frame};
 
 /// Read at once; many small frames in one call to the kernel.
 const BLOCK: usize = 64 * 1024;
 /// From here on a message is written from where it lies.
-const UNCOPIED: usize = 16 * 1024;
+const UNCOPIED: usize = 8 * 1024;
+/// So many parts are written in one call to the kernel.
+const SLICES: usize = 16;
 
 /// Carries `link`'s data lane over `stream` from now on, in two tasks which end with the link.
 pub(super) fn carry(core: &Arc<Core>, link: Arc<Link>, stream: TcpStream) {
@@ -87,71 +87,78 @@ async fn read(core: Arc<Core>, link: Arc<Link>, mut stream: OwnedReadHalf) {
 pub(super) struct Writer {
     stream: OwnedWriteHalf,
     batch: Vec<Bytes>,
-    /// Small messages of the batch, ready to be written.
-    buffer: Vec<u8>,
-    written: usize,
+    /// Where small messages and the prefixes of large ones are gathered.
+    gathering: BytesMut,
+    /// What is written next, in this order.
+    parts: VecDeque<Bytes>,
 }
 
 /// How far a write came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrote {
     All,
-    /// The rest is for the lane's task.
+    /// The socket takes no more at the moment.
     Part,
 }
 
 impl Writer {
     fn new(stream: OwnedWriteHalf) -> Self {
-        Self { stream, batch: Vec::new(), buffer: Vec::with_capacity(BLOCK), written: 0 }
+        Self { stream, batch: Vec::new(), gathering: BytesMut::with_capacity(BLOCK), parts: VecDeque::new() }
     }
 
     fn is_done(&self) -> bool {
-        self.batch.is_empty() && self.written == self.buffer.len()
+        self.batch.is_empty() && self.parts.is_empty()
     }
 
-    fn clear(&mut self) {
-        self.buffer.clear();
-        self.buffer.shrink_to(BATCH);
-        self.written = 0;
+    /// Makes parts of what was taken.
+    fn gather(&mut self) {
+        for message in self.batch.drain(..) {
+            self.gathering.extend_from_slice(&frame::prefix(message.len()));
+            if message.len() < UNCOPIED {
+                self.gathering.extend_from_slice(&message);
+            } else {
+                self.parts.push_back(self.gathering.split().freeze());
+                self.parts.push_back(message);
+            }
+        }
+        if !self.gathering.is_empty() {
+            self.parts.push_back(self.gathering.split().freeze());
+        }
+    }
+
+    fn write_some(&self) -> io::Result<usize> {
+        let parts = self.parts.iter().take(SLICES);
+        let slices: SmallVec<[IoSlice<'_>; SLICES]> = parts.map(|part| IoSlice::new(part)).collect();
+        self.stream.try_write_vectored(&slices)
     }
 
     /// Writes what was taken, as far as it goes without waiting.
     fn write_now(&mut self) -> io::Result<Wrote> {
-        if self.batch.iter().any(|message| message.len() >= UNCOPIED) {
-            return Ok(Wrote::Part);
-        }
-        for message in self.batch.drain(..) {
-            self.buffer.extend_from_slice(&frame::prefix(message.len()));
-            self.buffer.extend_from_slice(&message);
-        }
-        while self.written < self.buffer.len() {
-            match self.stream.try_write(&self.buffer[self.written..]) {
+        self.gather();
+        while !self.parts.is_empty() {
+            let mut written = match self.write_some() {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.written += written,
+                Ok(written) => written,
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => return Ok(Wrote::Part),
                 Err(why) => return Err(why),
+            };
+            while let Some(part) = self.parts.front_mut() {
+                if written < part.len() {
+                    part.advance(written);
+                    break;
+                }
+                written -= part.len();
+                self.parts.pop_front();
             }
         }
-        self.clear();
         Ok(Wrote::All)
     }
 
     /// Writes all that was taken.
     async fn write(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.buffer[self.written..]).await?;
-        self.clear();
-        for message in self.batch.drain(..) {
-            self.buffer.extend_from_slice(&frame::prefix(message.len()));
-            if message.len() < UNCOPIED {
-                self.buffer.extend_from_slice(&message);
-            } else {
-                self.stream.write_all(&self.buffer).await?;
-                self.buffer.clear();
-                self.stream.write_all(&message).await?;
-            }
+        while self.write_now()? == Wrote::Part {
+            self.stream.writable().await?;
         }
-        self.stream.write_all(&self.buffer).await?;
-        self.clear();
         Ok(())
     }
 }
