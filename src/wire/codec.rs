@@ -279,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn dense_messages_of_any_size_come_back_and_none_has_bytes_of_another() {
+        for len in [1, HANDED_ON - 8, HANDED_ON, 3, SCRATCH_MAX / 4, SCRATCH_MAX + 1, 0, HANDED_ON * 2] {
+            let body = Blob::from(&vec![u8::try_from(len % 251).expect("small"); len]);
+            let message = encode_dense(9, &body, SCRATCH_MAX * 2).expect("within the limit");
+            assert_eq!(message[0], 9);
+            assert_eq!(decode_dense::<Blob>(&message[1..], SCRATCH_MAX * 2).as_ref(), Ok(&body), "{len}");
+        }
+    }
+
+    #[test]
     fn named_bytes_outlive_added_and_removed_fields() {
         #[derive(Serialize)]
         struct Older {

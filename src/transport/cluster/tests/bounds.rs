@@ -164,6 +164,14 @@ async fn what_arrives_on_a_lane_is_what_was_sent_in_its_order() {
     }
 }
 
+/// A number, and more behind it, of some much more.
+fn body(number: u64) -> Vec<u8> {
+    let more = if number.is_multiple_of(97) { 40_000 } else { number % 500 };
+    let mut body = number.to_be_bytes().to_vec();
+    body.resize(8 + usize::try_from(more).expect("small"), number.to_be_bytes()[7]);
+    body
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_several_write_at_once_arrives_in_its_order_also_where_the_peer_is_slow_to_read() {
     let (a, b) = linked().await;
@@ -172,6 +180,7 @@ async fn what_several_write_at_once_arrives_in_its_order_also_where_the_peer_is_
     b.heard.on_message(move |_, _, message| {
         let number = u64::from_be_bytes(message[..8].try_into().expect("eight bytes"));
         assert_eq!(number, expected.fetch_add(1, Ordering::AcqRel));
+        assert_eq!(*message, body(number), "{number}");
         if number.is_multiple_of(1_000) {
             // So the socket is full now and then, and whoever writes leaves a part.
             std::thread::sleep(Duration::from_millis(20));
@@ -187,9 +196,7 @@ async fn what_several_write_at_once_arrives_in_its_order_also_where_the_peer_is_
     });
     let mut number = 0_u64;
     while number < 5_000 {
-        let mut message = number.to_be_bytes().to_vec();
-        let more = if number.is_multiple_of(97) { 40_000 } else { number % 500 };
-        message.resize(8 + usize::try_from(more).expect("small"), 0);
+        let message = body(number);
         let sent = match number % 3 {
             0 => a.send(&b, Lane::Data, Class::Replicate, message),
             _ => a.pipes.queue(b.id, Class::Replicate, message.into()),
