@@ -97,15 +97,15 @@ async fn serve_all<D: Door>(
                 break;
             }
         }
-        while let Some(due) = turns.due() {
+        if let Some(due) = turns.due() {
             if !std::mem::replace(&mut is_timed, true) {
                 timer.set(sleep(due.since(clock::now())));
             }
-            if timer.as_mut().poll(cx).is_pending() {
-                break;
+            if timer.as_mut().poll(cx).is_ready() {
+                // Looked at from the beginning: it may be somebody's turn now.
+                is_timed = false;
+                cx.waker().wake_by_ref();
             }
-            is_timed = false;
-            turns.look(clock::now());
         }
         // All that had something to read have begun what they were asked.
         shared.see_to();
