@@ -9,6 +9,7 @@ use crate::{
     blob::Blob,
     error::{Error, ErrorKind},
     id::{ArcId, SessionKey},
+    moment::Moment,
     runtime::{
         bundle::Bundle,
         clock,
@@ -93,6 +94,11 @@ impl Node {
     /// For a caller who makes many calls.
     pub(crate) fn many(&self) -> Many {
         Many(Bundle::new(Arc::clone(&self.0.shared)))
+    }
+
+    /// The clock that calls of this node have their deadlines by.
+    pub(crate) fn now(&self) -> Moment {
+        clock::now()
     }
 
     /// Sees to the calls of many callers that were begun since.

@@ -31,7 +31,6 @@ use tokio::{
 };
 
 use super::{door::Door, pace::Turns, server::serve, state::Shared};
-use crate::runtime::clock;
 
 /// How connections come to a desk. When it is dropped the desk takes no more, and ends with the last it has.
 pub(super) struct Desk {
@@ -83,7 +82,7 @@ async fn serve_all<D: Door>(
                 None => is_open = false,
             }
         }
-        turns.look(clock::now());
+        turns.look(shared.now());
         loop {
             while let Poll::Ready(Some(ended)) = served.poll_next_unpin(cx) {
                 has.fetch_sub(1, Ordering::Relaxed);
@@ -99,7 +98,7 @@ async fn serve_all<D: Door>(
         }
         if let Some(due) = turns.due() {
             if !std::mem::replace(&mut is_timed, true) {
-                timer.set(sleep(due.since(clock::now())));
+                timer.set(sleep(due.since(shared.now())));
             }
             if timer.as_mut().poll(cx).is_ready() {
                 // Looked at from the beginning: it may be somebody's turn now.

@@ -12,6 +12,7 @@ use crate::{
     Readiness,
     error::Error,
     id::{ArcId, NodeName},
+    moment::Moment,
     session::SessionId,
 };
 
@@ -91,6 +92,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn calls(&self) -> Self::Calls;
     /// Sees to the calls that were begun, of whichever connections: what several of them begin together costs less.
     fn see_to(&self) {}
+    /// Its clock.
+    fn now(&self) -> Moment;
     /// Its configured name.
     fn name(&self) -> NodeName;
     /// Whether it serves.

@@ -21,6 +21,7 @@ use crate::{
     id::{ArcId, NodeId, NodeName, SessionKey},
     kinds::{Plain as _, plain_bytes},
     membership::Outlook,
+    moment::Moment,
     node::several::{Many, Share, What},
     session::SessionId,
 };
@@ -102,6 +103,10 @@ impl Door for Node {
 
     fn see_to(&self) {
         self.see_to_calls();
+    }
+
+    fn now(&self) -> Moment {
+        Self::now(self)
     }
 
     fn name(&self) -> NodeName {

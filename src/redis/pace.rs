@@ -104,7 +104,7 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`Pace::look`]; when to look again.
+    /// As [`Pace::look`].
     pub(super) fn look(&self, now: Moment) {
         self.pace().look(now);
     }

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{door::Door, scripts::Scripts, settings::Settings};
-use crate::Readiness;
+use crate::{Readiness, moment::Moment};
 
 /// What they share.
 #[derive(Debug)]
@@ -68,6 +68,11 @@ impl<D: Door> Shared<D> {
         if let Some(door) = self.door.get() {
             door.see_to();
         }
+    }
+
+    /// The node's clock; its origin before the node serves.
+    pub(super) fn now(&self) -> Moment {
+        self.door.get().map_or(Moment::START, Door::now)
     }
 
     /// What the node is doing, for those who ask of it.

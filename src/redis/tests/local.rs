@@ -28,6 +28,7 @@ use crate::{
         keys::{Change, Key, Look, Said, register, said},
     },
     replication::Lifespan,
+    runtime::clock,
     session::SessionId,
     wire::codec,
 };
@@ -177,6 +178,10 @@ impl Door for Local {
 
     fn calls(&self) -> LocalCalls {
         LocalCalls { local: self.clone(), next: 0, under_way: FuturesUnordered::new() }
+    }
+
+    fn now(&self) -> Moment {
+        clock::now()
     }
 
     fn name(&self) -> NodeName {
