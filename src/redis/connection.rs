@@ -118,6 +118,8 @@ struct Slow {
     /// A request that does not become whole.
     arriving: u32,
     whole: bool,
+    /// Whether it was not read meanwhile, for others' requests took the room.
+    held_up: bool,
     /// A password that is not said.
     unknown: u32,
 }
@@ -229,13 +231,17 @@ impl<D: Door> Connection<D> {
 
     /// Looks after what takes too long, once in each `LOOK`; whether the client is not even worth a word.
     fn is_too_slow(&mut self) -> bool {
+        let is_full = self.is_full();
         let settings = &self.shared.settings;
         let slow = &mut self.slow;
         slow.unread = if slow.taken || self.out.is_empty() { 0 } else { slow.unread + 1 };
         slow.arriving = if slow.whole { 0 } else { slow.arriving + 1 };
+        slow.held_up = slow.arriving > 0 && (slow.held_up || is_full);
         slow.unknown = if self.client.is_known() { 0 } else { slow.unknown + 1 };
         (slow.taken, slow.whole) = (false, false);
-        let words = if LOOK * slow.arriving > settings.arrival {
+        let words = if LOOK * slow.arriving > settings.arrival && slow.held_up {
+            "BUSY there was no room for the rest of the request beside those of others; nothing was done, ask again later"
+        } else if LOOK * slow.arriving > settings.arrival {
             "ERR the rest of the request took too long"
         } else if LOOK * slow.unknown > settings.introduction {
             "ERR no password was said in time"
@@ -251,12 +257,16 @@ impl<D: Door> Connection<D> {
         self.line.is_empty() && self.held.is_none()
     }
 
+    /// Whether all connections keep as much as they may, this one more than a small share.
+    fn is_full(&self) -> bool {
+        self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept && self.kept > 0
+    }
+
     fn may_read(&mut self) -> bool {
-        let is_full = self.shared.kept.load(Ordering::Relaxed) > self.shared.settings.kept && self.kept > 0;
         let waits = self.held.is_some() || !self.has_room();
         if self.closes
             || self.has_ended
-            || is_full
+            || self.is_full()
             || self.turn.waits()
             || (waits && self.requests.len() > SMALL)
             || self.out.len() > self.shared.settings.unread

@@ -168,6 +168,33 @@ async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_request_has_no_room_beside_others_that_stand_still_is_told_to_ask_again() {
+    let settings = Settings { arrival: Duration::from_secs(2), kept: 400_000, ..settings() };
+    let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
+    let begins = |bytes: usize| format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$900000\r\n{}", "x".repeat(bytes));
+    let mut client = Client::connect(server.address()).await;
+    client.send(begins(200_000)).await;
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        let mut other = Client::connect(server.address()).await;
+        other.send(begins(200_000)).await;
+        others.push(other);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    client.send("x".repeat(700_000) + "\r\n").await;
+    let told = client.hear().await;
+    assert!(told.starts_with("-BUSY there was no room for the rest of the request"), "{told}");
+    assert_eq!(client.hear().await, "closed");
+    for other in &mut others {
+        assert!(other.hear().await.starts_with('-'), "it is told as well");
+    }
+    let mut again = Client::connect(server.address()).await;
+    assert_eq!(again.ask("EXISTS k").await, "0");
+    again.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$200000\r\n{}\r\n", "x".repeat(200_000))).await;
+    assert_eq!(again.hear().await, "OK", "there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_had_asked_when_it_said_that_it_says_no_more_is_done_and_answered() {
     let (_node, server, mut other) = one().await;
     let mut client = Client::connect(server.address()).await;
