@@ -172,7 +172,7 @@ impl Learner {
         }
         for change in &commit.changes {
             if self.cursor.as_ref().is_some_and(|c| change.key <= *c) {
-                self.store.change(change.clone(), commit.id.number, limits, rules, now);
+                self.store.change(change, commit.id.number, limits, rules, now);
             }
         }
         Ok(())

@@ -298,7 +298,7 @@ impl Primary {
         ));
         black_box((
             backup.copied(),
-            backup.and_then(|backup| self.owing.get(backup)),
+            backup.and_then(|backup| self.owing.get(backup)).copied(),
             self.committed,
             self.leased.len(),
         ));

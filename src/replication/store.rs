@@ -137,33 +137,32 @@ impl Store {
 
     /// Applies a commit that others keep.
     pub fn apply(&mut self, commit: &Commit, limits: &ReplyLimits, rules: Rules, now: Moment) {
-        for SessionChange { key, body, reply, life, copied } in &commit.changes {
-            let (body, reply) = (body.clone(), reply.clone());
-            self.enact(key, (body, reply, *life, *copied), commit.id.number, limits, rules, now);
+        for change in &commit.changes {
+            self.change(change, commit.id.number, limits, rules, now);
         }
     }
 
     /// Applies a commit that nobody keeps.
     pub fn take(&mut self, commit: Commit, limits: &ReplyLimits, rules: Rules, now: Moment) {
-        for change in commit.changes {
-            self.change(change, commit.id.number, limits, rules, now);
+        for SessionChange { key, body, reply, life, copied } in commit.changes {
+            self.enact(&key, (body, reply, life, copied), commit.id.number, limits, rules, now);
         }
     }
 
     /// Applies what a commit changes in one session.
     pub fn change(
         &mut self,
-        change: SessionChange,
+        change: &SessionChange,
         number: CommitNumber,
         limits: &ReplyLimits,
         rules: Rules,
         now: Moment,
     ) {
         let SessionChange { key, body, reply, life, copied } = change;
-        self.enact(&key, (body, reply, life, copied), number, limits, rules, now);
+        self.enact(key, (body.clone(), reply.clone(), *life, *copied), number, limits, rules, now);
     }
 
-    /// The same with a key that stays where it is: a session that is there has its own.
+    /// The key stays where it is: a session that is there has its own.
     fn enact(
         &mut self,
         key: &SessionKey,
