@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{
@@ -36,6 +36,7 @@ use super::{
     line::{Line, Settled},
     pace::{Turn, Turns},
     refusal,
+    slow::{Cut, LOOK, Sight, Slow},
     state::Shared,
     units::{Begun, Done, Unit, Way},
 };
@@ -47,10 +48,8 @@ const READ: usize = 16 << 10;
 const WRITTEN: usize = 256 << 10;
 /// What a connection may keep beside all others' share, and what is read ahead while it waits for its own calls.
 const SMALL: usize = 64 << 10;
-/// How often it looks after what takes too long.
-const LOOK: Duration = Duration::from_secs(1);
-/// What is still read of one whose request was wrong, so that it comes to read the word about it: closed at once, it would find a
-/// reset instead.
+/// What is still read of a client that is closed, so that it comes to read what it was told: closed at once while it writes, it would
+/// find a reset instead.
 const HEARD_OUT: (u64, Duration) = (64 << 20, Duration::from_secs(1));
 /// Calls of one connection under way at once where there is little room.
 const FEW: usize = 16;
@@ -91,8 +90,10 @@ pub(super) struct Connection<D: Door> {
     closes: bool,
     /// The client says no more: what it has said is done, and then no more is read.
     has_ended: bool,
-    /// What was read last was no request.
-    is_wrong: bool,
+    /// The node stops.
+    stops: bool,
+    /// It had nothing to say when that began.
+    is_quiet: bool,
     /// How much of what all connections keep together is counted as this one's.
     kept: usize,
     slow: Slow,
@@ -107,21 +108,6 @@ struct Busy {
     unit: usize,
     /// How many things it was asked that may tell much.
     asked: usize,
-}
-
-/// How often in a row something was found not to have moved, and whether it has since.
-#[derive(Debug, Default)]
-struct Slow {
-    /// Replies that the client does not take.
-    unread: u32,
-    taken: bool,
-    /// A request that does not become whole.
-    arriving: u32,
-    whole: bool,
-    /// Whether it was not read meanwhile, for others' requests took the room.
-    held_up: bool,
-    /// A password that is not said.
-    unknown: u32,
 }
 
 impl<D: Door> Connection<D> {
@@ -147,7 +133,8 @@ impl<D: Door> Connection<D> {
             alone: None,
             closes: false,
             has_ended: false,
-            is_wrong: false,
+            stops: false,
+            is_quiet: false,
             kept: 0,
             slow: Slow::default(),
             turn: Turn::new(turns),
@@ -184,7 +171,7 @@ impl<D: Door> Connection<D> {
             if (self.out.is_empty() && self.line.is_ready()) || (is_cut_short && self.has_room()) {
                 continue;
             }
-            self.slow.whole |= self.requests.len() == 0 || !self.is_idle();
+            self.slow.is_whole(self.requests.len() == 0 || !self.is_idle());
             let may_read = self.may_read();
             tokio::select! {
                 biased;
@@ -200,20 +187,28 @@ impl<D: Door> Connection<D> {
                     Ok(0) => self.has_ended = true,
                     Err(_) => return,
                 },
-                _ = &mut stopping, if !self.closes => self.closes = true,
+                _ = &mut stopping, if !self.stops => {
+                    self.is_quiet = self.is_idle() && self.out.is_empty() && self.requests.len() == 0;
+                    (self.stops, self.closes) = (true, true);
+                }
                 _ = look.tick() => if self.is_too_slow() {
                     return;
                 },
             }
         }
-        let said = tokio::time::timeout(self.shared.settings.stall, async {
-            write.write_all(&self.out).await?;
-            write.shutdown().await
-        });
-        let _ = said.await;
-        if self.is_wrong {
+        while !self.out.is_empty() {
+            let Ok(written) = timeout(self.stall(), write.write(&self.out)).await else {
+                return self.complain(Cut::Unread);
+            };
+            if !self.wrote(written) {
+                return;
+            }
+        }
+        if timeout(self.stall(), write.shutdown()).await.is_ok_and(|shut| shut.is_ok())
+            && !(self.has_ended || self.is_quiet)
+        {
             let (most, patience) = HEARD_OUT;
-            let _ = tokio::time::timeout(patience, tokio::io::copy(&mut read.take(most), &mut tokio::io::sink())).await;
+            let _ = timeout(patience, tokio::io::copy(&mut read.take(most), &mut tokio::io::sink())).await;
         }
     }
 
@@ -222,7 +217,7 @@ impl<D: Door> Connection<D> {
         match written {
             Ok(written @ 1..) => {
                 self.out.advance(written);
-                self.slow.taken = true;
+                self.slow.took();
                 true
             }
             Ok(0) | Err(_) => false,
@@ -231,25 +226,27 @@ impl<D: Door> Connection<D> {
 
     /// Looks after what takes too long, once in each `LOOK`; whether the client is not even worth a word.
     fn is_too_slow(&mut self) -> bool {
-        let is_full = self.is_full();
-        let settings = &self.shared.settings;
-        let slow = &mut self.slow;
-        slow.unread = if slow.taken || self.out.is_empty() { 0 } else { slow.unread + 1 };
-        slow.arriving = if slow.whole { 0 } else { slow.arriving + 1 };
-        slow.held_up = slow.arriving > 0 && (slow.held_up || is_full);
-        slow.unknown = if self.client.is_known() { 0 } else { slow.unknown + 1 };
-        (slow.taken, slow.whole) = (false, false);
-        let words = if LOOK * slow.arriving > settings.arrival && slow.held_up {
-            "BUSY there was no room for the rest of the request beside those of others; nothing was done, ask again later"
-        } else if LOOK * slow.arriving > settings.arrival {
-            "ERR the rest of the request took too long"
-        } else if LOOK * slow.unknown > settings.introduction {
-            "ERR no password was said in time"
-        } else {
-            return LOOK * slow.unread > settings.stall;
+        let seen = Sight {
+            arrived: self.requests.len(),
+            held_up: self.is_full(),
+            unread: !self.out.is_empty(),
+            known: self.client.is_known(),
+            stall: self.stall(),
         };
+        let Some(cut) = self.slow.look(seen, &self.shared.settings) else { return false };
+        self.complain(cut);
+        let Some(words) = cut.words() else { return true };
         self.line.last(self.client.protocol, Reply::error(words));
         false
+    }
+
+    fn complain(&self, cut: Cut) {
+        self.shared.complaints.complain(cut, self.shared.now());
+    }
+
+    /// How long its client may leave what is written to it.
+    fn stall(&self) -> Duration {
+        if self.stops { self.shared.settings.last_stall } else { self.shared.settings.stall }
     }
 
     /// Whether nothing of it is under way.
@@ -355,7 +352,7 @@ impl<D: Door> Connection<D> {
                 }
                 Err(fault) => {
                     self.line.last(self.client.protocol, Reply::error(fault.to_string()));
-                    (self.closes, self.is_wrong) = (true, true);
+                    self.closes = true;
                     return None;
                 }
             };

@@ -14,6 +14,7 @@ mod alone;
 mod arcs;
 mod client;
 mod commands;
+mod complaints;
 mod connection;
 mod desk;
 mod door;
@@ -31,6 +32,7 @@ mod scripts;
 mod secret;
 mod server;
 mod settings;
+mod slow;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -135,7 +135,10 @@ async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
                     shared.open.fetch_add(1, Ordering::Relaxed);
                     desk.take(stream, shared.next.fetch_add(1, Ordering::Relaxed));
                 }
-                _ => turn_away(stream),
+                _ => {
+                    shared.complaints.complain("there were as many as may be (limits.connections)", shared.now());
+                    turn_away(stream);
+                }
             },
             Err(why) => {
                 tracing::warn!(%why, "no Redis client could be accepted");
@@ -146,7 +149,8 @@ async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
     drop((listener, desks));
     let all = async { while open.join_next().await.is_some() {} };
     if timeout(shared.settings.farewell, all).await.is_err() {
-        tracing::warn!("Redis clients were cut off: their requests took too long");
+        let open = shared.open.load(Ordering::Relaxed);
+        tracing::warn!(open, "Redis clients were cut off: their requests, or their reading of replies, took too long");
     }
 }
 

@@ -29,10 +29,12 @@ pub(super) struct Settings {
     pub(super) unread: usize,
     /// What arrives and what leaves, of all connections together, in bytes.
     pub(super) kept: usize,
-    /// How long a request may take to arrive once it has begun to.
+    /// How long a request that has begun to arrive may go on without much more of it.
     pub(super) arrival: Duration,
     /// How long a client may leave what is written to it unread.
     pub(super) stall: Duration,
+    /// The same once the node stops.
+    pub(super) last_stall: Duration,
     /// How long a client may take to say its password.
     pub(super) introduction: Duration,
     /// How long requests in progress may take once the node stops.
@@ -58,6 +60,7 @@ impl Settings {
             kept: limits.value.saturating_mul(VALUES_KEPT),
             arrival: Duration::from_secs(15),
             stall: Duration::from_secs(15),
+            last_stall: Duration::from_secs(2),
             introduction: Duration::from_secs(15),
             farewell: Duration::from_secs(10),
         }

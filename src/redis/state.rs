@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{door::Door, scripts::Scripts, settings::Settings};
+use super::{complaints::Complaints, door::Door, scripts::Scripts, settings::Settings};
 use crate::{Readiness, moment::Moment};
 
 /// What they share.
@@ -18,6 +18,7 @@ use crate::{Readiness, moment::Moment};
 pub(super) struct Shared<D> {
     pub(super) settings: Settings,
     pub(super) scripts: Scripts,
+    pub(super) complaints: Complaints,
     /// Numbers of connections.
     pub(super) next: AtomicI64,
     /// Connections that are open.
@@ -42,6 +43,7 @@ impl<D: Door> Shared<D> {
         Self {
             settings,
             scripts: Scripts::default(),
+            complaints: Complaints::default(),
             next: AtomicI64::new(1),
             open: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),

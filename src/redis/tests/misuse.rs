@@ -136,65 +136,6 @@ async fn whoever_writes_far_too_much_reads_the_word_about_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
-    let patience = Duration::from_secs(1);
-    let settings =
-        Settings { arrival: patience, stall: patience, introduction: patience, unread: 1 << 20, ..settings() };
-    let (node, server) = nodes(&["a"], settings.clone()).await.pop().expect("one");
-    let mut half = Client::connect(server.address()).await;
-    half.send("*2\r\n$3\r\nGET\r\n$4\r\nke").await;
-    let mut greedy = Client::connect(server.address()).await;
-    let value = "x".repeat(500_000);
-    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(greedy.hear().await, "OK");
-    greedy.send("GET k\r\n".repeat(400)).await;
-    let mut other = Client::connect(server.address()).await;
-    for _ in 0..20 {
-        assert_eq!(other.ask("STRLEN k").await, "500000");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let kept = server.kept();
-    assert!(kept > 0, "what nobody reads is counted");
-    assert_eq!(half.hear().await, "-ERR the rest of the request took too long");
-    assert_eq!(half.hear().await, "closed");
-    tokio::time::sleep(patience * 3).await;
-    assert_eq!(server.kept(), 0);
-    assert_eq!(other.ask("PING").await, "PONG", "who only waits is left alone");
-    let strict = Settings { password: with_password("x").password, ..settings };
-    let guarded = listening(strict).await;
-    guarded.open(node);
-    let mut silent = Client::connect(guarded.address()).await;
-    assert_eq!(silent.hear().await, "-ERR no password was said in time");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whose_request_has_no_room_beside_others_that_stand_still_is_told_to_ask_again() {
-    let settings = Settings { arrival: Duration::from_secs(2), kept: 400_000, ..settings() };
-    let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
-    let begins = |bytes: usize| format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$900000\r\n{}", "x".repeat(bytes));
-    let mut client = Client::connect(server.address()).await;
-    client.send(begins(200_000)).await;
-    let mut others = Vec::new();
-    for _ in 0..4 {
-        let mut other = Client::connect(server.address()).await;
-        other.send(begins(200_000)).await;
-        others.push(other);
-    }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    client.send("x".repeat(700_000) + "\r\n").await;
-    let told = client.hear().await;
-    assert!(told.starts_with("-BUSY there was no room for the rest of the request"), "{told}");
-    assert_eq!(client.hear().await, "closed");
-    for other in &mut others {
-        assert!(other.hear().await.starts_with('-'), "it is told as well");
-    }
-    let mut again = Client::connect(server.address()).await;
-    assert_eq!(again.ask("EXISTS k").await, "0");
-    again.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$200000\r\n{}\r\n", "x".repeat(200_000))).await;
-    assert_eq!(again.hear().await, "OK", "there is room again");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_had_asked_when_it_said_that_it_says_no_more_is_done_and_answered() {
     let (_node, server, mut other) = one().await;
     let mut client = Client::connect(server.address()).await;
@@ -226,49 +167,6 @@ async fn a_pipeline_longer_than_what_is_begun_at_once_is_answered_without_a_paus
     // Each pause was a second, and there was one behind every 1,024 requests.
     timeout(Duration::from_secs(15), all).await.expect("no pauses");
     drop(server);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_for_much_and_reads_nothing_makes_a_node_keep_little_more_than_it_may() {
-    let settings = Settings { unread: 1 << 20, ..settings() };
-    let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
-    let mut greedy = Client::connect(server.address()).await;
-    let value = "x".repeat(100_000);
-    for n in 0..400 {
-        greedy.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nk{n:03}\r\n${}\r\n{value}\r\n", value.len())).await;
-        assert_eq!(greedy.hear().await, "OK");
-    }
-    let asks: Vec<String> = (0..400).map(|n| format!("GET k{n:03}\r\n")).collect();
-    greedy.send(asks.concat()).await;
-    let mut most = 0;
-    for _ in 0..20 {
-        most = most.max(server.kept());
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    // What was asked for at once before it was known how large it is, and what one connection may leave unread.
-    assert!((1 << 20..16 << 20).contains(&most), "{most} of 40,000,000 bytes");
-    for _ in 0..400 {
-        assert_eq!(greedy.hear().await.len(), value.len() + 2, "it is all there when it is read");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_one_who_asks_without_end_and_reads_nothing_little_is_read() {
-    let settings = Settings { unread: 1 << 20, ..settings() };
-    let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
-    let mut greedy = Client::connect(server.address()).await;
-    let value = "x".repeat(200_000);
-    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(greedy.hear().await, "OK");
-    let asks = "GET k\r\n".repeat(64 << 20 >> 3);
-    let sent = timeout(Duration::from_secs(2), greedy.send(asks)).await;
-    assert!(sent.is_err(), "all of it was taken");
-    let kept = server.kept();
-    assert!((1 << 20..16 << 20).contains(&kept), "{kept} bytes");
-    // Others are not held up by it.
-    let mut other = Client::connect(server.address()).await;
-    other.send(format!("*3\r\n$3\r\nSET\r\n$1\r\no\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(timeout(Duration::from_secs(3), other.hear()).await.expect("soon"), "OK");
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures")]

@@ -7,6 +7,7 @@ mod like_redis;
 pub(super) mod local;
 mod misuse;
 mod over_nodes;
+mod slow;
 mod strangers;
 
 use std::time::Duration;

@@ -49,6 +49,7 @@ fn settings() -> Settings {
         kept: 256 << 10,
         arrival: patience,
         stall: patience,
+        last_stall: patience,
         introduction: patience,
         farewell: patience,
     }
