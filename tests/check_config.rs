@@ -22,6 +22,7 @@ fn a_good_file_shows_who_backs_whom_and_who_votes() {
         assert!(told.contains(link), "{link} in\n{told}");
     }
     assert!(told.contains("voters  a, b, c, d (majority; a majority is 3)"), "{told}");
+    assert!(told.contains("(host, 127.0.0.1:7104, http 127.0.0.1:7204)"), "{told}");
     assert!(!told.contains("change-me"), "{told}");
 }
 
@@ -55,6 +56,8 @@ fn a_redis_port_open_to_others_is_advised_against_and_allowed() {
     let advice = "the `redis` address of a is outside loopback, and there is no `redis_password`";
     assert_eq!((plain.status.code(), text(&plain.stderr)), (Some(0), ""), "advice, no error");
     assert!(text(&plain.stdout).lines().any(|line| line.starts_with("note: line ") && line.contains(advice)));
+    assert!(text(&plain.stdout).contains(", redis 10.0.0.1:6379)"), "{}", text(&plain.stdout));
+    assert!(text(&json.stdout).contains("\"redis\":\"10.0.0.1:6379\""), "{}", text(&json.stdout));
     assert!(text(&json.stdout).contains(advice), "{}", text(&json.stdout));
     assert_eq!(closed.status.code(), Some(0));
     assert!(!text(&closed.stdout).contains("note:") && !text(&closed.stdout).contains("say this"));

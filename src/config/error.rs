@@ -16,6 +16,9 @@ use super::{
 /// The most faults that are reported at once; `ConfigError::more` counts the rest.
 pub const FAULTS_MAX: usize = 64;
 
+/// How many names of nodes an error lists.
+const NAMES_SHOWN: usize = 16;
+
 /// Why a configuration is refused: one or more faults, in file order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -235,18 +238,26 @@ pub enum Wrong {
     NoSuchNode {
         /// The name asked for.
         name: String,
-        /// The node that was probably meant.
-        nearest: Option<NodeName>,
+        /// The nodes that it has.
+        listed: Vec<NodeName>,
     },
     /// Not told which node to be.
     NodeNotNamed,
+}
+
+/// In words that say what to look for.
+fn said(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        kind => kind.to_string(),
+    }
 }
 
 impl Wrong {
     fn message(&self, spot: Spot) -> String {
         let key = spot.key;
         match self {
-            Self::Unreadable(kind) => format!("cannot be read: {kind}"),
+            Self::Unreadable(kind) => format!("cannot be read: {}", said(*kind)),
             Self::TooLong => "longer than 1 MiB".to_owned(),
             Self::NotToml(why) => format!("not TOML: {why}"),
             Self::UnknownKey { key, .. } => format!("unknown key `{key}` in {}", spot.section.header()),
@@ -260,7 +271,9 @@ impl Wrong {
             Self::SecretMissing => "there is no secret".to_owned(),
             Self::SecretTwice => "both `secret` and `secret_file` are given".to_owned(),
             Self::SecretFileUnfit { path } => format!("there is no usable secret in {path}"),
-            Self::SecretFileUnreadable { path, kind } => format!("the secret in {path} cannot be read: {kind}"),
+            Self::SecretFileUnreadable { path, kind } => {
+                format!("the secret in {path} cannot be read: {}", said(*kind))
+            }
             Self::EnvironmentUnfit(variable) => format!("{variable} is set, but not to something usable"),
             Self::NotYet { .. } => format!("not yet: this version has no such `{key}`"),
             Self::NeedsTls { address } => format!("{address} is not loopback, and there is no TLS"),
@@ -341,8 +354,11 @@ impl Wrong {
             }
             Self::NoHost => "at least one node with `role = \"host\"`, which is the default".to_owned(),
             Self::TooManyNodes { .. } => format!("at most {}", super::NODES_MAX),
-            Self::NoSuchNode { nearest: Some(nearest), .. } => format!("{nearest}, if that is what was meant"),
-            Self::NoSuchNode { nearest: None, .. } => "the name of a [[node]] in the file".to_owned(),
+            Self::NoSuchNode { listed, .. } => {
+                let shown: Vec<_> = listed.iter().take(NAMES_SHOWN).map(NodeName::as_str).collect();
+                let more = if listed.len() > NAMES_SHOWN { ", ..." } else { "" };
+                format!("the name of a [[node]] in the file: {}{more}", shown.join(", "))
+            }
             Self::NodeNotNamed => "`--name NAME`, or RINGHEIR_NAME".to_owned(),
         }
     }

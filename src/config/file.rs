@@ -22,7 +22,6 @@ use super::{
     check::{self, Found},
     cluster::ClusterConfig,
     error::{ConfigError, ConfigFault, FAULTS_MAX, Wrong},
-    key::nearest,
     node::NodeConfig,
     note::{Advice, Note},
     place::{self, Spot},
@@ -171,8 +170,8 @@ impl ClusterFile {
         };
         let known = NodeName::new(name).and_then(|name| self.node(name));
         known.ok_or_else(|| {
-            let near = nearest(name, self.nodes.iter().map(|node| node.name.as_str())).and_then(NodeName::new);
-            refused(Wrong::NoSuchNode { name: check::clipped(name), nearest: near })
+            let listed = self.nodes.iter().map(|node| node.name).collect();
+            refused(Wrong::NoSuchNode { name: check::clipped(name), listed })
         })
     }
 

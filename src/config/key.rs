@@ -195,7 +195,8 @@ fn is_url(text: &str) -> bool {
 
 const LABEL: Rule = Rule::Text { form: "1 to 64 bytes of text", fits: is_label };
 const PATH: Rule = Rule::Text { form: "a path", fits: is_path };
-const ADDRESS: Rule = Rule::Text { form: "host:port", fits: |text| Address::new(text).is_some() };
+const ADDRESS: Rule =
+    Rule::Text { form: "host:port, the port from 1 to 65535", fits: |text| Address::new(text).is_some() };
 
 const fn key(section: Section, name: &'static str, default: &'static str, rule: Rule, meaning: &'static str) -> Key {
     Key { section, name, default, required: false, rule, meaning }

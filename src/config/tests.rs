@@ -534,8 +534,9 @@ fn a_node_learns_its_name_from_the_command_line_then_from_the_environment() {
     let wrong = |flag, environment| named(flag, environment).expect_err("must be refused").faults()[0].wrong().clone();
     assert_eq!(wrong(None, Environment::default()), Wrong::NodeNotNamed);
     assert_eq!(wrong(None, environment("")), Wrong::EnvironmentUnfit("RINGHEIR_NAME"));
-    let hinted = Wrong::NoSuchNode { name: "\"B\"".to_owned(), nearest: Some(name("b")) };
-    assert_eq!(wrong(Some("B"), environment("c")), hinted);
+    let refused = file.this_node(Some("B"), &environment("c")).expect_err("there is none");
+    let words = "there is no node named \"B\"\n  right: the name of a [[node]] in the file: a, b, c";
+    assert_eq!(refused.to_string(), words);
 }
 
 #[test]
@@ -589,7 +590,7 @@ fn no_error_shows_the_secret() {
 fn a_file_that_is_not_there_is_an_error_that_names_it() {
     let error = ClusterFile::read("no/such/cluster.toml").expect_err("must be refused");
     assert_eq!(error.faults()[0].wrong(), &Wrong::Unreadable(io::ErrorKind::NotFound));
-    assert!(error.to_string().starts_with("no/such/cluster.toml: cannot be read"), "{error}");
+    assert!(error.to_string().starts_with("no/such/cluster.toml: cannot be read: there is no such file\n"), "{error}");
 }
 
 #[test]

@@ -48,8 +48,8 @@ fn words(error: &Error, done: &str) -> Result<Cow<'static, str>, Unknown> {
         }
         ErrorKind::Stopped => STOPPED.into(),
         ErrorKind::TooLarge { limit } => format!(
-            "ERR string exceeds maximum allowed size: a key, and what is told of it, has at most {limit} bytes \
-             (limits.value); {done}"
+            "ERR string exceeds maximum allowed size: what a key holds, or one reply about it, has at most {limit} \
+             bytes (limits.value); {done}"
         )
         .into(),
         ErrorKind::Lost => {

@@ -329,7 +329,10 @@ impl Shared {
 
     /// A process's life lock was found free: keeper, workers and listeners learn of it.
     pub(crate) fn prove_dead(&self, node: NodeId) {
-        tracing::info!(%node, "proved dead: its life lock is free");
+        // Of one that has left the ring that is no news.
+        if self.view.load().as_ref().is_some_and(|view| view.is_member(node)) {
+            tracing::info!(%node, "proved dead: its life lock is free");
+        }
         self.tell(EventKind::ProvedDead { node });
         self.tell_keeper(KeeperInput::Proof(node));
         self.tell_workers(|| WorkerInput::Proof(node));

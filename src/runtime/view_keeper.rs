@@ -5,6 +5,7 @@
 //! views, then it publishes the view, then it hands it to the workers.
 
 mod beginning;
+mod telling;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -305,7 +306,7 @@ impl KeeperState {
                 KeeperEffect::Installed(view) => self.install(&view),
                 KeeperEffect::RecoveryEnded(ended) => {
                     if let Ok(view) = &ended {
-                        self.say_recovered(view);
+                        telling::say_recovered(view);
                     }
                     if let Some(answer) = self.recovering.take() {
                         let _ = answer.send(ended);
@@ -339,12 +340,6 @@ impl KeeperState {
         stored.is_ok()
     }
 
-    fn say_recovered(&self, view: &View) {
-        let lost = view.arcs.iter().filter(|e| e.lost_at == Some(view.number)).count();
-        let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
-        tracing::warn!(cluster = %view.cluster, members, lost, "recovered on an operator's word: the ring goes on as another cluster");
-    }
-
     /// Looks, once, whether a process of this host is dead. The keeper asks again.
     fn seek(&self, node: NodeId) {
         let found = self.shared.run_dir.get().map(|dir| life_lock::look_for(dir, node));
@@ -356,6 +351,9 @@ impl KeeperState {
     fn install(&self, view: &Arc<View>) {
         let shared = &self.shared;
         shared.granting().stamp = view.number;
+        if let Some(before) = &*shared.view.load() {
+            telling::say_who_moved(before, view);
+        }
         shared.view.store(Some(Arc::clone(view)));
         let goals = Arc::new(targets(view));
         shared.tell_workers(|| WorkerInput::Install(Arc::clone(view), Arc::clone(&goals)));
@@ -378,15 +376,10 @@ impl KeeperState {
             return;
         }
         if outlook.awaited != before.awaited {
+            telling::say_quorum(&outlook.awaited);
             if outlook.has_quorum() {
-                tracing::info!("a majority of the voters is heard again");
                 self.shared.tell(EventKind::QuorumBack);
             } else {
-                let awaited = outlook.awaited.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
-                tracing::warn!(
-                    %awaited,
-                    "no quorum: too few voters are heard, so no loss is made good until enough of these processes are heard again"
-                );
                 let awaited = outlook.awaited.iter().map(NodeName::to_string).collect();
                 self.shared.tell(EventKind::QuorumLost { awaited });
             }
@@ -394,7 +387,10 @@ impl KeeperState {
         let unprotected = view.unprotected_arcs();
         let protection = (unprotected, outlook.fully_protected);
         if self.protection != Some(protection) {
-            self.protection = Some(protection);
+            let before = self.protection.replace(protection);
+            if outlook.fully_protected || before.is_some_and(|(_, was)| was) {
+                telling::say_protection(outlook.fully_protected, view);
+            }
             let view = view.number.0;
             self.shared.tell(if outlook.fully_protected {
                 EventKind::FullyProtected { view }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::ExitCo
 
 use clap::Args;
 use ringheir::{
-    config::{ClusterFile, ConfigError},
+    config::{Address, ClusterFile, ConfigError},
     id::NodeName,
     membership::{Agreement, Role},
 };
@@ -105,7 +105,16 @@ fn as_text(file: &ClusterFile) -> String {
         let backed = if backups.is_empty() { String::new() } else { format!(" -> {}", joined(&backups)) };
         let zone = node.zone.as_ref().map_or(String::new(), |zone| format!(", zone {zone}"));
         let weight = if node.weight == 1 { String::new() } else { format!(", weight {}", node.weight) };
-        line(format_args!("  {}{backed}  ({}, {}{zone}{weight})", node.name, role(node.role), node.cluster));
+        let served = |name, address: &Option<Address>| {
+            address.as_ref().map_or(String::new(), |address| format!(", {name} {address}"))
+        };
+        let (http, redis) = (served("http", &node.http), served("redis", &node.redis));
+        line(format_args!(
+            "  {}{backed}  ({}, {}{http}{redis}{zone}{weight})",
+            node.name,
+            role(node.role),
+            node.cluster
+        ));
     }
     for note in file.notes() {
         line(format_args!("note: {note}"));
@@ -122,7 +131,8 @@ fn as_json(file: &ClusterFile) -> Value {
         .map(|(node, backups)| {
             json!({
                 "name": node.name, "role": role(node.role), "zone": node.zone, "cluster": node.cluster.as_str(),
-                "http": node.http.as_ref().map(ToString::to_string), "weight": node.weight, "backed_by": backups,
+                "http": node.http.as_ref().map(ToString::to_string), "redis": node.redis.as_ref().map(ToString::to_string),
+                "weight": node.weight, "backed_by": backups,
             })
         })
         .collect();

@@ -191,7 +191,10 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     }
     let started = tokio::select! {
         started = builder.start() => started,
-        _ = &mut told => return ExitCode::SUCCESS,
+        _ = &mut told => {
+            tracing::info!("told to stop before this node was in the ring: it has served nothing");
+            return ExitCode::SUCCESS;
+        }
     };
     let node = match started {
         Ok(node) => node,

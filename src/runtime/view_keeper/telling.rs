@@ -1,0 +1,93 @@
+//! What a node's log says of the ring: who came into it, and who left it, on purpose or not; whether there is a quorum; whether every
+//! arc has its backups. It tells people; nothing depends on it.
+
+use crate::{
+    id::{NodeId, NodeName, ViewNumber},
+    membership::{Standing, View},
+};
+
+/// How a node came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    Came,
+    /// It had handed over all it had.
+    Left,
+    Lost,
+}
+
+/// Whom a view has and the one before it had not, and the other way round, in ring order.
+fn moved(before: &View, view: &View) -> Vec<(NodeId, Moved)> {
+    let gone = before.members.iter().filter(|member| !view.is_member(member.node)).map(|member| {
+        let has_left = member.standing == Standing::Draining && view.has_let_go(member.node);
+        (member.node, if has_left { Moved::Left } else { Moved::Lost })
+    });
+    let came = view.members.iter().filter(|member| !before.is_member(member.node)).map(|m| (m.node, Moved::Came));
+    gone.chain(came).collect()
+}
+
+/// Says it.
+pub(super) fn say_who_moved(before: &View, view: &View) {
+    let ViewNumber(number) = view.number;
+    for (node, moved) in moved(before, view) {
+        match moved {
+            Moved::Came => tracing::info!(%node, view = number, "it came into the ring"),
+            Moved::Left => tracing::info!(%node, view = number, "it left the ring, and had handed over all it had"),
+            Moved::Lost => {
+                tracing::warn!(%node, view = number, "it was lost, and is out of the ring: its backups serve");
+            }
+        }
+    }
+}
+
+/// Says that too few voters are heard, or enough again.
+pub(super) fn say_quorum(awaited: &[NodeName]) {
+    if awaited.is_empty() {
+        tracing::info!("a majority of the voters is heard again");
+        return;
+    }
+    let awaited = awaited.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+    tracing::warn!(
+        %awaited,
+        "no quorum: too few voters are heard, so no loss is made good until enough of these processes are heard again"
+    );
+}
+
+/// Says that everything is protected, or not any more.
+pub(super) fn say_protection(fully_protected: bool, view: &View) {
+    let ViewNumber(number) = view.number;
+    if fully_protected {
+        tracing::info!(view = number, "every arc has its backups, and every node of the ring is heard");
+    } else {
+        tracing::info!(view = number, "not every arc has its backups for now, or not every node is heard");
+    }
+}
+
+/// Says that the ring goes on as another cluster.
+pub(super) fn say_recovered(view: &View) {
+    let lost = view.arcs.iter().filter(|e| e.lost_at == Some(view.number)).count();
+    let members = view.members.iter().map(|m| m.node.name.as_str()).collect::<Vec<_>>().join(", ");
+    tracing::warn!(cluster = %view.cluster, members, lost, "recovered on an operator's word: the ring goes on as another cluster");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::membership::test_views::{founded, member, node, settled, without};
+
+    #[test]
+    fn who_left_on_purpose_is_told_from_who_was_lost_and_a_new_process_from_the_one_before_it() {
+        let ring = founded(&["a", "b", "c"], 12, 1);
+        assert_eq!(moved(&ring, &ring), []);
+        assert_eq!(moved(&ring, &settled(&without(&ring, &["b"]))), [(node("b", 1), Moved::Lost)]);
+        let mut draining = ring.clone();
+        Arc::make_mut(&mut draining.members[1]).standing = Standing::Draining;
+        assert_eq!(moved(&draining, &settled(&without(&draining, &["b"]))), [(node("b", 1), Moved::Left)]);
+        // It was killed before it had handed over everything: arcs still name it.
+        assert_eq!(moved(&draining, &without(&draining, &["b"])), [(node("b", 1), Moved::Lost)]);
+        let mut again = without(&ring, &["b"]);
+        again.members.insert(1, Arc::new(member(node("b", 2))));
+        assert_eq!(moved(&ring, &again), [(node("b", 1), Moved::Lost), (node("b", 2), Moved::Came)]);
+    }
+}
