@@ -333,7 +333,9 @@ impl<D: Door> Connection<D> {
                 break;
             }
         }
-        if !units.is_empty() {
+        if units.is_empty() {
+            self.turn.began(0);
+        } else {
             self.start(units);
         }
         is_cut_short

@@ -133,13 +133,11 @@ impl Line {
             return;
         };
         let (protocol, reply) = match (&mut *slot, came) {
-            (Slot::One(..), Err(Unknown)) => {
-                *slot = Slot::Unknown;
-                return;
-            }
-            (Slot::Parts(parts), Err(Unknown)) => {
-                self.bytes -= parts.bytes;
-                *slot = Slot::Unknown;
+            (waits @ (Slot::One(..) | Slot::Parts(_)), Err(Unknown)) => {
+                if let Slot::Parts(parts) = &waits {
+                    self.bytes -= parts.bytes;
+                }
+                *waits = Slot::Unknown;
                 return;
             }
             (Slot::One(protocol, tell), Ok(came)) => {

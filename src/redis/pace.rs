@@ -174,9 +174,11 @@ impl Turn {
         Poll::Ready(())
     }
 
-    /// It has begun so many calls with its turn.
+    /// It has begun so many calls with its turn, if it had one, and needs another for more.
     pub(super) fn began(&mut self, calls: usize) {
-        self.stands = Stands::Aside;
+        if self.stands == Stands::Has {
+            self.stands = Stands::Aside;
+        }
         if calls > 0 {
             self.calls += calls;
             self.turns.pace().began(calls);

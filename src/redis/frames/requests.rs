@@ -1,7 +1,7 @@
 //! `Requests`: the requests of one connection, out of the bytes that have arrived and were not read yet.
 
 use bytes::{Bytes, BytesMut};
-use redis_protocol::resp2::{decode::decode_bytes, types::BytesFrame};
+use redis_protocol::resp2::{decode::decode_range, types::RangeFrame};
 
 use super::{
     inline,
@@ -48,12 +48,13 @@ impl Requests {
     }
 }
 
+/// The codec says where each string lies; they share the request's bytes.
 fn strings(request: &Bytes) -> Result<Vec<Bytes>, ProtocolFault> {
-    let Ok(Some((BytesFrame::Array(frames), _))) = decode_bytes(request) else {
+    let Ok(Some((RangeFrame::Array(frames), _))) = decode_range(request) else {
         return Err(ProtocolFault::Undecodable);
     };
     let string = |frame| match frame {
-        BytesFrame::BulkString(string) => Ok(string),
+        RangeFrame::BulkString((begin, end)) => Ok(request.slice(begin..end)),
         _ => Err(ProtocolFault::Undecodable),
     };
     frames.into_iter().map(string).collect()

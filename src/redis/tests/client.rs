@@ -37,6 +37,13 @@ impl Client {
         self.hear().await
     }
 
+    /// Sets a key to a value too large for a line, and what comes back in words.
+    pub(super) async fn set(&mut self, key: &str, value: &str) -> String {
+        let lengths = (key.len(), value.len());
+        self.send(format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{value}\r\n", lengths.0, lengths.1)).await;
+        self.hear().await
+    }
+
     /// The next reply in words; "closed" if none comes any more.
     pub(super) async fn hear(&mut self) -> String {
         loop {

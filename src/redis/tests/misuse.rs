@@ -64,8 +64,7 @@ async fn a_value_that_is_too_large_is_refused_and_the_connection_goes_on() {
     let (_node, _server, mut client) = one().await;
     let value = "x".repeat((1 << 20) + 1);
     assert_eq!(client.ask("SET k small").await, "OK");
-    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert!(client.hear().await.starts_with("-ERR string exceeds maximum allowed size"));
+    assert!(client.set("k", &value).await.starts_with("-ERR string exceeds maximum allowed size"));
     assert_eq!(client.ask("GET k").await, "\"small\"");
     // In one batch with others it harms only itself.
     client.send(format!("SET k 1\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\nINCR k\r\n", value.len())).await;

@@ -16,8 +16,7 @@ async fn slow_clients_are_told_and_closed_and_their_memory_is_given_back() {
     half.send("*2\r\n$3\r\nGET\r\n$4\r\nke").await;
     let mut greedy = Client::connect(server.address()).await;
     let value = "x".repeat(500_000);
-    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(greedy.hear().await, "OK");
+    assert_eq!(greedy.set("k", &value).await, "OK");
     greedy.send("GET k\r\n".repeat(400)).await;
     let mut other = Client::connect(server.address()).await;
     for _ in 0..20 {
@@ -61,8 +60,7 @@ async fn whose_request_has_no_room_beside_others_that_stand_still_is_told_to_ask
     }
     let mut again = Client::connect(server.address()).await;
     assert_eq!(again.ask("EXISTS k").await, "0");
-    again.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$200000\r\n{}\r\n", "x".repeat(200_000))).await;
-    assert_eq!(again.hear().await, "OK", "there is room again");
+    assert_eq!(again.set("k", &"x".repeat(200_000)).await, "OK", "there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,8 +70,7 @@ async fn who_asks_for_much_and_reads_nothing_makes_a_node_keep_little_more_than_
     let mut greedy = Client::connect(server.address()).await;
     let value = "x".repeat(100_000);
     for n in 0..400 {
-        greedy.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nk{n:03}\r\n${}\r\n{value}\r\n", value.len())).await;
-        assert_eq!(greedy.hear().await, "OK");
+        assert_eq!(greedy.set(&format!("k{n:03}"), &value).await, "OK");
     }
     let asks: Vec<String> = (0..400).map(|n| format!("GET k{n:03}\r\n")).collect();
     greedy.send(asks.concat()).await;
@@ -95,8 +92,7 @@ async fn of_one_who_asks_without_end_and_reads_nothing_little_is_read() {
     let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
     let mut greedy = Client::connect(server.address()).await;
     let value = "x".repeat(200_000);
-    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(greedy.hear().await, "OK");
+    assert_eq!(greedy.set("k", &value).await, "OK");
     let asks = "GET k\r\n".repeat(64 << 20 >> 3);
     let sent = timeout(Duration::from_secs(2), greedy.send(asks)).await;
     assert!(sent.is_err(), "all of it was taken");
@@ -104,8 +100,7 @@ async fn of_one_who_asks_without_end_and_reads_nothing_little_is_read() {
     assert!((1 << 20..16 << 20).contains(&kept), "{kept} bytes");
     // Others are not held up by it.
     let mut other = Client::connect(server.address()).await;
-    other.send(format!("*3\r\n$3\r\nSET\r\n$1\r\no\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(timeout(Duration::from_secs(3), other.hear()).await.expect("soon"), "OK");
+    assert_eq!(timeout(Duration::from_secs(3), other.set("o", &value)).await.expect("soon"), "OK");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,8 +123,7 @@ async fn a_client_that_reads_nothing_holds_up_the_end_of_a_node_for_moments_only
     let (_node, server) = nodes(&["a"], settings).await.pop().expect("one");
     let mut greedy = Client::connect(server.address()).await;
     let value = "x".repeat(500_000);
-    greedy.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(greedy.hear().await, "OK");
+    assert_eq!(greedy.set("k", &value).await, "OK");
     greedy.send("GET k\r\n".repeat(400)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     // Less than `farewell`, after which all are cut off.
@@ -141,8 +135,7 @@ async fn whoever_still_writes_when_a_node_stops_reads_every_reply_of_what_was_do
     let (node, server) = nodes(&["a"], settings()).await.pop().expect("one");
     let mut client = Client::connect(server.address()).await;
     let value = "x".repeat(10_000);
-    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len())).await;
-    assert_eq!(client.hear().await, "OK");
+    assert_eq!(client.set("k", &value).await, "OK");
     // More than is read of it before it stops, and replies that are more than the client's side takes unread.
     let writing = timeout(Duration::from_secs(1), client.send("INCR n\r\nGET k\r\n".repeat(1 << 20))).await;
     assert!(writing.is_err(), "all of it was taken");
