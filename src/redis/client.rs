@@ -118,6 +118,7 @@ impl Client {
             Request::Answered(reply) => reply,
             // Whoever looks by `PING` for a node to turn to is not to find this one.
             Request::Ping(_) if readiness == Readiness::Starting => refusal::LOADING,
+            Request::Ping(_) if readiness == Readiness::Draining => refusal::LEAVING,
             Request::Ping(_) if readiness == Readiness::Stopped => refusal::READONLY,
             Request::Ping(words) if !self.channels.is_empty() && self.protocol == Protocol::Two => {
                 Reply::List(vec![Reply::bytes("pong"), Reply::Bytes(words.unwrap_or_default())])

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -17,9 +18,13 @@ pub(super) struct Complaints(Mutex<(Option<Moment>, u64)>);
 
 impl Complaints {
     /// A client was closed: said, or counted for the line that will be.
-    pub(super) fn complain(&self, why: impl Display, now: Moment) {
-        if let Some(unsaid) = self.turn(now) {
-            tracing::info!(unsaid, "a Redis client was closed: {why}");
+    pub(super) fn complain(&self, client: SocketAddr, why: impl Display, now: Moment) {
+        match self.turn(now) {
+            None => {}
+            Some(0) => tracing::info!(%client, "a Redis client was closed: {why}"),
+            Some(others) => {
+                tracing::info!(%client, others, "a Redis client was closed, and others since the last such line: {why}");
+            }
         }
     }
 

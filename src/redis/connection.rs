@@ -8,8 +8,10 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
+    fmt::Display,
     future::Future,
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -37,10 +39,10 @@ use super::{
     pace::{Turn, Turns},
     refusal,
     slow::{Cut, LOOK, Sight, Slow},
-    state::Shared,
+    state::{Ending, Shared},
     units::{Begun, Done, Unit, Way},
 };
-use crate::session::SessionId;
+use crate::{Readiness, session::SessionId};
 
 /// What is read at once.
 const READ: usize = 16 << 10;
@@ -50,7 +52,7 @@ const WRITTEN: usize = 256 << 10;
 const SMALL: usize = 64 << 10;
 /// What is still read of a client that is closed, so that it comes to read what it was told: closed at once while it writes, it would
 /// find a reset instead.
-const HEARD_OUT: (u64, Duration) = (64 << 20, Duration::from_secs(1));
+const HEARD_OUT: (u64, Duration) = (64 << 20, Duration::from_secs(2));
 /// Calls of one connection under way at once where there is little room.
 const FEW: usize = 16;
 /// The same before it is known how much is told.
@@ -61,6 +63,10 @@ type Under<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// One connection.
 pub(super) struct Connection<D: Door> {
     shared: Arc<Shared<D>>,
+    /// Where the client is.
+    from: SocketAddr,
+    /// It came when the node was about to leave.
+    is_late: bool,
     client: Client,
     requests: Requests,
     /// One that was read and cannot be begun yet.
@@ -111,11 +117,14 @@ struct Busy {
 }
 
 impl<D: Door> Connection<D> {
-    pub(super) fn new(shared: Arc<Shared<D>>, id: i64, turns: Turns) -> Self {
+    pub(super) fn new(shared: Arc<Shared<D>>, from: SocketAddr, id: i64, turns: Turns) -> Self {
         let client = Client::new(id, shared.settings.password.as_ref());
         let largest = shared.settings.unread / FIRST;
+        let is_late = *shared.ending.borrow() != Ending::NotYet || shared.readiness() == Readiness::Draining;
         Self {
             shared,
+            from,
+            is_late,
             client,
             requests: Requests::default(),
             held: None,
@@ -145,10 +154,10 @@ impl<D: Door> Connection<D> {
     pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         mut self,
         stream: S,
-        mut stopping: watch::Receiver<bool>,
+        mut ending: watch::Receiver<Ending>,
     ) {
         let (mut read, mut write) = tokio::io::split(stream);
-        let mut stopping = pin!(async move { stopping.wait_for(|stopping| *stopping).await.map(drop) });
+        let mut stopping = pin!(async move { ending.wait_for(|ending| *ending == Ending::Now).await.map(drop) });
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -208,7 +217,10 @@ impl<D: Door> Connection<D> {
             && !(self.has_ended || self.is_quiet)
         {
             let (most, patience) = HEARD_OUT;
-            let _ = timeout(patience, tokio::io::copy(&mut read.take(most), &mut tokio::io::sink())).await;
+            let heard_out = timeout(patience, tokio::io::copy(&mut read.take(most), &mut tokio::io::sink())).await;
+            if heard_out.is_err() && self.stops {
+                self.complain(Cut::Unheard);
+            }
         }
     }
 
@@ -240,8 +252,17 @@ impl<D: Door> Connection<D> {
         false
     }
 
-    fn complain(&self, cut: Cut) {
-        self.shared.complaints.complain(cut, self.shared.now());
+    fn complain(&self, why: impl Display) {
+        self.shared.complaints.complain(self.from, why, self.shared.now());
+    }
+
+    /// What the node is doing, as far as it concerns this client: who came before the node drained stays to the end.
+    fn readiness(&self) -> Readiness {
+        match self.shared.readiness() {
+            Readiness::Serving | Readiness::Draining if self.is_late => Readiness::Draining,
+            Readiness::Draining => Readiness::Serving,
+            other => other,
+        }
     }
 
     /// How long its client may leave what is written to it.
@@ -353,6 +374,7 @@ impl<D: Door> Connection<D> {
                     return None;
                 }
                 Err(fault) => {
+                    self.complain(format_args!("what it sent was told \"{fault}\""));
                     self.line.last(self.client.protocol, Reply::error(fault.to_string()));
                     self.closes = true;
                     return None;
@@ -362,7 +384,7 @@ impl<D: Door> Connection<D> {
                 Request::Eval { script, keys, arguments } => self.shared.scripts.called(script, keys, arguments),
                 request => Ok(request),
             });
-            let readiness = self.shared.readiness();
+            let readiness = self.readiness();
             match self.client.see(read, self.shared.settings.password.as_ref(), readiness) {
                 Seen::Answered(reply) => self.line.ready(self.client.protocol, reply),
                 Seen::AnsweredAll(replies) => {
@@ -479,9 +501,10 @@ impl<D: Door> Connection<D> {
     /// Puts what a transaction has beside its keys among the replies of those.
     fn answer_beside(&mut self, beside: Vec<(usize, Request)>, replies: &mut Vec<Reply>) {
         let Some(door) = self.shared.door() else { return };
+        let readiness = self.readiness();
         for (at, request) in beside {
             let password = self.shared.settings.password.as_ref();
-            let reply = match self.client.answer(request, password, self.shared.readiness()) {
+            let reply = match self.client.answer(request, password, readiness) {
                 Seen::Answered(reply) => reply,
                 Seen::Passed(request) => self.of_the_node(request, &door),
                 other => unreachable!("a transaction gathers nothing that is answered by {other:?}"),
@@ -499,10 +522,10 @@ impl<D: Door> Connection<D> {
         for unit in units {
             if unit.changes() {
                 self.client.wrote(arc_of(unit.id(), arcs));
-                if !has_quorum {
-                    self.in_turn.push(Box::pin(unit.held_up(door.clone())));
-                    continue;
-                }
+            }
+            if !has_quorum {
+                self.in_turn.push(Box::pin(unit.held_up(door.clone())));
+                continue;
             }
             match unit.way() {
                 Way::Call(ask, begun) => {

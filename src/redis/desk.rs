@@ -24,17 +24,21 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::{
-    net::TcpStream,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
     time::sleep,
 };
 
-use super::{door::Door, pace::Turns, server::serve, state::Shared};
+use super::{
+    door::Door,
+    pace::Turns,
+    server::{Guest, serve},
+    state::Shared,
+};
 
 /// How connections come to a desk. When it is dropped the desk takes no more, and ends with the last it has.
 pub(super) struct Desk {
-    arriving: UnboundedSender<(TcpStream, i64)>,
+    arriving: UnboundedSender<Guest>,
     has: Arc<AtomicUsize>,
 }
 
@@ -53,17 +57,13 @@ impl Desk {
     }
 
     /// Has a connection served, unless the desk is gone, with the runtime that it was in.
-    pub(super) fn take(&self, stream: TcpStream, id: i64) {
+    pub(super) fn take(&self, guest: Guest) {
         self.has.fetch_add(1, Ordering::Relaxed);
-        let _ = self.arriving.send((stream, id));
+        let _ = self.arriving.send(guest);
     }
 }
 
-async fn serve_all<D: Door>(
-    mut arrived: UnboundedReceiver<(TcpStream, i64)>,
-    shared: Arc<Shared<D>>,
-    has: Arc<AtomicUsize>,
-) {
+async fn serve_all<D: Door>(mut arrived: UnboundedReceiver<Guest>, shared: Arc<Shared<D>>, has: Arc<AtomicUsize>) {
     let mut served = FuturesUnordered::new();
     // Futures that have all been polled in one go wake whoever polled them, for nothing: with few connections that is each time, and
     // wakes a second thread as well. One that is never polled again is in the way of that.
@@ -74,9 +74,9 @@ async fn serve_all<D: Door>(
     poll_fn(|cx| {
         while is_open && let Poll::Ready(connection) = arrived.poll_recv(cx) {
             match connection {
-                Some((stream, id)) => {
+                Some(guest) => {
                     served.push(Either::Left(
-                        AssertUnwindSafe(serve(stream, Arc::clone(&shared), id, turns.clone())).catch_unwind(),
+                        AssertUnwindSafe(serve(guest, Arc::clone(&shared), turns.clone())).catch_unwind(),
                     ));
                 }
                 None => is_open = false,
@@ -124,7 +124,7 @@ mod tests {
 
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
         time::timeout,
     };
 
@@ -164,8 +164,8 @@ mod tests {
         assert!(desk.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         for id in 1..=2 {
             clients.push(TcpStream::connect(address).await.expect("it listens"));
-            let (stream, _) = listener.accept().await.expect("one comes");
-            arriving.send((stream, id)).expect("the desk is there");
+            let (stream, from) = listener.accept().await.expect("one comes");
+            assert!(arriving.send(Guest { stream, from, id }).is_ok(), "the desk is there");
             woken.0.store(0, Ordering::Relaxed);
             assert!(desk.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             assert_eq!(woken.0.load(Ordering::Relaxed), 0, "with {id}");
@@ -193,7 +193,8 @@ mod tests {
         let mut clients = Vec::new();
         for id in 0..8 {
             clients.push(TcpStream::connect(address).await.expect("it listens"));
-            desk.take(listener.accept().await.expect("one comes").0, id);
+            let (stream, from) = listener.accept().await.expect("one comes");
+            desk.take(Guest { stream, from, id });
         }
         for client in &mut clients[..2] {
             client.write_all(sets(600, STUCK).as_bytes()).await.expect("there is room");

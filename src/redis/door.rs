@@ -107,7 +107,7 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
 
     /// Whether enough nodes are heard that a lost one can be replaced.
     fn has_quorum(&self) -> bool;
-    /// Waits a little until a change of a key could come to an end; where it could not, it is refused before anything of it is begun.
+    /// Waits a little until what is asked of a key could come to an end; where it could not, it is refused before anything of it is begun.
     fn until_it_can_end(&self, id: &SessionId) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Asks a key.

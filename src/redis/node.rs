@@ -28,7 +28,7 @@ use crate::{
 
 /// A call is answered within this, be it that the outcome is unknown: a little before clients that give a server 5 s have enough.
 const WITHIN: Duration = Duration::from_millis(4_500);
-/// A change that could not come to an end waits before that until it can, at most for so long.
+/// What could not come to an end waits before that until it can, at most for so long.
 const HELD_UP: Duration = Duration::from_secs(2);
 /// What each of several changes counts at least, in bytes.
 const BODY_LEAST: usize = 64;
@@ -65,6 +65,12 @@ impl RedisServer {
         self.0.address()
     }
 
+    /// Has new clients go to another node: for a quarter of a second they are told so at `PING`, then none are let in. Those that there
+    /// are go on. For a node that is about to stop.
+    pub fn drain(&self) {
+        self.0.drain();
+    }
+
     /// Takes no new connection, ends idle ones, and waits ten seconds at most for requests in progress. Call it before the node is
     /// stopped, so that they can still be answered.
     pub async fn stop(self) {
@@ -81,7 +87,7 @@ fn key_of(id: &SessionId) -> Result<SessionKey, Error> {
     id.key(Key::KIND).ok_or_else(|| ErrorKind::InvalidSessionId.into())
 }
 
-/// Whether a change of this key could come to an end: not while somebody whom its arc needs is silent, and too few voters are heard to
+/// Whether what is asked of this key could come to an end: not while somebody whom its arc needs is silent, and too few voters are heard to
 /// put anybody in their place. What was begun all the same would have no answer but a closed connection.
 fn can_end(node: &Node, id: &SessionId, outlook: &Outlook) -> bool {
     if outlook.has_quorum() {

@@ -8,7 +8,7 @@
 //! | `LOADING` | the node is starting | wait, and ask again |
 //! | `TRYAGAIN` | the key's node is being replaced, or cannot be for want of a quorum | ask again |
 //! | `BUSY` | a bound is reached | ask again, later |
-//! | `READONLY` | the node has stopped, its program has not | connect anew, to another |
+//! | `READONLY` | the node has stopped, its program has not; or it is about to, and a new client sends `PING` | connect anew, to another |
 
 use std::borrow::Cow;
 
@@ -63,6 +63,9 @@ fn words(error: &Error, done: &str) -> Result<Cow<'static, str>, Unknown> {
 const STOPPED: &str = "READONLY this node has stopped: connect to another";
 /// The node has stopped.
 pub(super) const READONLY: Reply = Reply::Error(Cow::Borrowed(STOPPED));
+/// The node is about to stop.
+pub(super) const LEAVING: Reply =
+    Reply::Error(Cow::Borrowed("READONLY this node is about to stop: connect to another"));
 /// The node is not in the ring yet.
 pub(super) const LOADING: Reply = Reply::Error(Cow::Borrowed("LOADING this node is not in the ring yet"));
 

@@ -6,26 +6,39 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use rustix::net::sockopt;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     runtime::Handle,
+    sync::watch,
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{connection::Connection, desk::Desk, door::Door, pace::Turns, settings::Settings, state::Shared};
+use super::{
+    connection::Connection,
+    desk::Desk,
+    door::Door,
+    pace::Turns,
+    settings::Settings,
+    state::{Ending, Shared},
+};
 use crate::config::Address;
 
 /// After a failed accept (too many open files, say) the next is tried this much later.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// A client that says nothing for so long is asked by the system whether it is there.
 const ALIVE_AFTER: Duration = Duration::from_secs(60);
+/// Once the node drains clients may still come for so long, and are told at `PING` to go elsewhere: who has just looked by that word
+/// whether it may turn here, and comes with another connection, is not refused.
+const LATE: Duration = Duration::from_millis(250);
 /// What one connection too many is told.
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
@@ -98,9 +111,20 @@ impl<D: Door> Server<D> {
         self.shared.kept.load(Ordering::Relaxed)
     }
 
+    /// Takes no new connection after `LATE`; those that there are go on.
+    pub(super) fn drain(&self) {
+        self.shared.ending.send_if_modified(|ending| {
+            let is_news = *ending == Ending::NotYet;
+            if is_news {
+                *ending = Ending::NoNew;
+            }
+            is_news
+        });
+    }
+
     /// Takes no new connection, ends those that idle, and waits for requests in progress, at most for `Settings::farewell`.
     pub(super) async fn stop(mut self) {
-        self.shared.stopping.send_replace(true);
+        self.shared.ending.send_replace(Ending::Now);
         if (&mut self.accepting).await.is_err_and(|fault| fault.is_panic()) {
             tracing::error!("the Redis server had panicked");
         }
@@ -123,46 +147,76 @@ async fn accept<D: Door>(listener: TcpListener, shared: Arc<Shared<D>>) {
     let mut open = JoinSet::new();
     let threads = Handle::current().metrics().num_workers();
     let desks: Vec<Desk> = (0..threads).map(|_| Desk::open(&shared, &mut open)).collect();
-    let mut stopping = shared.stopping.subscribe();
+    let mut ending = shared.ending.subscribe();
+    let mut last_call = pin!(last_call(shared.ending.subscribe()));
     loop {
         let accepted = tokio::select! {
-            _ = stopping.wait_for(|stopping| *stopping) => break,
+            () = &mut last_call => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match desks.iter().min_by_key(|desk| desk.load()) {
-                Some(desk) if shared.open.load(Ordering::Relaxed) < shared.settings.connections => {
-                    shared.open.fetch_add(1, Ordering::Relaxed);
-                    desk.take(stream, shared.next.fetch_add(1, Ordering::Relaxed));
-                }
-                _ => {
-                    shared.complaints.complain("there were as many as may be (limits.connections)", shared.now());
-                    turn_away(stream);
-                }
-            },
+            Ok(client) => seat(client, &shared, &desks),
             Err(why) => {
                 tracing::warn!(%why, "no Redis client could be accepted");
                 sleep(ACCEPT_AGAIN).await;
             }
         }
     }
+    // Whom the system has let in already would find a reset instead.
+    while let Some(Ok(client)) = listener.accept().now_or_never() {
+        seat(client, &shared, &desks);
+    }
     drop((listener, desks));
-    let all = async { while open.join_next().await.is_some() {} };
+    let mut all = pin!(async { while open.join_next().await.is_some() {} });
+    tokio::select! {
+        () = &mut all => return,
+        _ = ending.wait_for(|ending| *ending == Ending::Now) => {}
+    }
     if timeout(shared.settings.farewell, all).await.is_err() {
         let open = shared.open.load(Ordering::Relaxed);
         tracing::warn!(open, "Redis clients were cut off: their requests, or their reading of replies, took too long");
     }
 }
 
+/// When no more clients are to be let in.
+async fn last_call(mut ending: watch::Receiver<Ending>) {
+    let drains = ending.wait_for(|ending| *ending != Ending::NotYet).await.is_ok_and(|ending| *ending == Ending::NoNew);
+    if drains {
+        let _ = timeout(LATE, ending.wait_for(|ending| *ending == Ending::Now)).await;
+    }
+}
+
+/// Has the least busy desk serve a client, if there is room for it.
+fn seat<D: Door>((stream, from): (TcpStream, SocketAddr), shared: &Arc<Shared<D>>, desks: &[Desk]) {
+    match desks.iter().min_by_key(|desk| desk.load()) {
+        Some(desk) if shared.open.load(Ordering::Relaxed) < shared.settings.connections => {
+            shared.open.fetch_add(1, Ordering::Relaxed);
+            desk.take(Guest { stream, from, id: shared.next.fetch_add(1, Ordering::Relaxed) });
+        }
+        _ => {
+            shared.complaints.complain(from, "there were as many as may be (limits.connections)", shared.now());
+            turn_away(stream);
+        }
+    }
+}
+
+/// A client that has come.
+pub(super) struct Guest {
+    pub(super) stream: TcpStream,
+    pub(super) from: SocketAddr,
+    /// The number of its connection.
+    pub(super) id: i64,
+}
+
 /// Serves one connection to its end.
-pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, id: i64, turns: Turns) {
+pub(super) async fn serve<D: Door>(Guest { stream, from, id }: Guest, shared: Arc<Shared<D>>, turns: Turns) {
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
     // A client may idle for ever; one whose machine is gone must not.
     let _ = sockopt::set_socket_keepalive(&stream, true);
     let _ = sockopt::set_tcp_keepidle(&stream, ALIVE_AFTER);
-    let stopping = shared.stopping.subscribe();
-    Connection::new(shared, id, turns).serve(stream, stopping).await;
+    let ending = shared.ending.subscribe();
+    Connection::new(shared, from, id, turns).serve(stream, ending).await;
 }
 
 /// Tells it so if there is room at once, and closes it.

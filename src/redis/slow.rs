@@ -55,13 +55,15 @@ pub(super) enum Cut {
     NoRoom,
     /// It does not say its password.
     NoPassword,
+    /// The node stops, has told it all there was, and it does not close its side.
+    Unheard,
 }
 
 impl Cut {
     /// What the client is told.
     pub(super) const fn words(self) -> Option<&'static str> {
         match self {
-            Self::Unread => None,
+            Self::Unread | Self::Unheard => None,
             Self::Arrival => Some("ERR the rest of the request took too long"),
             Self::NoRoom => Some(
                 "BUSY there was no room for the rest of the request beside those of others; nothing was done, ask again later",
@@ -79,6 +81,7 @@ impl fmt::Display for Cut {
             Self::Arrival => "the rest of its request took too long",
             Self::NoRoom => "the rest of its request found no room beside those of others",
             Self::NoPassword => "it said no password in time",
+            Self::Unheard => "it wrote on and did not close its side when this node stopped, so its last replies may not have reached it",
         })
     }
 }

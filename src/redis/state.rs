@@ -13,6 +13,17 @@ use tokio::sync::watch;
 use super::{complaints::Complaints, door::Door, scripts::Scripts, settings::Settings};
 use crate::{Readiness, moment::Moment};
 
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Clients come and are served.
+    NotYet,
+    /// No more come.
+    NoNew,
+    /// Connections are closed, each when what was begun of its requests is answered.
+    Now,
+}
+
 /// What they share.
 #[derive(Debug)]
 pub(super) struct Shared<D> {
@@ -27,7 +38,7 @@ pub(super) struct Shared<D> {
     pub(super) kept: AtomicUsize,
     /// Where it listens.
     pub(super) port: u16,
-    pub(super) stopping: watch::Sender<bool>,
+    pub(super) ending: watch::Sender<Ending>,
     /// Drawn when it starts: clients tell by it whether they still speak with the same server.
     pub(super) run: u128,
     door: OnceLock<D>,
@@ -48,7 +59,7 @@ impl<D: Door> Shared<D> {
             open: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             port,
-            stopping: watch::Sender::new(false),
+            ending: watch::Sender::new(Ending::NotYet),
             run: uuid::Uuid::new_v4().as_u128(),
             door: OnceLock::new(),
             since: Instant::now(),

@@ -17,6 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot};
 
 use beginning::Reminder;
+use telling::Protection;
 
 use super::{
     chance, clock,
@@ -146,6 +147,8 @@ pub(crate) struct KeeperState {
     unlisted: BTreeMap<String, NodeName>,
     /// How many arcs are, and whether all is protected, as it was last told.
     protection: Option<(usize, bool)>,
+    /// The same as the log said it last.
+    said_protection: Option<Protection>,
     watched: BTreeSet<NodeId>,
     /// Who waits for the end of a recovery.
     recovering: Option<oneshot::Sender<Result<Arc<View>, RecoveryFault>>>,
@@ -173,6 +176,7 @@ impl Actor for ViewKeeper {
             listed: start.listed,
             unlisted: BTreeMap::new(),
             protection: None,
+            said_protection: None,
             watched: BTreeSet::new(),
             recovering: None,
             refused_cluster: None,
@@ -387,16 +391,21 @@ impl KeeperState {
         let unprotected = view.unprotected_arcs();
         let protection = (unprotected, outlook.fully_protected);
         if self.protection != Some(protection) {
-            let before = self.protection.replace(protection);
-            if outlook.fully_protected || before.is_some_and(|(_, was)| was) {
-                telling::say_protection(outlook.fully_protected, view);
-            }
+            self.protection = Some(protection);
             let view = view.number.0;
             self.shared.tell(if outlook.fully_protected {
                 EventKind::FullyProtected { view }
             } else {
                 EventKind::Unprotected { arcs: unprotected, view }
             });
+        }
+        if view.is_member(self.shared.me) {
+            let now = Protection::of(outlook.fully_protected, view);
+            let before = self.said_protection.replace(now);
+            // That it is not full yet is no news at the start.
+            if before != Some(now) && (before.is_some() || now != Protection::Passing) {
+                now.say(view);
+            }
         }
         self.shared.outlook.send_replace(outlook);
     }

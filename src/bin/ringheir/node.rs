@@ -213,14 +213,24 @@ async fn serve(args: &NodeArgs) -> ExitCode {
     let mut at = http.as_ref().map(|http| format!(" at http://{}", http.address())).unwrap_or_default();
     at += &redis.as_ref().map(|redis| format!(" at redis://{}", redis.address())).unwrap_or_default();
     print(format_args!("ready: {name}{at}, view {}, {} members\n", view.number, view.members.len()));
+    let no_new_callers = || {
+        if let Some(http) = &http {
+            http.drain();
+        }
+        if let Some(redis) = &redis {
+            redis.drain();
+        }
+    };
     let ended = tokio::select! {
         how = &mut told => {
-            if let Some(http) = &http {
-                http.drain();
-            }
+            no_new_callers();
             match how {
-                Told::Stop => ExitCode::SUCCESS,
+                Told::Stop => {
+                    tracing::info!("told to stop at once: nothing is handed over, and the backups of what is here take over");
+                    ExitCode::SUCCESS
+                }
                 Told::Drain => {
+                    tracing::info!("told to stop: handing over what is here");
                     let drained = drain(&node, Duration::from_secs(args.drain_within));
                     tokio::select! {
                         (ended, ()) = async { tokio::join!(drained, sleep(SEEN_WITHIN)) } => ended,
@@ -231,6 +241,7 @@ async fn serve(args: &NodeArgs) -> ExitCode {
             }
         }
         () = left(&node) => {
+            no_new_callers();
             tracing::info!("everything was handed over: this node has left the ring, and its process ends");
             sleep(SEEN_WITHIN).await;
             ExitCode::SUCCESS
@@ -253,7 +264,10 @@ async fn serve(args: &NodeArgs) -> ExitCode {
 /// Hands over what is here. Whatever comes of it, the process ends: its backups take over the rest.
 async fn drain(node: &Node, within: Duration) -> ExitCode {
     match node.drain(Drain::new().within(within).even_unprotected()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            tracing::info!("everything was handed over: this node has left the ring");
+            ExitCode::SUCCESS
+        }
         Err(why @ (DrainError::NobodyElse | DrainError::NoQuorum { .. } | DrainError::Pinned { .. })) => {
             tracing::warn!(%why, "stopping without a drain");
             ExitCode::SUCCESS

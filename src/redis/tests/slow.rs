@@ -1,8 +1,8 @@
-//! Slow clients, those that read nothing, and a node that stops beside them.
+//! Slow clients, those that read nothing, and a node that ends beside them and others.
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{Client, Settings, listening, nodes, settings, with_password};
 
@@ -152,4 +152,29 @@ async fn whoever_still_writes_when_a_node_stops_reads_every_reply_of_what_was_do
     let another = listening(settings()).await;
     another.open(node);
     assert_eq!(Client::connect(another.address()).await.ask("GET n").await, format!("\"{told}\""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_a_node_drains_others_are_sent_elsewhere_and_whoever_is_there_is_served_to_the_end() {
+    let (_node, server) = nodes(&["a"], settings()).await.pop().expect("one");
+    let mut client = Client::connect(server.address()).await;
+    assert_eq!(client.ask("INCR n").await, "1");
+    server.drain();
+    // Who has looked by `PING` a moment ago and comes now is served; who looks now goes elsewhere.
+    let mut late = Client::connect(server.address()).await;
+    assert_eq!(late.ask("PING").await, "-READONLY this node is about to stop: connect to another");
+    assert_eq!(late.ask("GET n").await, "\"1\"");
+    assert_eq!(client.ask("PING").await, "PONG");
+    let refused = async {
+        while TcpStream::connect(server.address()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), refused).await.expect("nobody is let in any more");
+    for n in 2..50 {
+        assert_eq!(client.ask("INCR n").await, n.to_string());
+    }
+    server.drain();
+    server.stop().await;
+    assert_eq!(client.hear().await, "closed");
 }

@@ -5,6 +5,7 @@
 //! it says is whole; what it keeps is bounded while it is there, and given back when it is gone.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +26,7 @@ use crate::redis::{
     pace::Turns,
     secret::Password,
     settings::Settings,
-    state::Shared,
+    state::{Ending, Shared},
 };
 
 /// What a key may hold.
@@ -146,8 +147,9 @@ async fn served(manner: Manner, bytes: &[u8]) -> Vec<u8> {
     let shared = Arc::new(Shared::new(Settings { password, ..settings() }, 0));
     shared.open(Local::new(VALUE, if manner.nodes_fail { 3 } else { 0 }));
     let (theirs, ours) = duplex(manner.room);
-    let stopping = shared.stopping.subscribe();
-    let serving = tokio::spawn(Connection::new(Arc::clone(&shared), 1, Turns::default()).serve(ours, stopping));
+    let ending = shared.ending.subscribe();
+    let from = SocketAddr::from(([127, 0, 0, 1], 1));
+    let serving = tokio::spawn(Connection::new(Arc::clone(&shared), from, 1, Turns::default()).serve(ours, ending));
     let heard = timeout(LONG * 1_000, client(manner, bytes, theirs, &shared)).await.expect("nobody waits for ever");
     timeout(LONG, serving).await.expect("it ends when its client is gone").expect("no panic");
     assert_eq!(shared.kept.load(Ordering::Relaxed), 0, "what it kept is given back");
@@ -162,7 +164,7 @@ async fn client(manner: Manner, bytes: &[u8], stream: DuplexStream, shared: &Sha
         let half = pieces.len() / 2;
         for (at, piece) in pieces.into_iter().enumerate() {
             if at == half && manner.is_stopped {
-                shared.stopping.send_replace(true);
+                shared.ending.send_replace(Ending::Now);
             }
             if at == half && manner.end == End::BreaksOff {
                 return;

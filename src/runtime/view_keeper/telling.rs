@@ -52,13 +52,46 @@ pub(super) fn say_quorum(awaited: &[NodeName]) {
     );
 }
 
-/// Says that everything is protected, or not any more.
-pub(super) fn say_protection(fully_protected: bool, view: &View) {
-    let ViewNumber(number) = view.number;
-    if fully_protected {
-        tracing::info!(view = number, "every arc has its backups, and every node of the ring is heard");
-    } else {
-        tracing::info!(view = number, "not every arc has its backups for now, or not every node is heard");
+/// How well the sessions are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Every arc has its backups, and every node of the ring is heard.
+    Full,
+    /// Some have not, or somebody is not heard: the ring sees to it.
+    Passing,
+    /// There are not nodes enough for as many backups as there should be.
+    TooFewNodes,
+}
+
+impl Protection {
+    /// As this node sees it.
+    pub(super) fn of(fully_protected: bool, view: &View) -> Self {
+        let holders = view.members.iter().filter(|member| member.role.holds_copies()).count();
+        if holders <= usize::from(view.shape.backups) {
+            Self::TooFewNodes
+        } else if fully_protected {
+            Self::Full
+        } else {
+            Self::Passing
+        }
+    }
+
+    /// Says that it is so now.
+    pub(super) fn say(self, view: &View) {
+        let (ViewNumber(number), nodes) = (view.number, view.members.len());
+        match self {
+            Self::Full => {
+                tracing::info!(view = number, nodes, "every arc has its backups, and every node of the ring is heard");
+            }
+            Self::Passing => {
+                tracing::info!(view = number, nodes, "arcs wait for their backups, or a node of the ring is not heard");
+            }
+            Self::TooFewNodes => tracing::warn!(
+                view = number,
+                nodes,
+                "too few nodes are left for as many backups as `backups` says: start more, for the loss of the next may lose sessions"
+            ),
+        }
     }
 }
 
@@ -75,6 +108,17 @@ mod tests {
 
     use super::*;
     use crate::membership::test_views::{founded, member, node, settled, without};
+
+    #[test]
+    fn too_few_nodes_are_told_from_what_passes() {
+        let ring = founded(&["a", "b", "c"], 12, 1);
+        let left = without(&ring, &["b"]);
+        let last = without(&ring, &["b", "c"]);
+        let of = |view| [true, false].map(|full| Protection::of(full, view));
+        assert_eq!(of(&left), [Protection::Full, Protection::Passing]);
+        assert_eq!(of(&last), [Protection::TooFewNodes; 2]);
+        assert_eq!(of(&founded(&["a"], 12, 0)), [Protection::Full, Protection::Passing]);
+    }
 
     #[test]
     fn who_left_on_purpose_is_told_from_who_was_lost_and_a_new_process_from_the_one_before_it() {
