@@ -316,7 +316,7 @@ impl Wrong {
             Self::Unreadable(_) => "the path of a cluster file that this user may read".to_owned(),
             Self::TooLong => "at most 1 MiB".to_owned(),
             Self::NotToml(_) => {
-                "TOML, as in examples/cluster.toml: text in quotes, one `key = value` a line".to_owned()
+                "TOML, as in examples/cluster.toml: `[[node]]` before each node, text in quotes, one `key = value` a line".to_owned()
             }
             Self::UnknownKey { nearest: Some(nearest), .. } => format!("`{nearest}`, if that is what was meant"),
             Self::UnknownKey { nearest: None, .. } => "no such key; docs/configuration.md lists them all".to_owned(),

@@ -14,7 +14,7 @@ use std::{
 use futures_util::FutureExt as _;
 use rustix::net::sockopt;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::watch,
@@ -41,6 +41,8 @@ const ALIVE_AFTER: Duration = Duration::from_secs(60);
 const LATE: Duration = Duration::from_millis(250);
 /// What one connection too many is told.
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+/// How much of what it says is read then, in bytes.
+const TURNED_AWAY: u64 = 64 << 10;
 
 /// The Redis port of a node could not be opened.
 #[derive(Debug)]
@@ -221,7 +223,10 @@ pub(super) async fn serve<D: Door>(Guest { stream, from, id }: Guest, shared: Ar
 
 /// Tells it so if there is room at once, and closes it.
 fn turn_away(mut stream: TcpStream) {
-    tokio::spawn(async move {
-        let _ = timeout(ACCEPT_AGAIN, stream.write_all(TOO_MANY)).await;
-    });
+    tokio::spawn(timeout(ACCEPT_AGAIN, async move {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await?;
+        // What it has said meanwhile would have its word replaced by a reset.
+        tokio::io::copy(&mut stream.take(TURNED_AWAY), &mut tokio::io::sink()).await
+    }));
 }

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows every node, whether it is ready, and whether every arc has its backup.
 #[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if every node is in the ring and ready, and every arc has its backup; 1 if not; 2 if nobody could be asked."
+)]
 pub(crate) struct Status {
     #[command(flatten)]
     whom: Whom,

@@ -212,7 +212,9 @@ async fn one_connection_too_many_is_told_so() {
     assert_eq!(first.ask("PING").await, "PONG");
     assert_eq!(second.ask("PING").await, "PONG");
     let mut third = Client::connect(server.address()).await;
+    third.send("HELLO 3\r\n".repeat(100)).await;
     assert_eq!(third.hear().await, "-ERR max number of clients reached");
+    assert_eq!(third.hear().await, "closed");
     drop(second);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(Client::connect(server.address()).await.ask("PING").await, "PONG");
