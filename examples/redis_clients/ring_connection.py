@@ -9,7 +9,6 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     AuthenticationError,
-    BusyLoadingError,
     ConnectionError,
     ReadOnlyError,
     ResponseError,
@@ -57,12 +56,12 @@ class RingConnection(redis.Connection):
         raise last
 
     def on_connect_check_health(self, check_health=True):
-        super().on_connect_check_health(check_health)
-        # A node that is not in the ring yet, or not any more, may take connections all the same.
-        self.send_command("PING")
         try:
+            super().on_connect_check_health(check_health)
+            # A node that is not in the ring yet, or not any more, may take connections all the same; one that is full says so.
+            self.send_command("PING")
             self.read_response()
-        except (BusyLoadingError, ReadOnlyError):
+        except (ConnectionError, ReadOnlyError):
             self.pass_by()
             raise
 

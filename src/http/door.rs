@@ -71,10 +71,10 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn arcs(&self) -> impl Future<Output = Vec<Self::Arc>> + Send;
     /// Listens from now on.
     fn events(&self) -> Self::Events;
-    /// Keeps what is here and takes no more.
-    fn cordon(&self);
-    /// Takes part again.
-    fn uncordon(&self);
+    /// Keeps what is here and takes no more; false if it has left.
+    fn cordon(&self) -> bool;
+    /// Takes part again; false if it has left.
+    fn uncordon(&self) -> bool;
     /// Hands over all that is here and leaves the ring.
     fn drain(&self, how: Drain) -> impl Future<Output = Result<(), DrainError>> + Send;
     /// Gets back all that is at home with it.

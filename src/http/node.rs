@@ -107,12 +107,12 @@ impl Door for Node {
         Self::events(self)
     }
 
-    fn cordon(&self) {
-        Self::cordon(self);
+    fn cordon(&self) -> bool {
+        Self::cordon(self)
     }
 
-    fn uncordon(&self) {
-        Self::uncordon(self);
+    fn uncordon(&self) -> bool {
+        Self::uncordon(self)
     }
 
     async fn drain(&self, how: Drain) -> Result<(), DrainError> {

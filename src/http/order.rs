@@ -48,20 +48,22 @@ pub(super) async fn order<D: Door>(
         return elsewhere(door, &name, &order, &terms);
     }
     let within = |unsaid| terms.within_ms.map_or(unsaid, Duration::from_millis).min(WITHIN_MAX);
-    match order.as_str() {
-        "cordon" => door.cordon(),
-        "uncordon" => door.uncordon(),
+    let standing = match order.as_str() {
+        "cordon" if door.cordon() => "cordoned",
+        "uncordon" if door.uncordon() => "open",
+        // Its process is about to end.
+        "cordon" | "uncordon" => "drained",
         "handback" => {
             door.hand_back(within(Node::HAND_BACK_WITHIN)).await.map_err(|why| Problem::not_handed_back(&why))?;
+            "open"
         }
         _ => {
             let how = Drain::new().within(within(Drain::DEFAULT_WITHIN));
             let how = if terms.unprotected { how.even_unprotected() } else { how };
             door.drain(how).await.map_err(|why| Problem::not_drained(&why))?;
-            return Ok(Json(json!({ "node": name, "standing": "drained" })).into_response());
+            "drained"
         }
-    }
-    let standing = if order == "cordon" { "cordoned" } else { "open" };
+    };
     Ok(Json(json!({ "node": name, "standing": standing })).into_response())
 }
 

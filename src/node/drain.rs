@@ -121,13 +121,21 @@ fn has_another_host(view: &View, me: NodeId) -> bool {
 
 impl Node {
     /// Keeps what is here, and takes no more: no arc comes home, no new copy is made here. Holds until [`Node::uncordon`] or
-    /// the end of this process.
-    pub fn cordon(&self) {
-        self.stand(Standing::Cordoned);
+    /// the end of this process. False, and nothing is done, if the node was drained and has left.
+    pub fn cordon(&self) -> bool {
+        let may = !self.has_left();
+        if may {
+            self.stand(Standing::Cordoned);
+        }
+        may
     }
 
-    /// Takes part again as the cluster file says, also in the middle of a drain.
-    pub fn uncordon(&self) {
+    /// Takes part again as the cluster file says, also in the middle of a drain. False, and nothing is done, if the node was
+    /// drained and has left: whoever drained it is about to stop it. Start its process again.
+    pub fn uncordon(&self) -> bool {
+        if self.has_left() {
+            return false;
+        }
         self.stand(Standing::Open);
         self.0.shared.readiness.send_if_modified(|readiness| {
             let drains = *readiness == Readiness::Draining;
@@ -136,6 +144,12 @@ impl Node {
             }
             drains
         });
+        true
+    }
+
+    /// Whether a drain has come to its end.
+    fn has_left(&self) -> bool {
+        self.readiness() == Readiness::Draining && self.view().has_let_go(self.id())
     }
 
     /// What it says of itself: whether it may be given more.

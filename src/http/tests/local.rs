@@ -197,9 +197,13 @@ impl Door for Local {
         self.events.subscribe()
     }
 
-    fn cordon(&self) {}
+    fn cordon(&self) -> bool {
+        true
+    }
 
-    fn uncordon(&self) {}
+    fn uncordon(&self) -> bool {
+        true
+    }
 
     async fn drain(&self, _: Drain) -> Result<(), DrainError> {
         Err(DrainError::NobodyElse)

@@ -119,7 +119,7 @@ async fn a_cordoned_node_keeps_what_it_has_and_gets_nothing_more() {
         entry.in_sync.iter().chain([&entry.primary]).map(|n| n.name.as_str()).collect()
     }
     let before = nodes[0].view();
-    nodes[2].cordon();
+    assert!(nodes[2].cordon());
     let known = async {
         while nodes[0].view().member(nodes[2].id()).is_none_or(|m| m.standing != Standing::Cordoned) {
             time::sleep(Duration::from_millis(5)).await;
@@ -133,13 +133,26 @@ async fn a_cordoned_node_keeps_what_it_has_and_gets_nothing_more() {
         assert!(!names_of(new).contains(&"c") || names_of(old).contains(&"c"), "c was given {new:?}, before {old:?}");
     }
     assert_eq!(held(&after, "c"), held(&before, "c"), "and it keeps what it had");
-    nodes[2].uncordon();
+    assert!(nodes[2].uncordon());
     let more = async {
         while held(&nodes[0].view(), "c") <= held(&before, "c") {
             time::sleep(Duration::from_millis(5)).await;
         }
     };
     soon(more).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_drained_and_has_left_does_not_come_back_for_an_order() {
+    let network = MemoryNetwork::new();
+    let nodes = start(&["a", "b", "c"], &network).await;
+    soon(nodes[2].drain(Drain::new())).await.expect("two stay");
+    let out = nodes[2].view().number;
+    assert!(!nodes[2].uncordon() && !nodes[2].cordon());
+    made_good(&nodes[0], nodes[2].id()).await;
+    // Longer than it takes to be let in.
+    time::sleep(Duration::from_millis(300)).await;
+    assert!(!nodes[0].view().is_member(nodes[2].id()), "it left in {out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,10 +103,10 @@ async fn the_operators_word_is_refused_where_it_would_wait_for_nothing() {
     let network = MemoryNetwork::new();
     let nodes = returned("on_drain", &network).await;
     // An order holds before any view has it.
-    nodes[0].cordon();
+    assert!(nodes[0].cordon());
     assert_eq!(nodes[0].standing(), Standing::Open);
     assert_eq!(nodes[0].hand_back(Node::HAND_BACK_WITHIN).await, Err(HandBackError::Cordoned));
-    nodes[0].uncordon();
+    assert!(nodes[0].uncordon());
     let timed_out = nodes[0].hand_back(Duration::ZERO).await;
     assert_eq!(
         timed_out,
@@ -155,14 +155,14 @@ async fn what_nobody_reaches_does_not_come_and_a_new_order_ends_the_wait_for_it(
     );
     until("the claim is taken back", async || !claims(&nodes[0])).await;
     let (one, other) = (waits(Node::HAND_BACK_WITHIN).await, waits(Node::HAND_BACK_WITHIN).await);
-    nodes[0].uncordon();
+    assert!(nodes[0].uncordon());
     for waiting in [one, other] {
         assert_eq!(soon(waiting).await.expect("no panic"), Err(HandBackError::CalledOff));
     }
     let waiting = waits(Node::HAND_BACK_WITHIN).await;
-    nodes[0].cordon();
+    assert!(nodes[0].cordon());
     assert_eq!(soon(waiting).await.expect("no panic"), Err(HandBackError::Cordoned));
-    nodes[0].uncordon();
+    assert!(nodes[0].uncordon());
     until("it is open", async || nodes[0].standing() == Standing::Open).await;
     // Whoever asked went away.
     let waiting = waits(Node::HAND_BACK_WITHIN).await;

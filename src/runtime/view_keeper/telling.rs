@@ -25,17 +25,28 @@ fn moved(before: &View, view: &View) -> Vec<(NodeId, Moved)> {
     gone.chain(came).collect()
 }
 
+/// How many arcs have lost every copy since.
+fn lost_since(before: &View, view: &View) -> usize {
+    view.arcs.iter().filter(|entry| entry.lost_at.is_some_and(|lost| lost > before.number)).count()
+}
+
 /// Says it.
 pub(super) fn say_who_moved(before: &View, view: &View) {
     let ViewNumber(number) = view.number;
     for (node, moved) in moved(before, view) {
         match moved {
-            Moved::Came => tracing::info!(%node, view = number, "it came into the ring"),
-            Moved::Left => tracing::info!(%node, view = number, "it left the ring, and had handed over all it had"),
-            Moved::Lost => {
-                tracing::warn!(%node, view = number, "it was lost, and is out of the ring: its backups serve");
-            }
+            Moved::Came => tracing::info!(view = number, "{node} came into the ring"),
+            Moved::Left => tracing::info!(view = number, "{node} left the ring, and had handed over all it had"),
+            Moved::Lost => tracing::warn!(view = number, "{node} was lost, and is out of the ring"),
         }
+    }
+    let lost = lost_since(before, view);
+    if lost > 0 {
+        tracing::error!(
+            view = number,
+            arcs = lost,
+            "every copy of some arcs was lost, and their sessions with them: `ringheir recover` says what can be brought back"
+        );
     }
 }
 
@@ -132,6 +143,9 @@ mod tests {
         assert_eq!(moved(&draining, &without(&draining, &["b"])), [(node("b", 1), Moved::Lost)]);
         let mut again = without(&ring, &["b"]);
         again.members.insert(1, Arc::new(member(node("b", 2))));
+        assert_eq!(lost_since(&ring, &again), 0);
+        Arc::make_mut(&mut again.arcs[3]).lost_at = Some(ViewNumber(2));
+        assert_eq!(lost_since(&ring, &again), 1);
         assert_eq!(moved(&ring, &again), [(node("b", 1), Moved::Lost), (node("b", 2), Moved::Came)]);
     }
 }
