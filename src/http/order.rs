@@ -51,8 +51,11 @@ pub(super) async fn order<D: Door>(
     let standing = match order.as_str() {
         "cordon" if door.cordon() => "cordoned",
         "uncordon" if door.uncordon() => "open",
-        // Its process is about to end.
-        "cordon" | "uncordon" => "drained",
+        "cordon" | "uncordon" => {
+            return Err(Problem::not_ready(
+                "it was drained and has left the ring, and its process ends: start it again",
+            ));
+        }
         "handback" => {
             door.hand_back(within(Node::HAND_BACK_WITHIN)).await.map_err(|why| Problem::not_handed_back(&why))?;
             "open"

@@ -27,7 +27,7 @@ fn moved(before: &View, view: &View) -> Vec<(NodeId, Moved)> {
 
 /// How many arcs have lost every copy since.
 fn lost_since(before: &View, view: &View) -> usize {
-    view.arcs.iter().filter(|entry| entry.lost_at.is_some_and(|lost| lost > before.number)).count()
+    view.arcs.iter().filter(|entry| entry.open_loss().is_some_and(|lost| lost > before.number)).count()
 }
 
 /// Says it.
